@@ -1,0 +1,51 @@
+"""What is looked at in a layer: the names, what each is exactly, and how a figure calls it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One thing that is looked at. symbol is matplotlib mathtext; layers: 'convolution' or 'normalization'."""
+
+    name: str
+    title: str
+    symbol: str
+    meaning: str
+    layers: str
+
+
+QUANTITIES = {
+    quantity.name: quantity
+    for quantity in (
+        Quantity(
+            "weight_gradient", "Gradient of the weights", r"$\partial L/\partial W$",
+            "gradient of the loss with respect to the convolution's weights", "convolution",
+        ),
+        Quantity(
+            "input_gradient", "Gradient passed to the previous layer", r"$\partial L/\partial x$",
+            "gradient of the loss with respect to the convolution's input (for layer 1: the image)", "convolution",
+        ),
+        Quantity(
+            "weight", "Weights", r"$W$",
+            "the convolution's weights, those the gradient was taken at", "convolution",
+        ),
+        Quantity(
+            "weight_minus_gradient", "Weights minus their gradient", r"$W-\partial L/\partial W$",
+            "the weights minus their gradient", "convolution",
+        ),
+        Quantity(
+            "update", "Update of the weights", r"$\Delta W$",
+            "the optimizer's actual step: the weights after it minus the weights before", "convolution",
+        ),
+        Quantity(
+            "norm_output_gradient", "Gradient arriving at the normalization", r"$\partial L/\partial \hat{x}$",
+            "gradient of the loss with respect to the normalization's output, before its backward pass", "normalization",
+        ),
+        Quantity(
+            "norm_input_gradient", "Gradient leaving the normalization", r"$\partial L/\partial x_{\mathrm{norm}}$",
+            "gradient of the loss with respect to the normalization's input, after its backward pass", "normalization",
+        ),
+    )
+}
+
+ARTICLE_QUANTITIES = ("weight_gradient", "input_gradient", "weight", "weight_minus_gradient")
