@@ -1,0 +1,79 @@
+"""Two-dimensional convolution without bias, with TensorFlow's SAME padding or explicit padding."""
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from normcore.layer import Gradients
+
+Padding = int | Literal["same"]
+
+
+class Cache(NamedTuple):
+    """padded: N C H' W', the input with its zeros around it; size: the input's own H, W; start: where it begins."""
+
+    padded: Tensor
+    size: tuple[int, int]
+    start: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """out[n,o,i,j] = Σ_c Σ_u Σ_v weight[o,c,u,v] · padded x[n,c, i·stride+u, j·stride+v].
+
+    Backward: dx is dout convolved, transposed, with the weight; dw[o,c,u,v] = Σ_n Σ_i Σ_j dout[n,o,i,j] ·
+    x[n,c,i·stride+u,j·stride+v]. Both by torch's own convolution-backward operator (no autograd).
+
+    padding: zeros on all four sides, or "same", TensorFlow's rule: out = ceil(in / stride), the odd zero at the bottom
+    and the right. divide_by_batch divides dw by N once more, as the 2018 notebook did; not the true gradient.
+
+    Shapes: x is N C H W, weight O C K K, out N O H' W'.
+    Source: Dumoulin, Visin 2016, arXiv:1603.07285; tf.nn.convolution for SAME.
+    """
+
+    weight: Tensor
+    stride: int = 1
+    padding: Padding = "same"
+    divide_by_batch: bool = False
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
+        """The output, and the padded input that dw needs. Raises ValueError if the kernel does not fit."""
+        height, width = x.shape[-2:]
+        (top, bottom), (left, right) = self._zeros(height), self._zeros(width)
+        padded = F.pad(x, (left, right, top, bottom)) if top or bottom or left or right else x
+        if min(padded.shape[-2:]) < self.weight.shape[-1]:
+            raise ValueError(f"a {self.weight.shape[-1]}×{self.weight.shape[-1]} kernel does not fit {height}×{width}")
+        return F.conv2d(padded, self.weight, stride=self.stride), Cache(padded, (height, width), (top, left))
+
+    def infer(self, x: Tensor) -> Tensor:
+        """As forward."""
+        return self.forward(x)[0]
+
+    def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
+        """dx, N C H W, and {"weight": dw}, O C K K."""
+        padded, (height, width), (top, left) = cache
+        dpadded, dw, _ = torch.ops.aten.convolution_backward(
+            dout, padded, self.weight, None, [self.stride] * 2, [0, 0], [1, 1], False, [0, 0], 1, [True, True, False]
+        )
+        if self.divide_by_batch:
+            dw = dw / len(dout)
+        return dpadded[:, :, top : top + height, left : left + width], {"weight": dw}
+
+    def parameters(self) -> dict[str, Tensor]:
+        """The weight, O C K K."""
+        return {"weight": self.weight}
+
+    def buffers(self) -> dict[str, Tensor]:
+        """None."""
+        return {}
+
+    def _zeros(self, size: int) -> tuple[int, int]:
+        """Zeros before and after an axis of the given size."""
+        if self.padding != "same":
+            return self.padding, self.padding
+        out = -(-size // self.stride)
+        total = max((out - 1) * self.stride + self.weight.shape[-1] - size, 0)
+        return total // 2, total - total // 2

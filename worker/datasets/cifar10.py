@@ -1,0 +1,50 @@
+"""CIFAR-10: 50,000 and 10,000 colour images of 32×32.
+
+Source: Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision.datasets import CIFAR10
+
+from worker.datasets.downloads import downloading, with_md5
+from worker.datasets.splits import ImageData, Request, Split, make_split
+
+CLASSES = 10
+
+
+def load(request: Request, dataset: type[CIFAR10] = CIFAR10) -> ImageData:
+    """All batches; downloaded on first use.
+
+    The files are pickles, and a pickle can run any program: torchvision opens one only after holding it to the MD5
+    in its own source, so what is in data_dir is read as CIFAR-10 or not at all.
+
+    Raises: DatasetUnavailable if they are not there, or other files are, and they cannot be downloaded.
+    """
+    data_dir = request.data_dir
+    try:
+        train = dataset(data_dir, train=True)
+    except RuntimeError:
+        with downloading("CIFAR-10", data_dir, _remedy(data_dir, dataset)):
+            train = dataset(data_dir, train=True, download=True)
+    return ImageData(
+        train=_split(train, request.train_size, request.image_size),
+        test=_split(dataset(data_dir, train=False), request.test_size, request.image_size),
+        classes=CLASSES,
+    )
+
+
+def _split(part: CIFAR10, size: int | None, image_size: int) -> Split:
+    images = torch.from_numpy(part.data).permute(0, 3, 1, 2)  # torchvision holds N H W C, for PIL
+    return make_split(images, torch.from_numpy(np.asarray(part.targets)), size, image_size)
+
+
+def _remedy(data_dir: Path, dataset: type[CIFAR10]) -> str:
+    unpacked = [*dataset.train_list, *dataset.test_list, (dataset.meta["filename"], dataset.meta["md5"])]
+    return (
+        f"Put {with_md5([(dataset.filename, dataset.tgz_md5)])} into {data_dir}, or what it holds, "
+        f"{with_md5(unpacked)}, into {data_dir / dataset.base_folder}. "
+        f"It comes from {dataset.url}. The data sets digits and synthetic need no download."
+    )
