@@ -1,0 +1,1 @@
+"""The database's history: Alembic's steps from nothing to the newest schema."""

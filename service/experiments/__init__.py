@@ -1,0 +1,1 @@
+"""What an experiment is: its spec, its queue, its records. No torch, no FastAPI."""

@@ -107,11 +107,9 @@ class Histogram:
         if not self.finite:
             return None
         low, high, counts = self.bins()
-        negative = int(np.searchsorted(high, 0.0, side="right"))
-        low, high, counts = (
-            np.insert(values, negative, extra)
-            for values, extra in ((low, 0.0), (high, 0.0), (counts, self.zeros))
-        )
+        negative = int(np.searchsorted(high, 0.0, side="right"))  # zeros lie between these bins and the others
+        low, high = np.insert(low, negative, 0.0), np.insert(high, negative, 0.0)
+        counts = np.insert(counts, negative, self.zeros)
         below = np.concatenate([[0], np.cumsum(counts)])
         target = q * self.finite
         place = min(int(np.searchsorted(below[1:], target)), len(counts) - 1)
@@ -172,10 +170,7 @@ def _overlap(
     knots = np.stack([low[wide], high[wide]], axis=1).ravel()
     heights = np.repeat(np.cumsum(counts[wide]), 2)
     heights[::2] -= counts[wide]
-    if len(knots):
-        shared = np.diff(np.interp(new_edges, knots, heights))
-    else:
-        shared = np.zeros(len(new_edges) - 1)
+    shared = np.diff(np.interp(new_edges, knots, heights)) if len(knots) else np.zeros(len(new_edges) - 1)
     for value, count in zip(low[~wide], counts[~wide], strict=True):  # at most the two bins of minimum and maximum
         place = _bin_of(float(value), new_edges)
         if place is not None:

@@ -38,8 +38,12 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything training needs to go on after an epoch: safetensors bytes and their SHA-256 in hex."""
+    """Everything training needs to go on after an epoch: safetensors bytes and their SHA-256 in hex.
 
+    step: how many training steps were done.
+    """
+
+    step: int
     content: bytes
     sha256: str
 

@@ -1,0 +1,81 @@
+"""Engines for SQLite and PostgreSQL, and the database's own clock."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Double, Engine, create_engine, event, make_url
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.sql.expression import FunctionElement
+
+SAFE_SQLITE = (3, 51, 3)  # the first release free of the WAL-reset corruption
+
+try:
+    import pysqlite3 as sqlite  # type: ignore[import-not-found, unused-ignore]
+except ImportError:  # no wheel for this platform
+    import sqlite3 as sqlite
+
+
+class database_now(FunctionElement[float]):  # noqa: N801 — reads as the SQL function it is
+    """The database's clock, seconds since 1970: the only clock that leases are told by."""
+
+    inherit_cache = True
+    type = Double()
+
+
+@compiles(database_now, "postgresql")
+def _on_postgresql(element: database_now, compiler: Any, **kw: Any) -> str:
+    # clock_timestamp, not now(): the latter stands still for a whole transaction.
+    return "extract(epoch from clock_timestamp())::double precision"
+
+
+@compiles(database_now, "sqlite")
+def _on_sqlite(element: database_now, compiler: Any, **kw: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+class Database:
+    """Sessions to read and to write with. Nothing connects before the first of them."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        if make_url(url).get_backend_name() == "sqlite":
+            self.writer, self.reader = _sqlite(url, begin="BEGIN IMMEDIATE"), _sqlite(url, begin="BEGIN")
+        else:
+            self.writer = self.reader = create_engine(_with_driver(url), pool_pre_ping=True)
+        self.writing: sessionmaker[Session] = sessionmaker(self.writer, expire_on_commit=False)
+        self.reading: sessionmaker[Session] = sessionmaker(self.reader, expire_on_commit=False)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.writer.dispose()
+        self.reader.dispose()
+
+
+def _with_driver(url: str) -> str:
+    """postgresql:// as people write it means psycopg 3 here."""
+    for plain in ("postgresql://", "postgres://"):
+        if url.startswith(plain):
+            return "postgresql+psycopg://" + url.removeprefix(plain)
+    return url
+
+
+def _sqlite(url: str, *, begin: str) -> Engine:
+    """An engine whose transactions begin as told: a writer waits for its turn at BEGIN, not in the middle."""
+    if path := make_url(url).database:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    # A WAL is only safe in the repaired releases; without one the rollback journal is slower and just as durable.
+    journal = "WAL" if sqlite.sqlite_version_info >= SAFE_SQLITE else "DELETE"
+    engine = create_engine(url, module=sqlite, connect_args={"timeout": 30, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, record: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in (f"journal_mode = {journal}", "synchronous = FULL", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

@@ -1,0 +1,147 @@
+"""A spec's network: its list of layers, and what comes of it once the images' size is known.
+
+Resolving is pure arithmetic on shapes, so the service can refuse what does not fit before anything is queued.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Normalization = Literal["none", "batch", "layer", "instance", "box_cox"]
+
+
+class _Layer(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ConvolutionSpec(_Layer):
+    """A square convolution without bias."""
+
+    kind: Literal["convolution"] = "convolution"
+    channels: int = Field(ge=1, le=4096, description="How many channels it makes.")
+    kernel_size: int = Field(default=3, ge=1, le=31, description="Height and width of the kernel.")
+    stride: int = Field(default=1, ge=1, le=32, description="Step between positions.")
+    padding: Literal["same"] | Annotated[int, Field(ge=0, le=64)] = Field(
+        default="same", description='Zeros on all four sides, or "same": TensorFlow\'s rule, out = ceil(in / stride).'
+    )
+
+
+class ReLUSpec(_Layer):
+    """Rectified linear unit."""
+
+    kind: Literal["relu"] = "relu"
+
+
+class NormalizationSpec(_Layer):
+    """The normalization under study."""
+
+    kind: Literal["normalization"] = "normalization"
+    variant: Normalization | None = Field(
+        default=None, description="Default: the experiment's `normalization`, so that one list serves every variant."
+    )
+
+
+class MeanPoolSpec(_Layer):
+    """Mean over all positions: the scores of the classes. The last layer, and only that."""
+
+    kind: Literal["mean_pool"] = "mean_pool"
+
+
+LayerSpec = Annotated[ConvolutionSpec | ReLUSpec | NormalizationSpec | MeanPoolSpec, Field(discriminator="kind")]
+
+
+def study_network() -> tuple[LayerSpec, ...]:
+    """The study's six blocks: 3→16→16→16→16→16→10 channels, strides 2 2 2 2 1 1, mean over the last map."""
+    layers: list[LayerSpec] = []
+    for channels, stride in zip((16, 16, 16, 16, 16), (2, 2, 2, 2, 1), strict=True):
+        layers += [ConvolutionSpec(channels=channels, stride=stride), ReLUSpec(), NormalizationSpec()]
+    return (*layers, ConvolutionSpec(channels=10), ReLUSpec(), MeanPoolSpec())
+
+
+class ResolvedLayer(_Layer):
+    """One layer with its shapes, C H W. layer: the number of the convolution it belongs to, from 1."""
+
+    layer: int
+    kind: Literal["convolution", "relu", "normalization", "mean_pool"]
+    variant: Normalization | None = None
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+    kernel_size: int | None = None
+    stride: int | None = None
+    padding: Literal["same"] | int | None = None
+    parameters: int = 0
+
+
+def resolve(
+    layers: tuple[LayerSpec, ...], *, image_size: int, classes: int | None, normalization: Normalization
+) -> tuple[ResolvedLayer, ...]:
+    """Every layer with its shapes; a normalization of variant "none" is left out, being nothing.
+
+    Raises: ValueError naming the layer's index where one does not fit.
+    """
+    shape: tuple[int, ...] = (3, image_size, image_size)
+    resolved: list[ResolvedLayer] = []
+    number = 0
+    normalized: set[int] = set()
+    for index, layer in enumerate(layers):
+        if len(shape) != 3:
+            raise ValueError(f"layer {index} ({layer.kind}) comes after mean_pool, which must be the last layer")
+        before = shape
+        match layer:
+            case ConvolutionSpec():
+                number += 1
+                shape = (layer.channels, *(_convolved(index, size, before, layer) for size in before[1:]))
+                resolved.append(
+                    ResolvedLayer(
+                        layer=number,
+                        kind="convolution",
+                        input_shape=before,
+                        output_shape=shape,
+                        kernel_size=layer.kernel_size,
+                        stride=layer.stride,
+                        padding=layer.padding,
+                        parameters=layer.channels * before[0] * layer.kernel_size**2,
+                    )
+                )
+            case NormalizationSpec():
+                if number in normalized:
+                    raise ValueError(f"layer {index}: convolution {number} is already followed by a normalization")
+                normalized.add(number)
+                variant = layer.variant or normalization
+                if variant != "none":
+                    resolved.append(
+                        ResolvedLayer(
+                            layer=number,
+                            kind="normalization",
+                            variant=variant,
+                            input_shape=before,
+                            output_shape=before,
+                            parameters=int(variant == "box_cox"),
+                        )
+                    )
+            case ReLUSpec():
+                resolved.append(ResolvedLayer(layer=number, kind="relu", input_shape=before, output_shape=before))
+            case MeanPoolSpec():
+                shape = (before[0],)
+                resolved.append(ResolvedLayer(layer=number, kind="mean_pool", input_shape=before, output_shape=shape))
+    if number == 0:
+        raise ValueError("a network needs at least one convolution; there is nothing to train in this one")
+    if len(shape) != 1:
+        raise ValueError(f"the last layer must be mean_pool, which makes the classes' scores; it is {layers[-1].kind}")
+    if classes is not None and shape[0] != classes:
+        raise ValueError(f"the network ends in {shape[0]} scores, the data set has {classes} classes")
+    return tuple(resolved)
+
+
+def _convolved(index: int, size: int, shape: tuple[int, ...], layer: ConvolutionSpec) -> int:
+    """The length of an axis after a convolution."""
+    if layer.padding == "same":
+        return -(-size // layer.stride)
+    padded = size + 2 * layer.padding
+    if padded < layer.kernel_size:
+        seen = "×".join(map(str, shape))
+        raise ValueError(
+            f"layer {index}: a {layer.kernel_size}×{layer.kernel_size} kernel with padding {layer.padding} does not "
+            f'fit its input of shape {seen}; use a larger image_size, a smaller stride before it or padding "same"'
+        )
+    return (padded - layer.kernel_size) // layer.stride + 1

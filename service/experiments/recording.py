@@ -1,0 +1,86 @@
+"""Writing and reading what was recorded: an epoch goes in whole, in one transaction, guarded by the claim."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Row, delete, insert, select
+from sqlalchemy.orm import Session
+
+from service.experiments import queue
+from service.experiments.histograms import Histogram, unpack
+from service.experiments.models import CheckpointRow, EpochRow, HistogramRow
+from service.experiments.queue import Claim
+from service.experiments.records import Capture, EpochMetrics, EpochRecord
+
+_METRICS = tuple(EpochMetrics.__dataclass_fields__)
+
+
+def record_epoch(session: Session, held: Claim, record: EpochRecord) -> None:
+    """Write one epoch: metrics, histograms, checkpoint and progress. Raises ClaimLost, and then nothing is written."""
+    epoch, experiment_id = record.metrics.epoch, held.experiment_id
+    step = record.checkpoint.step
+    queue.still_held(session, held, epochs_done=epoch + 1, step=step)
+    session.execute(
+        insert(EpochRow),
+        [{"experiment_id": experiment_id} | {name: getattr(record.metrics, name) for name in _METRICS}],
+    )
+    rows = [
+        {
+            "experiment_id": experiment_id, "epoch": capture.epoch, "step": capture.step, "layer": layer,
+            "quantity": quantity, "zeros": histogram.zeros, "nans": histogram.nans,
+            "positive_infinities": histogram.positive_infinities,
+            "negative_infinities": histogram.negative_infinities,
+            "minimum": histogram.minimum, "maximum": histogram.maximum,
+            "total": histogram.total, "total_of_squares": histogram.total_of_squares, "bins": histogram.to_bytes(),
+        }
+        for capture in record.captures
+        for (layer, quantity), histogram in capture.histograms.items()
+    ]  # fmt: skip
+    if rows:
+        session.execute(insert(HistogramRow), rows)
+    session.execute(delete(CheckpointRow).where(CheckpointRow.experiment_id == experiment_id))
+    session.add(
+        CheckpointRow(
+            experiment_id=experiment_id,
+            epoch=epoch,
+            content=record.checkpoint.content,
+            sha256=record.checkpoint.sha256,
+        )
+    )
+
+
+def checkpoint(session: Session, experiment_id: int) -> CheckpointRow | None:
+    """The newest checkpoint, if an epoch was ever recorded."""
+    return session.get(CheckpointRow, experiment_id)
+
+
+def metrics(session: Session, experiment_id: int) -> list[EpochMetrics]:
+    """Every epoch's metrics, in order; nothing is sampled."""
+    rows = session.scalars(select(EpochRow).where(EpochRow.experiment_id == experiment_id).order_by(EpochRow.epoch))
+    return [EpochMetrics(**{name: getattr(row, name) for name in _METRICS}) for row in rows]
+
+
+def captures(
+    session: Session, experiment_id: int, *, quantities: Sequence[str] = (), layer: int | None = None,
+    epoch: int | None = None,
+) -> list[Capture]:  # fmt: skip
+    """What was captured, in the order of training; of all quantities, layers and epochs, or of those asked for."""
+    chosen = select(*HistogramRow.__table__.columns).where(HistogramRow.experiment_id == experiment_id)
+    if quantities:
+        chosen = chosen.where(HistogramRow.quantity.in_(quantities))
+    if layer is not None:
+        chosen = chosen.where(HistogramRow.layer == layer)
+    if epoch is not None:
+        chosen = chosen.where(HistogramRow.epoch == epoch)
+    found: dict[tuple[int, int], dict[tuple[int, str], Histogram]] = {}
+    for row in session.execute(chosen.order_by(HistogramRow.step, HistogramRow.layer)):
+        found.setdefault((row.epoch, row.step), {})[row.layer, row.quantity] = _histogram(row)
+    return [Capture(epoch, step, histograms) for (epoch, step), histograms in found.items()]
+
+
+def _histogram(row: Row[Any]) -> Histogram:
+    codes, counts = unpack(row.bins)
+    return Histogram(
+        codes, counts, row.zeros, row.nans, row.positive_infinities, row.negative_infinities,
+        row.minimum, row.maximum, row.total, row.total_of_squares,
+    )  # fmt: skip

@@ -1,0 +1,34 @@
+"""The database's schema: brought to head, and asked whether it is there. The steps themselves are in migrations/."""
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+
+from service.experiments.database import Database
+
+
+def migrate(database: Database) -> None:
+    """Bring the schema to head; one process at a time, the others wait and find it done."""
+    config = _config()
+    with database.writer.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_lock(7411018)")
+        # SQLite's writer holds the file's write lock from its BEGIN on, which is all the lock that is needed.
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
+
+
+def is_at_head(engine: Engine) -> bool:
+    """Whether the database's schema is the one this code was written for."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision() == head
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "migrations:")
+    return config

@@ -1,0 +1,152 @@
+"""The spec: everything that says what an experiment is, validated, every default filled in."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from service.experiments.datasets import DATASETS, DatasetName
+from service.experiments.network import LayerSpec, Normalization, ResolvedLayer, resolve, study_network
+from service.experiments.protocols import PROTOCOLS, Protocol
+from service.experiments.quantities import QUANTITIES
+
+Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.:/ -]+$")]
+Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")]
+_BY_PROTOCOL = "Default: as the protocol has it"
+
+
+class ExperimentSpec(BaseModel):
+    """One network, trained one way, with one seed. `{}` is the article's baseline on STL-10."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, title="Experiment spec")
+
+    name: Text | None = Field(default=None, description="What you call it.")
+    tags: tuple[Tag, ...] = Field(default=(), max_length=32, description="Labels to find it by.")
+
+    dataset: DatasetName = Field(default="stl10", description="The images.")
+    folder: Text | None = Field(
+        default=None, description="With dataset `folder`: where below the data directory train/ and test/ lie."
+    )
+    image_size: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        validate_default=False,
+        description="Height and width in pixels, resized to. Default: the data set's (STL-10, synthetic, folder 96; "
+        "CIFAR-10 32; Fashion-MNIST 28; digits 32, enlarged from 8).",
+    )
+    train_size: int | None = Field(default=None, ge=1, description="How many training images. Default: all.")
+    test_size: int | None = Field(default=None, ge=1, description="How many test images. Default: all.")
+
+    normalization: Normalization = Field(default="none", description="The variant under study.")
+    network: tuple[LayerSpec, ...] = Field(
+        default_factory=study_network,
+        min_length=1,
+        max_length=200,
+        description="The layers, in order. Default: the study's six blocks.",
+    )
+    norm_eps: float = Field(default=1e-8, gt=0, le=1, description="ε beside the variance in a normalization.")
+    norm_momentum: float = Field(default=0.9, ge=0, lt=1, description="What running statistics keep at each batch.")
+    box_cox_lambda: float = Field(default=2.0, ge=-10, le=10, description="Box-Cox's λ at the start.")
+    weight_std: float = Field(default=0.05, gt=0, le=10, description="Standard deviation of the initial weights.")
+
+    epochs: int = Field(default=150, ge=1, le=100_000, description="Passes over the training images.")
+    batch_size: int = Field(default=20, ge=1, le=65_536, description="Images a step.")
+    learning_rate: float = Field(default=0.0008, gt=0, le=10, description="Adam's step size, constant.")
+    adam_beta1: float = Field(default=0.9, ge=0, lt=1, description="Adam's β1.")
+    adam_beta2: float = Field(default=0.999, ge=0, lt=1, description="Adam's β2.")
+    adam_eps: float = Field(default=1e-9, gt=0, le=1, description="Adam's ε.")
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**32,
+        description="Of the initial weights and the batch order; the same seed, the same both.",
+    )
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$",
+        description="`auto` (cuda, else mps, else cpu), `cpu`, `cuda`, `cuda:N` or `mps`.",
+    )
+
+    protocol: Protocol = Field(
+        default="standard", description="The study as it should be, or `original`: as the 2018 notebook ran it."
+    )
+    shuffle: bool = Field(
+        default=True, description=f"{_BY_PROTOCOL} (original: false, the same batches in file order every epoch)."
+    )
+    pool_gradient: Literal["exact", "copied"] = Field(
+        default="exact", description=f"{_BY_PROTOCOL} (original: `copied`, without the 1/36 of the mean)."
+    )
+    filter_gradient: Literal["exact", "divided_by_batch"] = Field(
+        default="exact", description=f"{_BY_PROTOCOL} (original: `divided_by_batch`, by N once more)."
+    )
+    adam_bias_correction: Literal["power", "constant"] = Field(
+        default="power", description=f"{_BY_PROTOCOL} (original: `constant`, 1−β instead of 1−β^t)."
+    )
+    test_statistics: Literal["own", "slot"] = Field(
+        default="own",
+        description=f"What layer and instance normalization use at test time. {_BY_PROTOCOL} (original: `slot`, "
+        "running statistics by the image's place in the batch).",
+    )
+    running_var_start: float = Field(
+        default=1.0, ge=0, le=1e6, description=f"Running variances at the start. {_BY_PROTOCOL} (original: 0)."
+    )
+    lambda_gradient: Literal["sum", "mean"] = Field(
+        default="sum", description=f"Of Box-Cox's λ over the elements. {_BY_PROTOCOL} (original: `mean`)."
+    )
+    box_cox_denominator_eps: float = Field(
+        default=0.0, ge=0, le=1, description=f"Added to λ in the denominator. {_BY_PROTOCOL} (original: 1e-8)."
+    )
+    initial_weights: Literal["independent", "same_seed_per_layer"] = Field(
+        default="independent",
+        description=f"{_BY_PROTOCOL} (original: `same_seed_per_layer`, so layers alike in shape start identical).",
+    )
+    capture_moment: Literal["last_step", "after_updates"] = Field(
+        default="last_step",
+        description=f"When an epoch's layers are looked at: in its last training step, or on the same batch once more "
+        f"after it. {_BY_PROTOCOL} (original: `after_updates`).",
+    )
+
+    capture_every: int = Field(default=1, ge=1, description="Layers are looked at every so many …")
+    capture_unit: Literal["epoch", "step"] = Field(default="epoch", description="… epochs, or training steps.")
+    capture_quantities: tuple[str, ...] = Field(
+        default=tuple(QUANTITIES), description=f"What is looked at: any of {', '.join(QUANTITIES)}."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_defaults(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        filled = {name: value for name, value in data.items() if not (name == "image_size" and value is None)}
+        if isinstance(protocol := filled.get("protocol", "standard"), str) and protocol in PROTOCOLS:
+            filled = {**PROTOCOLS[protocol], **filled}
+        if isinstance(dataset := filled.get("dataset", "stl10"), str) and dataset in DATASETS:
+            filled.setdefault("image_size", DATASETS[dataset].image_size)
+        return filled
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if (self.dataset == "folder") != (self.folder is not None):
+            raise ValueError("`folder` is needed with dataset `folder`, and only there")
+        unknown = [name for name in self.capture_quantities if name not in QUANTITIES]
+        if unknown:
+            raise ValueError(f"capture_quantities: {unknown[0]!r} is none of {', '.join(QUANTITIES)}")
+        facts = DATASETS[self.dataset]
+        for split, wanted, there in (("train", self.train_size, facts.train), ("test", self.test_size, facts.test)):
+            if wanted is not None and there is not None and wanted > there:
+                raise ValueError(f"{split}_size: {self.dataset} has {there} {split} images, {wanted} were asked for")
+        if self.capture_unit == "step" and self.capture_moment == "after_updates":
+            raise ValueError("capture_moment `after_updates` looks once an epoch; capture_unit must then be `epoch`")
+        self.resolved_network()
+        return self
+
+    def resolved_network(self) -> tuple[ResolvedLayer, ...]:
+        """Every layer with its shapes and parameter count. Raises ValueError where a layer does not fit."""
+        if self.image_size is None:
+            raise ValueError("a spec that was not validated has no image_size")
+        return resolve(
+            self.network,
+            image_size=self.image_size,
+            classes=DATASETS[self.dataset].classes,
+            normalization=self.normalization,
+        )
