@@ -5,7 +5,7 @@ from normcore.batch_norm import BatchNorm
 from normcore.box_cox import BoxCox
 from normcore.convolution import Convolution
 from normcore.cross_entropy import cross_entropy
-from normcore.histogram import Histogram, histogram
+from normcore.histogram import MANTISSA_BITS, Histogram, histogram
 from normcore.instance_norm import InstanceNorm
 from normcore.layer import Gradients, Layer
 from normcore.layer_norm import LayerNorm
@@ -15,6 +15,7 @@ from normcore.relu import ReLU
 from normcore.running_statistics import RunningStatistics
 
 __all__ = [
+    "MANTISSA_BITS",
     "Adam",
     "BatchNorm",
     "BoxCox",

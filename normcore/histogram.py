@@ -18,12 +18,14 @@ CODES = 1 << (1 + 8 + MANTISSA_BITS)
 class Histogram(NamedTuple):
     """counts: CODES int64, by code (the leading bits, sign first), of everything, zeros and non-finite included.
 
-    zeros, nans, positive_infinities, negative_infinities: int64 scalars. minimum, maximum: float32 scalars over the
-    finite values, +inf and −inf where there are none. total, total_of_squares: float64 scalars over the finite values.
+    positive_zeros, negative_zeros, nans, positive_infinities, negative_infinities: int64 scalars. minimum, maximum:
+    float32 scalars over the finite values, +inf and −inf where there are none. total,
+    total_of_squares: float64 scalars over the finite values.
     """
 
     counts: Tensor
-    zeros: Tensor
+    positive_zeros: Tensor
+    negative_zeros: Tensor
     nans: Tensor
     positive_infinities: Tensor
     negative_infinities: Tensor
@@ -37,10 +39,12 @@ def histogram(x: Tensor) -> Histogram:
     """Count the values of x, any shape; other precisions are rounded to float32 first. All on x's device."""
     values = x.detach().to(torch.float32).flatten()
     finite = values.isfinite()
+    zero, negative = values == 0, values.signbit()
     exact = torch.where(finite, values, 0.0).to(torch.float64)
     return Histogram(
         counts=torch.bincount(codes(values), minlength=CODES),
-        zeros=(values == 0).sum(),
+        positive_zeros=(zero & ~negative).sum(),
+        negative_zeros=(zero & negative).sum(),
         nans=values.isnan().sum(),
         positive_infinities=values.isposinf().sum(),
         negative_infinities=values.isneginf().sum(),

@@ -10,7 +10,7 @@ from pathlib import Path
 STALLED_AFTER_SECONDS = 30.0  # without a byte
 
 
-class DatasetUnavailable(Exception):  # noqa: N818  # the state of a thing, not of a program
+class DatasetUnavailable(Exception):  # the state of a thing, not of a program
     """A data set is not there and cannot be had; the message says which files to put where."""
 
 

@@ -1,0 +1,91 @@
+"""From a spec to normcore: layers with their first weights, and the optimizer."""
+
+import torch
+from torch import Tensor
+
+from normcore import (
+    Adam,
+    BatchNorm,
+    BoxCox,
+    Convolution,
+    InstanceNorm,
+    Layer,
+    LayerNorm,
+    MeanPool,
+    Network,
+    ReLU,
+    RunningStatistics,
+)
+from service.experiments.network import ResolvedLayer
+from service.experiments.spec import ExperimentSpec
+
+
+def build_network(spec: ExperimentSpec, device: torch.device) -> Network:
+    """The spec's network. Weights are drawn on the CPU, so that a seed means the same weights on every device."""
+    generator = torch.Generator().manual_seed(spec.seed)
+    layers = []
+    for resolved in spec.resolved_network():
+        if spec.initial_weights == "same_seed_per_layer":
+            generator.manual_seed(spec.seed)
+        layers.append(_layer(spec, resolved, generator, device))
+    return Network(layers)
+
+
+def build_optimizer(spec: ExperimentSpec, parameters: dict[str, Tensor]) -> Adam:
+    """The spec's optimizer of these parameters."""
+    return Adam(
+        parameters,
+        learning_rate=spec.learning_rate,
+        beta1=spec.adam_beta1,
+        beta2=spec.adam_beta2,
+        eps=spec.adam_eps,
+        bias_correction=spec.adam_bias_correction,
+    )
+
+
+def _layer(spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Generator, device: torch.device) -> Layer:
+    match resolved.kind:
+        case "convolution":
+            return _convolution(spec, resolved, generator, device)
+        case "relu":
+            return ReLU()
+        case "normalization":
+            return _normalization(spec, resolved, device)
+        case "mean_pool":
+            return MeanPool(spec.pool_gradient)
+
+
+def _convolution(
+    spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Generator, device: torch.device
+) -> Convolution:
+    assert resolved.kernel_size and resolved.stride and resolved.padding is not None
+    shape = (resolved.output_shape[0], resolved.input_shape[0], resolved.kernel_size, resolved.kernel_size)
+    weight = torch.empty(shape).normal_(0.0, spec.weight_std, generator=generator)
+    return Convolution(
+        weight.to(device),
+        stride=resolved.stride,
+        padding=resolved.padding,
+        divide_by_batch=spec.filter_gradient == "divided_by_batch",
+    )
+
+
+def _normalization(spec: ExperimentSpec, resolved: ResolvedLayer, device: torch.device) -> Layer:
+    channels = resolved.input_shape[0]
+    by_slot = spec.test_statistics == "slot"
+
+    def running(*shape: int) -> RunningStatistics:
+        mean = torch.zeros(shape, device=device)
+        return RunningStatistics(mean, torch.full_like(mean, spec.running_var_start), spec.norm_momentum)
+
+    match resolved.variant:
+        case "batch":
+            return BatchNorm(running(1, channels, 1, 1), spec.norm_eps)
+        case "layer":
+            return LayerNorm(spec.norm_eps, running(spec.batch_size, 1, 1, 1) if by_slot else None)
+        case "instance":
+            return InstanceNorm(spec.norm_eps, running(spec.batch_size, channels, 1, 1) if by_slot else None)
+        case "box_cox":
+            lam = torch.tensor(spec.box_cox_lambda, device=device)
+            return BoxCox(lam, spec.box_cox_denominator_eps, spec.lambda_gradient)
+        case variant:
+            raise ValueError(f"no normalization is built for variant {variant!r}")

@@ -1,0 +1,24 @@
+"""What an experiment was run with: enough to say why two results differ."""
+
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from worker import device as devices
+
+
+def provenance(device: torch.device, *, seed: int, resumed_at_epoch: int | None) -> dict[str, Any]:
+    """Versions, device, engine, threads, seed, and the epoch it went on from, if it did."""
+    return {
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in ("normlab", "torch", "numpy")},
+        "device": str(device),
+        "device_name": devices.name(device),
+        "engine": "eager",
+        "threads": torch.get_num_threads(),
+        "host": platform.node(),
+        "seed": seed,
+        "resumed_at_epoch": resumed_at_epoch,
+    }

@@ -1,0 +1,128 @@
+"""One claimed experiment from its claim to its end: train, record every epoch, and say how it ended."""
+
+import logging
+import threading
+from collections.abc import Callable
+from functools import lru_cache, partial
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+from torch import Tensor
+
+from service.experiments import queue, recording
+from service.experiments.database import Database
+from service.experiments.errors import ClaimLost
+from service.experiments.models import Experiment
+from service.experiments.queue import Claim
+from service.experiments.spec import ExperimentSpec
+from worker import datasets, device, progress
+from worker.checkpoints import state_of, unpack
+from worker.datasets import DatasetUnavailable, ImageData
+from worker.device import DeviceUnavailable
+from worker.divergence import Diverged, diagnose
+from worker.heartbeat import Heartbeat
+from worker.provenance import provenance
+from worker.settings import WorkerSettings
+from worker.training import Training
+
+log = logging.getLogger(__name__)
+
+
+class _Stopped(Exception):
+    """The worker was told to stop."""
+
+
+class _Cancelled(Exception):
+    """Someone cancelled the experiment."""
+
+
+def run(database: Database, held: Claim, settings: WorkerSettings, stop: threading.Event) -> None:
+    """Run a claimed experiment; whatever becomes of it is written on it."""
+    end: Callable[[Session, Claim], None]
+    with Heartbeat(database, held, settings.lease_seconds) as heartbeat:
+        try:
+            _train(database, held, settings, stop, heartbeat)
+            end, said = queue.succeed, "succeeded"
+        except _Stopped:
+            end, said = queue.give_back, "given back to the queue"
+        except _Cancelled:
+            end, said = queue.stop_cancelled, "cancelled"
+        except ClaimLost as lost:
+            log.warning("%s; another worker may have it", lost)
+            return
+        except (Diverged, DatasetUnavailable, DeviceUnavailable, ValueError) as expected:
+            end, said = partial(queue.fail, error=str(expected)), f"failed: {expected}"
+        except Exception as unexpected:
+            log.exception("experiment %d failed", held.experiment_id)
+            error = f"{type(unexpected).__name__}: {unexpected}"
+            end, said = partial(queue.fail, error=error), f"failed: {error}"
+    try:
+        with database.writing.begin() as session:
+            end(session, held)
+    except ClaimLost as lost:
+        log.warning("%s; its end was not written", lost)
+        return
+    log.info("experiment %d: %s", held.experiment_id, said)
+
+
+def _train(
+    database: Database, held: Claim, settings: WorkerSettings, stop: threading.Event, heartbeat: Heartbeat
+) -> None:
+    with database.reading() as session:
+        spec = ExperimentSpec.model_validate(session.get_one(Experiment, held.experiment_id).spec)
+        checkpoint = recording.checkpoint(session, held.experiment_id)
+    chosen = device.choose(spec.device)
+    training = Training(spec, _load(spec, settings.data_dir), chosen)
+    if checkpoint is not None:
+        training.resume(unpack(checkpoint.content, checkpoint.sha256), checkpoint.epoch + 1)
+    heartbeat.step = steps_done = training.epochs_done * training.steps_per_epoch
+    with database.writing.begin() as session:
+        queue.describe(
+            session,
+            held,
+            provenance=provenance(chosen, seed=spec.seed, resumed_at_epoch=training.epochs_done or None),
+            steps_total=spec.epochs * training.steps_per_epoch,
+        )
+
+    title = f"experiment {held.experiment_id} ({spec.normalization}, {spec.dataset})"
+    shown = progress.show(
+        title,
+        epochs=spec.epochs,
+        steps_done=steps_done,
+        steps_per_epoch=training.steps_per_epoch,
+        batch_size=spec.batch_size,
+    )
+    with shown:
+
+        def after_step(step: int, loss: Tensor) -> None:
+            heartbeat.step = step
+            shown.step(step, loss)
+            if heartbeat.verdict == "lost":
+                raise ClaimLost(f"experiment {held.experiment_id}: the lease of attempt {held.attempt} was lost")
+            if heartbeat.verdict == "cancelled":
+                raise _Cancelled
+            if stop.is_set():
+                raise _Stopped
+
+        while training.epochs_done < spec.epochs:
+            start = {name: tensor.clone() for name, tensor in state_of(training.network, training.optimizer).items()}
+            record = training.run_epoch(after_step)
+            with database.writing.begin() as session:
+                recording.record_epoch(session, held, record)
+            shown.epoch(record.metrics)
+            if record.metrics.train_loss is None or record.metrics.test_loss is None:
+                raise diagnose(training, start, record.metrics.epoch)
+
+
+def _load(spec: ExperimentSpec, data_dir: Path) -> ImageData:
+    assert spec.image_size is not None
+    return _loaded(spec.dataset, data_dir, spec.image_size, spec.train_size, spec.test_size, spec.folder)
+
+
+@lru_cache(maxsize=1)  # a study's experiments come one after another and share their images
+def _loaded(
+    name: str, data_dir: Path, image_size: int, train_size: int | None, test_size: int | None, folder: str | None
+) -> ImageData:
+    return datasets.load(
+        name, data_dir=data_dir, image_size=image_size, train_size=train_size, test_size=test_size, folder=folder
+    )

@@ -1,0 +1,13 @@
+"""A worker's settings, NORMLAB_*, read once."""
+
+from pathlib import Path
+
+from service.experiments.settings import DatabaseSettings
+
+
+class WorkerSettings(DatabaseSettings):
+    """data_dir: where data sets lie or are put. lease_seconds: how long a silent worker keeps its experiment."""
+
+    data_dir: Path = Path("data")
+    lease_seconds: float = 30.0
+    poll_seconds: float = 0.5
