@@ -1,0 +1,170 @@
+"""`make demo`: the whole study on real images, in a few minutes, over HTTP, and its pictures under demo/.
+
+A client like any other: it starts `python -m service` (which keeps a worker), posts, waits, fetches, and stops it.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+VARIANTS = ("none", "batch", "layer", "instance", "box_cox")
+GIFS = ("weight_gradient", "input_gradient", "weight", "weight_minus_gradient")
+ENDED = ("succeeded", "failed", "cancelled")
+POLL_SECONDS = 0.5
+
+
+def main() -> None:
+    """Run the demo; exit 1 if an experiment did not succeed."""
+    parser = argparse.ArgumentParser(prog="python -m service.demo", description=__doc__.splitlines()[0])
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="where the pictures go")
+    arguments = parser.parse_args()
+
+    console, began = Console(), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="normlab-") as scratch, _service(Path(scratch)) as client:
+        console.print(f"normlab serves on {client.base_url}; five experiments on UCI's digits are posted")
+        ids = {variant: _post(client, variant, arguments.epochs) for variant in VARIANTS}
+        ended = _watch(client, ids, console)
+        failed = [experiment for experiment in ended.values() if experiment["status"] != "succeeded"]
+        for experiment in failed:
+            console.print(f"experiment {experiment['id']} {experiment['status']}: {experiment['error']}", style="red")
+        if failed:
+            sys.exit(1)
+        drawn = _save_pictures(client, ids, arguments.out, console)
+        console.print(_table(client, ids))
+    console.print(
+        f"{drawn} pictures in {arguments.out.resolve()}; everything took {time.monotonic() - began:.0f} s and is stopped"
+    )
+
+
+@contextmanager
+def _service(scratch: Path) -> Iterator[httpx.Client]:
+    """A service of its own, with an empty database, on a free port; stopped at the end, its worker too."""
+    environment = os.environ | {
+        "NORMLAB_DATABASE_URL": f"sqlite:///{scratch / 'normlab.db'}",
+        "NORMLAB_DATA_DIR": str(scratch),
+        "NORMLAB_LOCAL_WORKER": "true",
+        "NORMLAB_HOST": "127.0.0.1",
+    }
+    log_path = scratch / "service.log"
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "service", "--port", "0"],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            announced = next((line for line in process.stdout if "serves on " in line), "")
+            if not announced:
+                sys.exit(f"the service did not start:\n{log_path.read_text()}")
+            with httpx.Client(base_url=announced.split("serves on ")[1].strip(), timeout=120) as client:
+                yield client
+        finally:
+            process.terminate()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def _post(client: httpx.Client, variant: str, epochs: int) -> int:
+    answer = client.post("/experiments", json={"dataset": "digits", "normalization": variant, "epochs": epochs})
+    answer.raise_for_status()
+    return int(answer.json()["id"])
+
+
+def _watch(client: httpx.Client, ids: dict[str, int], console: Console) -> dict[str, dict[str, Any]]:
+    """Show every experiment's progress until all have ended."""
+    columns = (TextColumn("{task.description:>9}"), BarColumn(), TextColumn("{task.fields[news]}"), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bars:
+        tasks: dict[str, TaskID] = {
+            variant: bars.add_task(variant, start=False, total=1.0, news="queued") for variant in ids
+        }
+        ended: dict[str, dict[str, Any]] = {}
+        while len(ended) < len(ids):
+            for variant in [variant for variant in ids if variant not in ended]:
+                experiment = _get(client, f"/experiments/{ids[variant]}")
+                if experiment["status"] != "queued":
+                    bars.start_task(tasks[variant])
+                progress = experiment["progress"]
+                bars.update(
+                    tasks[variant],
+                    completed=progress["epoch"] / progress["epochs"],
+                    news=f"{experiment['status']}, epoch {progress['epoch']} of {progress['epochs']}",
+                )
+                if experiment["status"] in ENDED:
+                    bars.stop_task(tasks[variant])
+                    ended[variant] = experiment
+                    if not console.is_terminal:
+                        console.print(f"{variant}: {experiment['status']} after {progress['epoch']} epochs")
+            time.sleep(POLL_SECONDS)
+    return ended
+
+
+def _save_pictures(client: httpx.Client, ids: dict[str, int], out: Path, console: Console) -> int:
+    """Per variant the summary and the four GIFs, for all five the two accuracy figures; returns how many."""
+    wanted = [
+        (out / variant / picture, f"/experiments/{experiment}/plots/{picture}")
+        for variant, experiment in ids.items()
+        for picture in ("summary.png", *(f"{name}.gif" for name in GIFS))
+    ]
+    every = ",".join(map(str, ids.values()))
+    wanted += [
+        (out / f"{split}-accuracy.png", f"/plots/{split}-accuracy.png?experiments={every}")
+        for split in ("train", "test")
+    ]
+    with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as bars:
+        task = bars.add_task("drawing", total=len(wanted))
+        for path, url in wanted:
+            answer = client.get(url)
+            answer.raise_for_status()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(answer.content)
+            bars.advance(task)
+    return len(wanted)
+
+
+def _table(client: httpx.Client, ids: dict[str, int]) -> Table:
+    """The figures that the pictures are about."""
+    table = Table(title="UCI digits, last epoch")
+    table.add_column("normalization")
+    for heading in ("train", "test", "non-zero weight gradients,\nlayer 1", "\nlayer 6", "seconds"):
+        table.add_column(heading, justify="right")
+    for variant, experiment in ids.items():
+        rows = _get(client, f"/experiments/{experiment}/metrics")["metrics"]
+        seconds = sum(row["train_seconds"] + row["test_seconds"] for row in rows)
+        layers = _get(client, f"/experiments/{experiment}/layers?quantity=weight_gradient&epoch={rows[-1]['epoch']}")
+        nonzero = [1 - row["zeros"] / row["count"] for row in layers["layers"]]
+        table.add_row(
+            variant,
+            *(f"{rows[-1][name]:.1%}" for name in ("train_accuracy", "test_accuracy")),
+            f"{nonzero[0]:.1%}",
+            f"{nonzero[-1]:.1%}",
+            f"{seconds:.1f}",
+        )
+    return table
+
+
+def _get(client: httpx.Client, url: str) -> dict[str, Any]:
+    answer = client.get(url)
+    answer.raise_for_status()
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""A quantity over the layers: a still of one capture, or a GIF of all."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
+
+from service.experiments.quantities import Quantity
+from service.experiments.records import Capture
+from service.plots.grid import COLUMNS, Panel, legend, panels
+from service.plots.scales import Axis, Scale
+from service.plots.style import FAINT, INK, ImageFormat, encode, figure
+
+FRAME_MILLISECONDS, LAST_FRAME_MILLISECONDS = 120, 2000
+COLOURS = 64  # of a GIF: three hues and their antialiasing need no more
+
+
+def quantity_still(
+    captures: Sequence[Capture], quantity: Quantity, *, shown: int, heading: str, axis: Axis = "fixed",
+    scale: Scale = "linear", image_format: ImageFormat = "png",
+) -> bytes:  # fmt: skip
+    """One capture, captures[shown], as PNG or SVG. With axis "fixed" the axes are those of the whole GIF.
+
+    Raises: ValueError if there is no capture, or none of this quantity.
+    """
+    _check(captures, quantity)
+    ranged = captures if axis == "fixed" else [captures[shown]]
+    frame = _Frame(ranged, quantity, heading, scale)
+    frame.show(captures, shown)
+    return encode(frame.figure, image_format)
+
+
+def quantity_gif(
+    captures: Sequence[Capture], quantity: Quantity, *, heading: str, axis: Axis = "fixed", scale: Scale = "linear"
+) -> bytes:
+    """Every capture, a frame each. Raises ValueError if there is none, or none of this quantity."""
+    _check(captures, quantity)
+    if axis == "fixed":
+        frames = _animated(_Frame(captures, quantity, heading, scale), captures)
+    else:
+        frames = [_redrawn(captures, shown, quantity, heading, scale) for shown in range(len(captures))]
+    return _gif(frames)
+
+
+class _Frame:
+    """The figure with its still parts drawn and its moving parts ready."""
+
+    def __init__(self, ranged: Sequence[Capture], quantity: Quantity, heading: str, scale: Scale) -> None:
+        layers = {layer for capture in ranged for layer, name in capture.histograms if name == quantity.name}
+        rows = -(-len(layers) // COLUMNS)
+        height = 1.4 + 3.1 * rows
+        self.quantity = quantity
+        self.figure: Figure = figure(12, height)
+        self.panels: dict[int, Panel] = panels(self.figure, ranged, quantity.name, scale=scale)
+        self.figure.subplots_adjust(
+            left=0.075, right=0.985, top=1 - 1.05 / height, bottom=0.55 / height, wspace=0.24, hspace=0.36
+        )
+        self.figure.text(
+            0.03, 1 - 0.3 / height, f"{quantity.title}   {quantity.symbol}", fontsize=16, color=INK, va="center"
+        )
+        self.figure.text(0.03, 1 - 0.62 / height, heading, fontsize=11, color=FAINT, va="center")
+        legend(self.figure, 0.985, 1 - 0.62 / height)
+        self.epoch: Text = self.figure.text(
+            0.985, 1 - 0.3 / height, "", fontsize=14, color=INK, ha="right", va="center"
+        )
+
+    def show(self, captures: Sequence[Capture], shown: int) -> None:
+        """Put one capture in."""
+        capture = captures[shown]
+        for layer, panel in self.panels.items():
+            if (layer, self.quantity.name) in capture.histograms:
+                panel.show(capture.histograms[layer, self.quantity.name], layer)
+        several = any(other.epoch == capture.epoch for other in captures if other is not capture)
+        step = f", step {capture.step:,}" if several else ""
+        self.epoch.set_text(f"epoch {capture.epoch} of {captures[-1].epoch}{step}")
+
+    def canvas(self) -> FigureCanvasAgg:
+        """What it is drawn on."""
+        canvas = self.figure.canvas
+        assert isinstance(canvas, FigureCanvasAgg)
+        return canvas
+
+
+def _animated(frame: _Frame, captures: Sequence[Capture]) -> list[Image.Image]:
+    """Frames by drawing the still parts once, and upon a copy of them only what moves."""
+    moving = [(panel.axes, artist) for panel in frame.panels.values() for artist in panel.moving()]
+    for _, artist in moving:
+        artist.set_animated(True)
+    frame.epoch.set_animated(True)
+    canvas = frame.canvas()
+    canvas.draw()
+    still = canvas.copy_from_bbox(frame.figure.bbox)
+    frames = []
+    for shown in range(len(captures)):
+        canvas.restore_region(still)
+        frame.show(captures, shown)
+        for axes, artist in moving:
+            axes.draw_artist(artist)
+        frame.figure.draw_artist(frame.epoch)
+        frames.append(_image(canvas))
+    return frames
+
+
+def _redrawn(
+    captures: Sequence[Capture], shown: int, quantity: Quantity, heading: str, scale: Scale
+) -> Image.Image:  # fmt: skip
+    """A frame whose axes are its own."""
+    frame = _Frame([captures[shown]], quantity, heading, scale)
+    frame.show(captures, shown)
+    canvas = frame.canvas()
+    canvas.draw()
+    return _image(canvas)
+
+
+def _image(canvas: FigureCanvasAgg) -> Image.Image:
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3].copy())
+
+
+def _gif(frames: Sequence[Image.Image]) -> bytes:
+    """One palette for all frames, without dithering, so that nothing flickers and little is stored."""
+    sample = Image.new("RGB", (frames[0].width, 2 * frames[0].height))
+    for place, frame in enumerate((frames[0], frames[-1])):
+        sample.paste(frame, (0, place * frames[0].height))
+    palette = sample.quantize(COLOURS, method=Image.Quantize.MEDIANCUT)
+    quantized = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
+    out = io.BytesIO()
+    quantized[0].save(
+        out,
+        format="GIF",
+        save_all=True,
+        append_images=quantized[1:],
+        duration=[FRAME_MILLISECONDS] * (len(frames) - 1) + [LAST_FRAME_MILLISECONDS],
+        loop=0,
+        optimize=False,
+    )
+    return out.getvalue()
+
+
+def _check(captures: Sequence[Capture], quantity: Quantity) -> None:
+    if not any(name == quantity.name for capture in captures for _, name in capture.histograms):
+        raise ValueError(f"there is nothing of {quantity.name} to draw yet")

@@ -1,0 +1,94 @@
+"""The x axis of a panel: which 50 bins a range of values is drawn in, linear or symmetric-logarithmic."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.experiments.histograms import Histogram
+
+Axis = Literal["fixed", "free"]
+Scale = Literal["linear", "symlog"]
+
+BINS = 50
+DECADES = 6  # at most so many each side of zero in a symmetric-logarithmic view
+
+
+@dataclass(frozen=True)
+class PanelScale:
+    """edges: of the bins, as values. positions: of the same edges on the drawn axis. ticks: positions and labels.
+
+    exponent: labels and values differ by 10^exponent.
+    """
+
+    edges: NDArray[np.float64]
+    positions: NDArray[np.float64]
+    ticks: tuple[tuple[float, str], ...]
+    exponent: int
+
+
+def panel_scale(histograms: Sequence[Histogram], scale: Scale) -> PanelScale:
+    """A scale that holds every finite value of these histograms."""
+    low = min((h.minimum for h in histograms if h.minimum is not None), default=-1.0)
+    high = max((h.maximum for h in histograms if h.maximum is not None), default=1.0)
+    if low == high:  # one constant: room to both sides of it
+        room = abs(low) or 1.0
+        low, high = low - room / 2, high + room / 2
+    return _linear(low, high) if scale == "linear" else _symlog(low, high, histograms)
+
+
+def _linear(low: float, high: float) -> PanelScale:
+    edges = np.linspace(low, high, BINS + 1)
+    exponent = math.floor(math.log10(max(abs(low), abs(high))))
+    exponent = 0 if -2 <= exponent <= 2 else exponent
+    step = _round_step((high - low) / 3)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    ticks = tuple(
+        (k * step, f"{round(k * step / 10.0**exponent, 6):g}".replace("-", "−")) for k in range(first, last + 1)
+    )
+    return PanelScale(edges, edges, ticks, exponent)
+
+
+def _round_step(wanted: float) -> float:
+    """The nearest 1, 2 or 5 times a power of ten at or above."""
+    power = 10.0 ** math.floor(math.log10(wanted))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted * 0.999)
+
+
+def _symlog(low: float, high: float, histograms: Sequence[Histogram]) -> PanelScale:
+    """Equal bins of t(v) = sign(v) · log10(1 + |v| / threshold): linear within the threshold, logarithmic beyond."""
+    top = math.ceil(math.log10(max(abs(low), abs(high))) - 1e-9)
+    smallest = min((_small(h) for h in histograms if len(h.codes)), default=10.0**top)
+    bottom = max(math.floor(math.log10(smallest)), top - DECADES)
+    threshold = 10.0 ** min(bottom, top - 1)
+
+    def to_position(value: float) -> float:
+        return math.copysign(math.log10(1 + abs(value) / threshold), value)
+
+    positions = np.linspace(to_position(low), to_position(high), BINS + 1)
+    edges = np.sign(positions) * threshold * (10.0 ** np.abs(positions) - 1)
+    edges[0], edges[-1] = low, high
+    stride = max(1, math.ceil((top - min(bottom, top - 1)) / 2)) if low < 0 < high else 1
+    magnitudes = [10.0**power for power in range(top, min(bottom, top - 1), -stride)]
+    marks = [-m for m in magnitudes] + [0.0] + magnitudes[::-1]
+    ticks = tuple((to_position(m), _power_label(m)) for m in marks if low <= m <= high)
+    return PanelScale(edges, positions, ticks, 0)
+
+
+def _small(histogram: Histogram) -> float:
+    """A magnitude that a hundredth of the non-zero values fall short of."""
+    low, high, counts = histogram.bins()
+    magnitudes = np.maximum(np.abs(low), np.abs(high))
+    order = np.argsort(magnitudes)
+    cumulative = np.cumsum(counts[order])
+    return float(magnitudes[order][np.searchsorted(cumulative, cumulative[-1] / 100)])
+
+
+def _power_label(value: float) -> str:
+    if value == 0:
+        return "0"
+    sign = "-" if value < 0 else ""
+    return f"${sign}10^{{{round(math.log10(abs(value)))}}}$"

@@ -1,0 +1,121 @@
+"""The whole path with real processes: POST → queue → claim → train → record → read → draw, on both databases."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from PIL import Image
+
+from service.experiments.database import Database
+from service.experiments.schema import migrate
+
+SPEC = {"dataset": "digits", "normalization": "batch", "epochs": 3, "train_size": 200, "test_size": 100}
+
+
+@pytest.fixture
+def url(database):
+    return database.url
+
+
+@contextmanager
+def process(url, data_dir, *arguments):
+    environment = os.environ | {"NORMLAB_DATABASE_URL": url, "NORMLAB_DATA_DIR": str(data_dir)}
+    child = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        yield child
+    finally:
+        child.send_signal(signal.SIGTERM)
+        try:
+            code = child.wait(60)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            raise
+        finally:
+            child.stdout.close()
+    assert code == 0
+
+
+@contextmanager
+def service(url, data_dir, *arguments):
+    with process(url, data_dir, "-m", "service", "--port", "0", *arguments) as child:
+        address = next(line for line in child.stdout if "serves on " in line).split("serves on ")[1].strip()
+        with httpx.Client(base_url=address, timeout=60) as client:
+            yield client
+
+
+def finished(client, location):
+    for _ in range(600):
+        experiment = client.get(location).json()
+        if experiment["status"] in ("succeeded", "failed", "cancelled"):
+            return experiment
+        time.sleep(0.1)
+    raise AssertionError(f"not finished: {experiment}")
+
+
+def test_a_posted_spec_becomes_a_gif_by_a_service_and_a_worker_of_their_own(url, tmp_path):
+    with service(url, tmp_path, "--no-worker") as client, process(url, tmp_path, "-m", "worker"):
+        posted = client.post("/experiments", json=SPEC)
+        assert posted.status_code == 201
+        location = posted.headers["location"]
+
+        experiment = finished(client, location)
+
+        assert (experiment["status"], experiment["error"]) == ("succeeded", None)
+        assert experiment["progress"]["epoch"] == 3
+        rows = client.get(f"{location}/metrics").json()["metrics"]
+        assert [row["epoch"] for row in rows] == [0, 1, 2]
+        assert rows[-1]["train_loss"] < rows[0]["train_loss"]
+        gif = client.get(f"{location}/plots/weight_gradient.gif")
+        assert gif.headers["content-type"] == "image/gif"
+        with Image.open(io.BytesIO(gif.content)) as frames:
+            assert frames.n_frames == 3
+        again = client.get(f"{location}/plots/weight_gradient.gif", headers={"if-none-match": gif.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+
+
+def test_the_service_alone_keeps_a_worker_and_takes_it_along_when_it_stops(tmp_path):
+    url = f"sqlite:///{tmp_path / 'normlab.db'}"  # not migrated: the service does that
+    with service(url, tmp_path) as client:
+        location = client.post("/experiments", json=SPEC).headers["location"]
+        assert finished(client, location)["status"] == "succeeded"
+        long = client.post("/experiments", json=SPEC | {"epochs": 10_000}).headers["location"]
+        while client.get(long).json()["progress"]["epoch"] < 2:
+            time.sleep(0.1)
+
+    with service(url, tmp_path, "--no-worker") as client:
+        given_back = client.get(long).json()
+        assert given_back["status"] == "queued"
+        assert given_back["progress"]["epoch"] >= 2
+
+
+def test_a_worker_that_a_failing_experiment_met_goes_on_with_the_next(url, tmp_path):
+    with service(url, tmp_path, "--no-worker") as client, process(url, tmp_path, "-m", "worker"):
+        missing = client.post("/experiments", json={"dataset": "folder", "folder": "nowhere"}).headers["location"]
+        good = client.post("/experiments", json=SPEC | {"epochs": 1}).headers["location"]
+
+        failed = finished(client, missing)
+
+        assert failed["status"] == "failed"
+        assert "nowhere" in failed["error"]
+        assert finished(client, good)["status"] == "succeeded"
+
+
+def test_migrations_are_a_command(tmp_path, unmigrated_postgres_url):
+    environment = os.environ | {"NORMLAB_DATABASE_URL": unmigrated_postgres_url}
+    with pytest.raises(subprocess.CalledProcessError):
+        subprocess.run(
+            [sys.executable, "-m", "service", "--no-worker", "--port", "0"],
+            env=environment,
+            check=True,
+            capture_output=True,
+        )
+    subprocess.run([sys.executable, "-m", "migrations"], env=environment, check=True, capture_output=True)
+    database = Database(unmigrated_postgres_url)
+    migrate(database)  # finds nothing to do
+    database.close()
