@@ -45,7 +45,7 @@ def main() -> None:
         drawn = _save_pictures(client, ids, arguments.out, console)
         console.print(_table(client, ids))
     console.print(
-        f"{drawn} pictures in {arguments.out.resolve()}; everything took {time.monotonic() - began:.0f} s and is stopped"
+        f"{drawn} pictures in {arguments.out.resolve()}; all of it took {time.monotonic() - began:.0f} s and is stopped"
     )
 
 

@@ -77,7 +77,8 @@ def accuracy_comparison(
         _line(axes, run.metrics, lambda row: 100 * getattr(row, f"{split}_accuracy"), run.label, colour, style)
     _per_cent(axes)
     axes.legend(frameon=False, fontsize=11, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    drawn.subplots_adjust(right=0.78)
+    longest = max(len(run.label) for run in runs)
+    drawn.subplots_adjust(right=max(0.5, 0.9 - 0.0105 * longest))
     return encode(drawn, image_format)
 
 

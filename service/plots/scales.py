@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from service.experiments.histograms import Histogram
@@ -44,18 +45,10 @@ def _linear(low: float, high: float) -> PanelScale:
     edges = np.linspace(low, high, BINS + 1)
     exponent = math.floor(math.log10(max(abs(low), abs(high))))
     exponent = 0 if -2 <= exponent <= 2 else exponent
-    step = _round_step((high - low) / 3)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    ticks = tuple(
-        (k * step, f"{round(k * step / 10.0**exponent, 6):g}".replace("-", "−")) for k in range(first, last + 1)
-    )
-    return PanelScale(edges, edges, ticks, exponent)
-
-
-def _round_step(wanted: float) -> float:
-    """The nearest 1, 2 or 5 times a power of ten at or above."""
-    power = 10.0 ** math.floor(math.log10(wanted))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted * 0.999)
+    locator = MaxNLocator(nbins=4, steps=[1, 2, 5, 10], min_n_ticks=3)
+    ticks = [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
+    labels = tuple((tick, f"{round(tick / 10.0**exponent, 6):g}".replace("-", "−")) for tick in ticks)
+    return PanelScale(edges, edges, labels, exponent)
 
 
 def _symlog(low: float, high: float, histograms: Sequence[Histogram]) -> PanelScale:
