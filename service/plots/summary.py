@@ -18,7 +18,7 @@ def summary_still(
     drawn.text(0.03, 0.972, f"epoch {capture.epoch}", fontsize=16, color=INK, va="center")
     drawn.text(0.1, 0.972, heading, fontsize=12, color=FAINT, va="center")
     legend(drawn, 0.985, 0.972)
-    blocks = drawn.add_gridspec(3, 2, height_ratios=(0.05, 1, 1))
+    blocks = drawn.add_gridspec(3, 2, height_ratios=(0.08, 1, 1))
     for place, name in enumerate(ARTICLE_QUANTITIES):
         block = drawn.add_subfigure(blocks[1 + place // 2, place % 2])
         block.set_facecolor("none")

@@ -1,0 +1,56 @@
+"""The worker that a service keeps beside it: started, started again if it dies, and stopped with the service."""
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from types import TracebackType
+from typing import Self
+
+from service.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+
+
+class LocalWorker:
+    """While entered, one `python -m worker` runs; if the service is killed its stdin closes, and it stops by itself."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._environment = os.environ | {
+            "NORMLAB_DATABASE_URL": settings.database_url,
+            "NORMLAB_DATA_DIR": str(settings.data_dir),
+        }
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="local worker")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _keep(self) -> None:
+        pause = FIRST_PAUSE_SECONDS
+        while not self._over.is_set():
+            with subprocess.Popen(
+                [sys.executable, "-m", "worker", "--stop-with-stdin"],
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                start_new_session=True,  # a ctrl-C in the terminal reaches the service, which then stops its worker
+            ) as process:
+                while process.poll() is None and not self._over.wait(0.2):
+                    pass
+                if process.poll() is None:
+                    process.terminate()
+                    process.wait()
+                    return
+            log.warning("the worker ended with code %s; another starts in %.0f s", process.returncode, pause)
+            self._over.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -1,0 +1,118 @@
+"""What several routes answer with: an experiment as JSON, rows as JSON or CSV, sessions to read with."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Header, Path, Query, Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, Field
+from sqlalchemy.orm import Session, sessionmaker
+
+from service.experiments.errors import NoSuchExperiment
+from service.experiments.models import Experiment
+from service.experiments.network import ResolvedLayer
+from service.experiments.spec import ExperimentSpec
+
+ExperimentId = Annotated[int, Path(ge=1, le=2**31 - 1, description="The experiment's number.")]
+
+
+def _reading(request: Request) -> Iterator[Session]:
+    with request.app.state.database.reading() as session:
+        yield session
+
+
+def _writing(request: Request) -> sessionmaker[Session]:
+    made: sessionmaker[Session] = request.app.state.database.writing
+    return made
+
+
+def _wants_csv(
+    accept: Annotated[str, Header(include_in_schema=False)] = "",
+    format: Annotated[Literal["json", "csv"], Query(description="Or by the Accept header.")] = "json",
+) -> bool:
+    return format == "csv" or "text/csv" in accept
+
+
+WantsCSV = Annotated[bool, Depends(_wants_csv)]
+Reading = Annotated[Session, Depends(_reading)]
+Writing = Annotated[sessionmaker[Session], Depends(_writing)]
+
+
+class ProgressAnswer(BaseModel):
+    """How far an experiment is. epoch: how many are recorded. steps: in all; null until a worker has counted them."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int | None
+
+
+class ExperimentAnswer(BaseModel):
+    """An experiment: identity, state, what it is, what it ran on, and where its records are."""
+
+    id: int
+    status: str = Field(description="queued, running, succeeded, failed or cancelled")
+    progress: ProgressAnswer
+    attempt: int = Field(description="How often a worker has claimed it.")
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    worker: str | None
+    spec: ExperimentSpec
+    network: tuple[ResolvedLayer, ...] = Field(description="Every layer with its shapes, C H W.")
+    parameters: int
+    provenance: dict[str, Any] | None
+    links: dict[str, str]
+
+
+def experiment_answer(experiment: Experiment) -> ExperimentAnswer:
+    """An experiment as it is answered."""
+    spec = ExperimentSpec.model_validate(experiment.spec)
+    network = spec.resolved_network()
+    here = f"/experiments/{experiment.id}"
+    return ExperimentAnswer(
+        id=experiment.id,
+        status=experiment.status,
+        progress=ProgressAnswer(
+            epoch=experiment.epochs_done, epochs=spec.epochs, step=experiment.step, steps=experiment.steps_total
+        ),
+        attempt=experiment.attempt,
+        error=experiment.error,
+        created_at=_moment(experiment.created_at),
+        started_at=None if experiment.started_at is None else _moment(experiment.started_at),
+        ended_at=None if experiment.ended_at is None else _moment(experiment.ended_at),
+        worker=experiment.worker,
+        spec=spec,
+        network=network,
+        parameters=sum(layer.parameters for layer in network),
+        provenance=experiment.provenance,
+        links={"self": here} | {name: f"{here}/{name}" for name in ("metrics", "layers", "histograms", "plots")},
+    )
+
+
+def existing(session: Session, experiment_id: int) -> Experiment:
+    """The experiment. Raises NoSuchExperiment."""
+    experiment = session.get(Experiment, experiment_id)
+    if experiment is None:
+        raise NoSuchExperiment(experiment_id)
+    return experiment
+
+
+def rows(name: str, found: Sequence[Mapping[str, Any]], *, as_csv: bool) -> Response:
+    """Rows alike in their keys, as {name: […]} or as CSV with a header."""
+    if not as_csv:
+        return JSONResponse({name: found})
+    out = io.StringIO()
+    if found:
+        writer = csv.DictWriter(out, found[0].keys(), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(found)
+    return Response(out.getvalue(), media_type="text/csv")
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

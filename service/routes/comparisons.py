@@ -1,0 +1,60 @@
+"""Several experiments in one figure."""
+
+from collections import Counter
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi.responses import Response
+from sqlalchemy.orm import Session
+
+from service.experiments import recording
+from service.experiments.models import Experiment
+from service.plots import ImageFormat, Run, accuracy_comparison, variant_name
+from service.routes.answers import Reading, existing
+from service.routes.figures import figure_answer
+
+router = APIRouter(prefix="/plots", tags=["figures"])
+
+MOST = 50
+
+
+@router.get("/{split}-accuracy.{suffix}", summary="Accuracies of several experiments", response_class=Response)
+def accuracies(
+    request: Request,
+    split: Literal["train", "test"],
+    suffix: ImageFormat,
+    session: Reading,
+    experiments: Annotated[str, Query(description="Their numbers, comma-separated.", examples=["1,2,3"])],
+) -> Response:
+    """One curve an experiment, in the article's colours by variant. 409 if none has an epoch yet."""
+    found = [existing(session, number) for number in _numbers(experiments)]
+    if not any(experiment.epochs_done for experiment in found):
+        raise HTTPException(409, "none of these experiments has recorded an epoch yet; there is nothing to draw")
+    return figure_answer(
+        request,
+        lambda: accuracy_comparison(_runs(session, found), split, image_format=suffix),
+        suffix=suffix,
+        state=tuple((experiment.id, experiment.epochs_done) for experiment in found),
+        immutable=all(experiment.status == "succeeded" for experiment in found),
+    )
+
+
+def _runs(session: Session, found: list[Experiment]) -> list[Run]:
+    """Curves named by what tells them apart: the variant, and if need be the experiment's name or number."""
+    several = {variant for variant, count in Counter(e.normalization for e in found).items() if count > 1}
+    return [
+        Run(
+            variant_name(experiment.normalization)
+            + (f" ({experiment.spec['name'] or experiment.id})" if experiment.normalization in several else ""),
+            experiment.normalization,
+            recording.metrics(session, experiment.id),
+        )
+        for experiment in found
+    ]
+
+
+def _numbers(listed: str) -> list[int]:
+    words = [word.strip() for word in listed.split(",") if word.strip()]
+    if not words or len(words) > MOST or not all(w.isascii() and w.isdigit() and 0 < int(w) < 2**31 for w in words):
+        raise HTTPException(422, f"experiments: expected 1 to {MOST} numbers such as 1,2,3; got {listed[:50]!r}")
+    return list(dict.fromkeys(map(int, words)))

@@ -1,0 +1,167 @@
+"""Experiments: post, list, read, cancel, retry, delete."""
+
+import base64
+import hashlib
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Body, Header, HTTPException, Query, Request, Response
+from pydantic import BaseModel
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from service.experiments import queue
+from service.experiments.datasets import DatasetName
+from service.experiments.models import Experiment, TagRow
+from service.experiments.network import Normalization
+from service.experiments.spec import ExperimentSpec
+from service.routes.answers import ExperimentAnswer, ExperimentId, Reading, Writing, existing, experiment_answer
+
+router = APIRouter(prefix="/experiments", tags=["experiments"])
+
+EXAMPLES: dict[str, Any] = {
+    "baseline": {"summary": "The article's baseline on STL-10", "value": {}},
+    "digits": {
+        "summary": "Batch normalization on digits, a few seconds",
+        "value": {"dataset": "digits", "normalization": "batch", "epochs": 5},
+    },
+    "original": {
+        "summary": "Instance normalization as the 2018 notebook ran it, but with shuffling",
+        "value": {
+            "dataset": "digits",
+            "normalization": "instance",
+            "protocol": "original",
+            "shuffle": True,
+            "epochs": 5,
+        },
+    },
+    "network": {
+        "summary": "A network of two convolutions",
+        "value": {
+            "dataset": "digits",
+            "normalization": "layer",
+            "epochs": 5,
+            "network": [
+                {"kind": "convolution", "channels": 32, "kernel_size": 5, "stride": 2, "padding": 2},
+                {"kind": "relu"},
+                {"kind": "normalization"},
+                {"kind": "convolution", "channels": 10},
+                {"kind": "mean_pool"},
+            ],
+        },
+    },
+}
+
+Fields = Annotated[str | None, Query(description="Only these fields of each, comma-separated.")]
+
+
+class ListAnswer(BaseModel):
+    """A page of experiments. next: where the next page is, null on the last."""
+
+    experiments: list[dict[str, Any]]
+    next: str | None
+
+
+@router.post("", status_code=201, summary="Queue an experiment")
+def post(
+    spec: Annotated[ExperimentSpec, Body(openapi_examples=EXAMPLES)],
+    response: Response,
+    writing: Writing,
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
+) -> ExperimentAnswer:
+    """Validate the spec, fill in every default, queue it. The same Idempotency-Key and body: the same experiment."""
+    digest = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+    try:
+        with writing.begin() as session:
+            experiment = queue.enqueue(session, spec, key=idempotency_key, digest=digest)
+    except IntegrityError:  # the same key came at the same moment and was first; now it can be read
+        with writing.begin() as session:
+            experiment = queue.enqueue(session, spec, key=idempotency_key, digest=digest)
+    response.headers["location"] = f"/experiments/{experiment.id}"
+    return experiment_answer(experiment)
+
+
+@router.get("", summary="List experiments")
+def listing(
+    request: Request,
+    session: Reading,
+    status: Literal["queued", "running", "succeeded", "failed", "cancelled"] | None = None,
+    normalization: Normalization | None = None,
+    dataset: DatasetName | None = None,
+    tag: str | None = None,
+    sort: Annotated[Literal["id", "-id"], Query(description="Oldest or newest first.")] = "-id",
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(description="From a page's `next`.")] = None,
+    fields: Fields = None,
+) -> ListAnswer:
+    """Filtered, sorted, a page at a time."""
+    chosen = select(Experiment)
+    for column, wanted in (
+        (Experiment.status, status),
+        (Experiment.normalization, normalization),
+        (Experiment.dataset, dataset),
+    ):
+        if wanted is not None:
+            chosen = chosen.where(column == wanted)
+    if tag is not None:
+        chosen = chosen.where(Experiment.id.in_(select(TagRow.experiment_id).where(TagRow.tag == tag)))
+    if cursor is not None:
+        after = _read_cursor(cursor)
+        chosen = chosen.where(Experiment.id > after if sort == "id" else Experiment.id < after)
+    chosen = chosen.order_by(Experiment.id if sort == "id" else Experiment.id.desc()).limit(limit + 1)
+    found = list(session.scalars(chosen))
+    names = _read_fields(fields)
+    page = [experiment_answer(experiment).model_dump(mode="json", include=names) for experiment in found[:limit]]
+    following = None
+    if len(found) > limit:
+        following = str(request.url.include_query_params(cursor=_write_cursor(found[limit - 1].id)))
+    return ListAnswer(experiments=page, next=following)
+
+
+@router.get("/{experiment_id}", summary="Read an experiment")
+def read(experiment_id: ExperimentId, session: Reading) -> ExperimentAnswer:
+    """State, progress, resolved spec, network with shapes, provenance."""
+    return experiment_answer(existing(session, experiment_id))
+
+
+@router.delete("/{experiment_id}", status_code=204, summary="Delete an experiment and its records")
+def delete(experiment_id: ExperimentId, writing: Writing) -> None:
+    """A running one is refused with 409."""
+    with writing.begin() as session:
+        queue.remove(session, experiment_id)
+
+
+@router.post("/{experiment_id}/cancel", summary="Cancel an experiment")
+def cancel(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
+    """A running one stops within seconds and keeps its records; an ended one answers 409."""
+    with writing.begin() as session:
+        return experiment_answer(queue.cancel(session, experiment_id))
+
+
+@router.post("/{experiment_id}/retry", summary="Queue a failed or cancelled experiment again")
+def retry(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
+    """It goes on from its last checkpoint."""
+    with writing.begin() as session:
+        return experiment_answer(queue.retry(session, experiment_id))
+
+
+def _read_fields(fields: str | None) -> set[str] | None:
+    if fields is None:
+        return None
+    names = set(fields.split(","))
+    if unknown := sorted(names - set(ExperimentAnswer.model_fields)):
+        raise HTTPException(422, f"fields: {unknown[0]!r} is none of {', '.join(ExperimentAnswer.model_fields)}")
+    return names
+
+
+def _write_cursor(experiment_id: int) -> str:
+    return base64.urlsafe_b64encode(str(experiment_id).encode()).decode().rstrip("=")
+
+
+def _read_cursor(cursor: str) -> int:
+    try:
+        number = int(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii"))
+    except ValueError:
+        number = -1
+    if not 0 < number < 2**31:
+        raise HTTPException(422, f"cursor: expected one from a page's `next`, got {cursor[:50]!r}")
+    return number

@@ -1,0 +1,133 @@
+"""An experiment's figures: their index, and each as PNG, SVG or GIF."""
+
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi.responses import Response
+from sqlalchemy.orm import Session
+
+from service.experiments import recording
+from service.experiments.models import Experiment
+from service.experiments.quantities import ARTICLE_QUANTITIES, QUANTITIES
+from service.experiments.records import Capture
+from service.plots import (
+    Axis,
+    ImageFormat,
+    Scale,
+    accuracy_curves,
+    loss_curves,
+    quantity_gif,
+    quantity_still,
+    summary_still,
+    variant_name,
+)
+from service.routes.answers import ExperimentId, Reading, existing
+from service.routes.figures import MEDIA_TYPES, figure_answer
+
+router = APIRouter(prefix="/experiments/{experiment_id}/plots", tags=["figures"])
+
+CURVES = {"loss": loss_curves, "accuracy": accuracy_curves}
+TITLES = (
+    {"summary": "The article's four quantities at one epoch"}
+    | {name: quantity.title for name, quantity in QUANTITIES.items()}
+    | {"loss": "Loss over epochs", "accuracy": "Accuracy over epochs"}
+)
+
+
+@router.get("", summary="Which figures there are")
+def index(experiment_id: ExperimentId, session: Reading) -> dict[str, list[dict[str, Any]]]:
+    """Name, title and address by media type. They can be drawn once an epoch is recorded."""
+    experiment = existing(session, experiment_id)
+    plots = []
+    for name in _names(experiment):
+        suffixes = ("png", "svg", "gif") if name in QUANTITIES else ("png", "svg")
+        urls = {MEDIA_TYPES[suffix]: f"/experiments/{experiment_id}/plots/{name}.{suffix}" for suffix in suffixes}
+        plots.append({"name": name, "title": TITLES[name], "urls": urls})
+    return {"plots": plots}
+
+
+@router.get("/{name}.{suffix}", summary="A figure", response_class=Response)
+def plot(
+    request: Request,
+    experiment_id: ExperimentId,
+    name: Annotated[str, Path(description=f"One of {', '.join(TITLES)}.")],
+    suffix: Literal["png", "svg", "gif"],
+    session: Reading,
+    epoch: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Of a still. Default: the last.")] = None,
+    axis: Annotated[Axis, Query(description="Ranges fixed over the whole GIF, or each frame's own.")] = "fixed",
+    scale: Annotated[Scale, Query(description="Of the values.")] = "linear",
+) -> Response:
+    """A quantity's grid as still or GIF, the summary, or a curve. 409 before the first epoch is recorded."""
+    experiment = existing(session, experiment_id)
+    _check(experiment, name, suffix)
+    heading = _heading(experiment)
+
+    def draw() -> bytes:
+        if name in CURVES:
+            return CURVES[name](recording.metrics(session, experiment_id), heading=heading, image_format=_still(suffix))
+        if name == "summary":
+            captures = recording.captures(session, experiment_id, quantities=ARTICLE_QUANTITIES, epoch=epoch)
+            shown = _place(session, experiment_id, captures, None)
+            return summary_still(captures[shown], heading=heading, scale=scale, image_format=_still(suffix))
+        captures = recording.captures(session, experiment_id, quantities=[name])
+        shown = _place(session, experiment_id, captures, epoch)
+        if suffix == "gif":
+            return quantity_gif(captures, QUANTITIES[name], heading=heading, axis=axis, scale=scale)
+        return quantity_still(
+            captures, QUANTITIES[name], shown=shown, heading=heading, axis=axis, scale=scale,
+            image_format=_still(suffix),
+        )  # fmt: skip
+
+    # A failed or cancelled experiment may be retried and grow; one that succeeded never changes again.
+    return figure_answer(
+        request, draw, suffix=suffix, state=(experiment_id, experiment.epochs_done),
+        immutable=experiment.status == "succeeded",
+    )  # fmt: skip
+
+
+def _names(experiment: Experiment) -> list[str]:
+    """The figures of this experiment: those of the quantities it captures."""
+    captured = [name for name in QUANTITIES if name in experiment.spec["capture_quantities"]]
+    if experiment.normalization == "none":
+        captured = [name for name in captured if QUANTITIES[name].layers != "normalization"]
+    has_summary = set(ARTICLE_QUANTITIES) <= set(captured)
+    return [name for name in TITLES if name in captured or name in CURVES or (name == "summary" and has_summary)]
+
+
+def _check(experiment: Experiment, name: str, suffix: str) -> None:
+    names = _names(experiment)
+    if name not in names:
+        raise HTTPException(404, f"experiment {experiment.id} has no figure {name[:50]!r}; it has {', '.join(names)}")
+    if suffix == "gif" and name not in QUANTITIES:
+        raise HTTPException(404, f"{name} is a still; ask for {name}.png or {name}.svg")
+    if experiment.epochs_done == 0:
+        raise HTTPException(
+            409,
+            f"experiment {experiment.id} is {experiment.status}: no figure before its first epoch is recorded",
+        )
+
+
+def _place(session: Session, experiment_id: int, captures: list[Capture], epoch: int | None) -> int:
+    """Which capture is shown: the last, or the last of the epoch. Raises HTTPException 404 if it was not captured."""
+    places = [place for place, capture in enumerate(captures) if epoch is None or capture.epoch == epoch]
+    if not places:
+        there = sorted({capture.epoch for capture in recording.captures(session, experiment_id)})
+        raise HTTPException(404, f"the layers were not captured at that epoch; they were at {_listed(there)}")
+    return places[-1]
+
+
+def _listed(epochs: list[int]) -> str:
+    few = [str(epoch) for epoch in epochs]
+    return ", ".join(few if len(few) <= 20 else [*few[:10], "…", *few[-10:]]) or "none yet"
+
+
+def _still(suffix: str) -> ImageFormat:
+    return "svg" if suffix == "svg" else "png"
+
+
+def _heading(experiment: Experiment) -> str:
+    spec = experiment.spec
+    name = [spec["name"]] if spec["name"] else []
+    protocol = ["original protocol"] if spec["protocol"] == "original" else []
+    words = [*name, variant_name(experiment.normalization), experiment.dataset, *protocol, f"seed {spec['seed']}"]
+    return " · ".join(words)

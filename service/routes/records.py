@@ -1,0 +1,117 @@
+"""What was recorded: metrics, the layers' statistics, histograms. JSON or CSV."""
+
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from fastapi import APIRouter, HTTPException, Query
+from fastapi.responses import Response
+
+from service.experiments import recording
+from service.experiments.histograms import Histogram
+from service.experiments.quantities import QUANTITIES
+from service.experiments.records import EpochMetrics
+from service.routes.answers import ExperimentId, Reading, WantsCSV, existing, rows
+
+router = APIRouter(prefix="/experiments/{experiment_id}", tags=["records"])
+
+Layer = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only this layer, by its convolution's number.")]
+Epoch = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only this epoch, from 0.")]
+
+
+@router.get("/metrics", summary="Loss, accuracy and time of every epoch")
+def metrics(experiment_id: ExperimentId, session: Reading, as_csv: WantsCSV) -> Response:
+    """One row an epoch, all of them. A loss that was not finite is null."""
+    existing(session, experiment_id)
+    found = recording.metrics(session, experiment_id)
+    names = EpochMetrics.__dataclass_fields__
+    return rows("metrics", [{name: getattr(row, name) for name in names} for row in found], as_csv=as_csv)
+
+
+@router.get("/layers", summary="Statistics of every captured quantity")
+def layers(
+    experiment_id: ExperimentId,
+    session: Reading,
+    as_csv: WantsCSV,
+    quantity: Annotated[str | None, Query(description="Only this quantity.")] = None,
+    layer: Layer = None,
+    epoch: Epoch = None,
+) -> Response:
+    """One row per captured step, layer and quantity; the statistics are exact, over the finite values."""
+    existing(session, experiment_id)
+    wanted = () if quantity is None else (known_quantity(quantity),)
+    captures = recording.captures(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
+    found = [
+        {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name} | _statistics(histogram)
+        for capture in captures
+        for (number, name), histogram in capture.histograms.items()
+    ]
+    return rows("layers", found, as_csv=as_csv)
+
+
+@router.get("/histograms", summary="Histograms of a captured quantity")
+def histograms(
+    experiment_id: ExperimentId,
+    session: Reading,
+    as_csv: WantsCSV,
+    quantity: Annotated[str, Query(description="One of the captured quantities.")],
+    layer: Layer = None,
+    epoch: Epoch = None,
+    binning: Annotated[
+        Literal["linear", "native"],
+        Query(description="`bins` equal bins from the exact minimum to the maximum, zeros among them; or the bins as "
+              "stored, zeros apart."),
+    ] = "linear",
+    bins: Annotated[int, Query(ge=1, le=1000)] = 50,
+) -> Response:  # fmt: skip
+    """Bins as [low, high, count]. Linear counts are shared out of the stored bins, so they need not be whole."""
+    existing(session, experiment_id)
+    captures = recording.captures(
+        session, experiment_id, quantities=[known_quantity(quantity)], layer=layer, epoch=epoch
+    )
+    found: list[dict[str, Any]] = [
+        {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name}
+        | {"zeros": histogram.zeros, "nonfinite": histogram.nonfinite, "bins": _bins(histogram, binning, bins)}
+        for capture in captures
+        for (number, name), histogram in capture.histograms.items()
+    ]
+    if as_csv:
+        where = ("epoch", "step", "layer", "quantity")
+        found = [
+            {name: row[name] for name in where} | {"low": low, "high": high, "count": count}
+            for row in found
+            for low, high, count in row["bins"]
+        ]
+    return rows("histograms", found, as_csv=as_csv)
+
+
+def known_quantity(name: str) -> str:
+    """The name, if it is a quantity's. Raises HTTPException 422."""
+    if name not in QUANTITIES:
+        raise HTTPException(422, f"quantity: {name[:50]!r} is none of {', '.join(QUANTITIES)}")
+    return name
+
+
+def _statistics(histogram: Histogram) -> dict[str, Any]:
+    return {
+        "count": histogram.count,
+        "zeros": histogram.zeros,
+        "nans": histogram.nans,
+        "positive_infinities": histogram.positive_infinities,
+        "negative_infinities": histogram.negative_infinities,
+        "min": histogram.minimum,
+        "max": histogram.maximum,
+        "mean": histogram.mean,
+        "std": histogram.std,
+        "l2_norm": histogram.l2_norm,
+    }
+
+
+def _bins(histogram: Histogram, binning: str, bins: int) -> list[list[float]]:
+    if histogram.minimum is None or histogram.maximum is None:
+        return []
+    if binning == "native":
+        low, high, counts = histogram.bins()
+        return [[float(a), float(b), int(n)] for a, b, n in zip(low, high, counts, strict=True)]
+    edges = np.histogram_bin_edges([histogram.minimum, histogram.maximum], bins)
+    counts_shared = histogram.rebin(edges)
+    return [[float(a), float(b), float(n)] for a, b, n in zip(edges[:-1], edges[1:], counts_shared, strict=True)]

@@ -1,0 +1,35 @@
+"""The service's settings, NORMLAB_*, read once."""
+
+import ipaddress
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from service.experiments.settings import DatabaseSettings
+
+
+class ServiceSettings(DatabaseSettings):
+    """Where the service listens, and whether it keeps a worker of its own."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)  # 0: any that is free
+    allow_remote_without_key: bool = False
+    local_worker: bool = True
+    data_dir: Path = Path("data")
+
+    @model_validator(mode="after")
+    def _stay_on_loopback(self) -> Self:
+        if not _is_loopback(self.host) and not self.allow_remote_without_key:
+            raise ValueError(
+                f"normlab has no keys to guard {self.host} with: anyone who reaches it could run experiments. Serve on "
+                "127.0.0.1, or set NORMLAB_ALLOW_REMOTE_WITHOUT_KEY=true where something else guards the door"
+            )
+        return self
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
