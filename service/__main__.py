@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import signal
 import socket
 import sys
 from contextlib import nullcontext
@@ -33,6 +34,9 @@ def main() -> None:
         sys.exit("\n".join(found["msg"].removeprefix("Value error, ") for found in error.errors()))
     _ready_the_database(settings)
     listening = _listen(settings)
+    # uvicorn shuts down at these signals and then raises them again; by then there is only the worker left to stop.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda number, frame: None)
     keeps_worker = settings.local_worker and not arguments.no_worker
     with LocalWorker(settings) if keeps_worker else nullcontext():
         # The socket listens already: who connects from here on is served as soon as the application runs.

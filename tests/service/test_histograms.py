@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.experiments.histograms import Histogram, edges, unpack
+from service.experiments.histograms import edges, unpack
 from tests.factories import histogram_of
 
 rng = np.random.default_rng(7)
