@@ -1,8 +1,11 @@
 """What several tests arrange: histograms of numpy values, captures of random layers."""
 
+import hashlib
+
 import numpy as np
 
 from service.experiments.histograms import SHIFT, Histogram
+from service.experiments.records import Capture, Checkpoint, EpochMetrics, EpochRecord
 
 
 def histogram_of(values):
@@ -23,3 +26,33 @@ def histogram_of(values):
         total=float(exact.sum()),
         total_of_squares=float((exact**2).sum()),
     )
+
+
+rng = np.random.default_rng(11)
+
+
+def capture_of(epoch, *, step=None, layers=range(1, 7), quantities=("weight_gradient",), zero_share=0.3):
+    """A capture of random layers, the share of exact zeros as told."""
+    histograms = {}
+    for layer in layers:
+        for quantity in quantities:
+            values = rng.normal(size=500) * 10.0**-layer
+            histograms[layer, quantity] = histogram_of(np.where(rng.random(500) < zero_share, 0, values))
+    return Capture(epoch, epoch + 1 if step is None else step, histograms)
+
+
+def metrics_of(epoch, **changed):
+    """An epoch's metrics, better with every epoch."""
+    values = {
+        "epoch": epoch, "train_loss": 2 / (epoch + 1), "train_accuracy": 1 - 0.9 / (epoch + 1),
+        "test_loss": 2.2 / (epoch + 1), "test_accuracy": 1 - 0.95 / (epoch + 1),
+        "train_seconds": 1.0, "test_seconds": 0.5, "images_per_second": 1000.0,
+    }  # fmt: skip
+    return EpochMetrics(**(values | changed))
+
+
+def record_of(epoch, **options):
+    """A whole epoch's record."""
+    content = f"state after {epoch}".encode()
+    checkpoint = Checkpoint(epoch + 1, content, hashlib.sha256(content).hexdigest())
+    return EpochRecord(metrics_of(epoch), (capture_of(epoch, **options),), checkpoint)

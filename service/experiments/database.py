@@ -1,5 +1,6 @@
 """Engines for SQLite and PostgreSQL, and the database's own clock."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.expression import FunctionElement
 
+PATIENCE_SECONDS = 30  # how long a SQLite statement waits for its turn
 SAFE_SQLITE = (3, 51, 3)  # the first release free of the WAL-reset corruption
 
 try:
@@ -66,16 +68,30 @@ def _sqlite(url: str, *, begin: str) -> Engine:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     # A WAL is only safe in the repaired releases; without one the rollback journal is slower and just as durable.
     journal = "WAL" if sqlite.sqlite_version_info >= SAFE_SQLITE else "DELETE"
-    engine = create_engine(url, module=sqlite, connect_args={"timeout": 30, "check_same_thread": False})
+    engine = create_engine(url, module=sqlite, connect_args={"timeout": PATIENCE_SECONDS, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in (f"journal_mode = {journal}", "synchronous = FULL", "foreign_keys = ON"):
-            connection.execute(f"PRAGMA {pragma}").fetchall()
+        _set_journal(connection, journal)
+        for pragma in ("synchronous = FULL", "foreign_keys = ON"):
+            connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _set_journal(connection: Any, journal: str) -> None:
+    """Change the journal's mode; it needs the file for itself for a moment and, unlike other statements, never waits."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            connection.execute(f"PRAGMA journal_mode = {journal}").fetchall()
+            return
+        except sqlite.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)

@@ -1,0 +1,192 @@
+"""The life of an experiment in the queue, on both databases."""
+
+import threading
+import time
+from functools import partial
+
+import pytest
+from sqlalchemy import select, update
+
+from service.experiments import queue, recording
+from service.experiments.database import database_now
+from service.experiments.errors import ClaimLost, KeyReused, NoSuchExperiment, NotNow
+from service.experiments.models import CheckpointRow, EpochRow, Experiment, HistogramRow
+from service.experiments.spec import ExperimentSpec
+from tests.factories import record_of
+
+SPEC = ExperimentSpec(dataset="digits", tags=["a", "b"])
+
+
+def enqueue(database, spec=SPEC, **options):
+    with database.writing.begin() as session:
+        return queue.enqueue(session, spec, **options).id
+
+
+def claim(database, worker="w"):
+    with database.writing.begin() as session:
+        return queue.claim(session, worker=worker, lease_seconds=30)
+
+
+def do(database, verb, *arguments, **options):
+    with database.writing.begin() as session:
+        return verb(session, *arguments, **options)
+
+
+def read(database, experiment_id):
+    with database.reading() as session:
+        return session.get_one(Experiment, experiment_id)
+
+
+def expire(database, experiment_id):
+    with database.writing.begin() as session:
+        session.execute(
+            update(Experiment).where(Experiment.id == experiment_id).values(lease_expires_at=database_now() - 1)
+        )
+
+
+def test_the_oldest_is_claimed_first_and_an_empty_queue_gives_nothing(database):
+    first, second = enqueue(database), enqueue(database)
+    assert [claim(database).experiment_id, claim(database).experiment_id] == [first, second]
+    assert claim(database) is None
+
+
+def test_forty_experiments_claimed_by_four_workers_at_once_are_each_claimed_once(database):
+    wanted = {enqueue(database) for _ in range(40)}
+    claimed = []
+
+    def work():
+        while held := claim(database):
+            claimed.append(held.experiment_id)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    # A claim may come back empty while others hold the oldest row; what is left is claimed by the next look.
+    work()
+    assert len(claimed) == 40
+    assert set(claimed) == wanted
+
+
+def test_the_databases_clock_is_seconds_since_1970(database):
+    with database.reading() as session:
+        assert abs(session.scalar(select(database_now())) - time.time()) < 5
+
+
+def test_a_lease_that_ran_out_is_put_back_and_a_live_one_is_not(database):
+    stalled, live = enqueue(database), enqueue(database)
+    claim(database), claim(database)
+    expire(database, stalled)
+    assert do(database, queue.requeue_stalled) == 1
+    assert (read(database, stalled).status, read(database, live).status) == ("queued", "running")
+
+
+STALE_WRITES = {
+    "heartbeat": partial(queue.heartbeat, step=1, lease_seconds=30),
+    "describe": partial(queue.describe, provenance={}, steps_total=1),
+    "record_epoch": partial(recording.record_epoch, record=record_of(0)),
+    "give_back": queue.give_back,
+    "succeed": queue.succeed,
+    "fail": partial(queue.fail, error="no"),
+    "stop_cancelled": queue.stop_cancelled,
+}
+
+
+@pytest.mark.parametrize("write", STALE_WRITES.values(), ids=STALE_WRITES)
+def test_a_stale_worker_cannot_write_to_a_reclaimed_experiment(database, write):
+    number = enqueue(database)
+    stale = claim(database)
+    expire(database, number)
+    do(database, queue.requeue_stalled)
+    with pytest.raises(ClaimLost):  # not while it waits …
+        do(database, lambda session: write(session, stale))
+    current = claim(database, "other")
+    assert (stale.attempt, current.attempt) == (1, 2)
+
+    with pytest.raises(ClaimLost):  # … and not when another has it
+        do(database, lambda session: write(session, stale))
+
+    experiment = read(database, number)
+    assert (experiment.status, experiment.worker, experiment.epochs_done) == ("running", "other", 0)
+    assert (experiment.step, experiment.error, experiment.provenance) == (0, None, None)
+    with database.reading() as session:
+        assert recording.metrics(session, number) == []
+
+
+def test_a_heartbeat_lengthens_the_lease_notes_the_step_and_tells_of_a_cancellation(database):
+    number = enqueue(database)
+    held = claim(database)
+    expire(database, number)
+    assert do(database, queue.heartbeat, held, step=7, lease_seconds=30) is False
+    assert do(database, queue.requeue_stalled) == 0
+    assert read(database, number).step == 7
+    do(database, queue.cancel, number)
+    assert do(database, queue.heartbeat, held, step=8, lease_seconds=30) is True
+
+
+def test_what_is_given_back_is_claimed_again_with_its_records(database):
+    number = enqueue(database)
+    held = claim(database)
+    do(database, recording.record_epoch, held, record_of(0))
+    do(database, queue.give_back, held)
+    again = claim(database)
+    assert (again.experiment_id, again.attempt) == (number, 2)
+    with database.reading() as session:
+        assert len(recording.metrics(session, number)) == 1
+
+
+def test_cancelling_ends_what_is_queued_asks_what_runs_and_refuses_what_has_ended(database):
+    queued, running = enqueue(database), enqueue(database)
+    do(database, queue.cancel, queued)
+    held = claim(database)
+    assert held.experiment_id == running
+    assert do(database, queue.cancel, running).status == "running"
+    do(database, queue.stop_cancelled, held)
+    for number in (queued, running):
+        assert read(database, number).status == "cancelled"
+        with pytest.raises(NotNow, match="already been cancelled"):
+            do(database, queue.cancel, number)
+
+
+def test_retrying_queues_what_failed_or_was_cancelled_and_nothing_else(database):
+    number = enqueue(database)
+    with pytest.raises(NotNow, match="is queued"):
+        do(database, queue.retry, number)
+    do(database, queue.fail, claim(database), "it broke")
+    assert read(database, number).error == "it broke"
+    retried = do(database, queue.retry, number)
+    assert (retried.status, retried.error, retried.ended_at) == ("queued", None, None)
+    do(database, queue.succeed, claim(database))
+    with pytest.raises(NotNow, match="is succeeded"):
+        do(database, queue.retry, number)
+
+
+def test_removing_takes_all_records_of_one_experiment_and_refuses_a_running_one(database):
+    gone, kept = enqueue(database), enqueue(database)
+    for _ in range(2):
+        do(database, recording.record_epoch, claim(database), record_of(0))
+    with pytest.raises(NotNow, match="is running"):
+        do(database, queue.remove, gone)
+    expire(database, gone)
+    do(database, queue.requeue_stalled)
+    do(database, queue.remove, gone)
+    with database.reading() as session:
+        for table in (EpochRow, HistogramRow, CheckpointRow):
+            assert set(session.scalars(select(table.experiment_id))) == {kept}
+    with pytest.raises(NoSuchExperiment):
+        do(database, queue.remove, gone)
+
+
+def test_a_number_is_never_given_twice(database):
+    last = [enqueue(database) for _ in range(3)][-1]
+    do(database, queue.remove, last)
+    assert enqueue(database) > last
+
+
+def test_an_idempotency_key_means_one_experiment_and_one_body(database):
+    first = enqueue(database, key="k", digest="d")
+    assert enqueue(database, key="k", digest="d") == first
+    with pytest.raises(KeyReused, match="another body"):
+        enqueue(database, key="k", digest="other")
+    assert enqueue(database, key="k2", digest="d") != first

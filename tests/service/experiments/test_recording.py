@@ -1,0 +1,72 @@
+"""Epoch records: written whole or not at all, read back as they were written, on both databases."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from service.experiments import queue, recording
+from service.experiments.models import Experiment
+from service.experiments.spec import ExperimentSpec
+from tests.factories import capture_of, histogram_of, metrics_of, record_of
+
+
+@pytest.fixture
+def held(database):
+    with database.writing.begin() as session:
+        queue.enqueue(session, ExperimentSpec(dataset="digits"))
+        return queue.claim(session, worker="w", lease_seconds=30)
+
+
+def write(database, held, record):
+    with database.writing.begin() as session:
+        recording.record_epoch(session, held, record)
+
+
+def test_an_epoch_comes_back_as_it_was_written(database, held):
+    odd = histogram_of(np.array([0, -0.0, 1e-45, -3e38, np.nan, np.inf, -np.inf, -np.inf, 0.1]))
+    record = dataclasses.replace(
+        record_of(0),
+        metrics=metrics_of(0, train_loss=None),
+        captures=(capture_of(0), dataclasses.replace(capture_of(0, step=9), histograms={(2, "update"): odd})),
+    )
+    write(database, held, record)
+    with database.reading() as session:
+        assert recording.metrics(session, held.experiment_id) == [record.metrics]
+        read = recording.captures(session, held.experiment_id)
+        checkpoint = recording.checkpoint(session, held.experiment_id)
+    assert [(capture.epoch, capture.step) for capture in read] == [(0, 1), (0, 9)]
+    for ours, theirs in zip(read, record.captures, strict=True):
+        assert ours.histograms.keys() == theirs.histograms.keys()
+        for key, histogram in theirs.histograms.items():
+            for field in dataclasses.fields(histogram):
+                assert np.array_equal(getattr(ours.histograms[key], field.name), getattr(histogram, field.name))
+    assert (checkpoint.content, checkpoint.sha256) == (record.checkpoint.content, record.checkpoint.sha256)
+
+
+def test_captures_are_filtered_by_quantity_layer_and_epoch(database, held):
+    for epoch in range(3):
+        write(database, held, record_of(epoch, quantities=("weight", "update")))
+    with database.reading() as session:
+        (found,) = recording.captures(session, held.experiment_id, quantities=["update"], layer=2, epoch=1)
+    assert (found.epoch, list(found.histograms)) == (1, [(2, "update")])
+
+
+def test_only_the_newest_checkpoint_is_kept(database, held):
+    for epoch in range(3):
+        write(database, held, record_of(epoch))
+    with database.reading() as session:
+        assert recording.checkpoint(session, held.experiment_id).content == b"state after 2"
+        assert session.get_one(Experiment, held.experiment_id).epochs_done == 3
+
+
+def test_a_record_that_cannot_be_written_leaves_nothing_behind(database, held):
+    write(database, held, record_of(0))
+    twice = dataclasses.replace(record_of(1), captures=record_of(0).captures)  # the histograms are there already
+    with pytest.raises(IntegrityError):
+        write(database, held, twice)
+    with database.reading() as session:
+        assert len(recording.metrics(session, held.experiment_id)) == 1
+        assert recording.checkpoint(session, held.experiment_id).epoch == 0
+        assert session.get_one(Experiment, held.experiment_id).epochs_done == 1

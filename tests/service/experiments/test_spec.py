@@ -1,0 +1,118 @@
+"""The spec: the article's defaults, the two protocols, and what is refused."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from service.experiments.network import ConvolutionSpec, MeanPoolSpec, resolve
+from service.experiments.protocols import PROTOCOLS
+from service.experiments.spec import ExperimentSpec
+
+
+def test_an_empty_spec_is_the_articles_baseline():
+    spec = ExperimentSpec()
+    assert (spec.dataset, spec.image_size, spec.normalization, spec.protocol) == ("stl10", 96, "none", "standard")
+    assert (spec.epochs, spec.batch_size, spec.learning_rate) == (150, 20, 0.0008)
+    assert (spec.adam_beta1, spec.adam_beta2, spec.adam_eps) == (0.9, 0.999, 1e-9)
+    assert (spec.norm_eps, spec.norm_momentum, spec.box_cox_lambda, spec.weight_std) == (1e-8, 0.9, 2.0, 0.05)
+    layers = [layer for layer in spec.resolved_network() if layer.kind == "convolution"]
+    assert [layer.output_shape for layer in layers] == [
+        (16, 48, 48), (16, 24, 24), (16, 12, 12), (16, 6, 6), (16, 6, 6), (10, 6, 6),
+    ]  # fmt: skip
+    assert [layer.kind for layer in spec.resolved_network()[-3:]] == ["convolution", "relu", "mean_pool"]
+
+
+@pytest.mark.parametrize("variant", ["none", "batch", "layer", "instance", "box_cox"])
+def test_every_variant_has_the_same_11088_weights_and_box_cox_a_lambda_a_layer(variant):
+    layers = ExperimentSpec(normalization=variant).resolved_network()
+    assert sum(layer.parameters for layer in layers) == 11_088 + (5 if variant == "box_cox" else 0)
+
+
+@pytest.mark.parametrize("part", PROTOCOLS["original"])
+def test_the_original_protocol_changes_each_of_its_parts_and_each_can_be_set_alone(part):
+    standard, original = PROTOCOLS["standard"][part], PROTOCOLS["original"][part]
+    assert standard != original
+    assert getattr(ExperimentSpec(), part) == standard
+    assert getattr(ExperimentSpec(protocol="original"), part) == original
+    assert getattr(ExperimentSpec.model_validate({part: original}), part) == original
+    assert getattr(ExperimentSpec.model_validate({"protocol": "original", part: standard}), part) == standard
+
+
+def test_a_resolved_spec_resolves_to_itself():
+    spec = ExperimentSpec(dataset="digits", normalization="batch", protocol="original", shuffle=True, tags=["x"])
+    assert ExperimentSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+REFUSED = {
+    "an unknown field": ({"epoch": 3}, "Extra inputs"),
+    "no epochs": ({"epochs": 0}, "greater than or equal to 1"),
+    "an unknown data set": ({"dataset": "imagenet"}, "digits"),
+    "a rate that is no number": ({"learning_rate": float("nan")}, "finite"),
+    "an unknown variant": ({"normalization": "group"}, "box_cox"),
+    "more images than there are": ({"dataset": "digits", "train_size": 9_999}, "digits has 1438 train images"),
+    "a folder without its name": ({"dataset": "folder"}, "`folder` is needed"),
+    "a folder's name without the folder": ({"folder": "x"}, "only there"),
+    "an unknown quantity": ({"capture_quantities": ["bias"]}, "'bias' is none of"),
+    "a device of no kind": ({"device": "tpu"}, "pattern"),
+    "steps after the updates": ({"protocol": "original", "capture_unit": "step"}, "looks once an epoch"),
+    "no layers": ({"network": []}, "at least 1"),
+    "no convolution": ({"network": [{"kind": "mean_pool"}]}, "at least one convolution"),
+    "scores that are not the classes": (
+        {"network": [{"kind": "convolution", "channels": 7}, {"kind": "mean_pool"}]},
+        "7 scores, the data set has 10",
+    ),
+    "no pooling at the end": ({"network": [{"kind": "convolution", "channels": 10}]}, "last layer must be mean_pool"),
+    "a layer after the pooling": (
+        {"network": [{"kind": "convolution", "channels": 10}, {"kind": "mean_pool"}, {"kind": "relu"}]},
+        "layer 2 (relu) comes after mean_pool",
+    ),
+    "two normalizations in a block": (
+        {
+            "network": [
+                {"kind": "convolution", "channels": 10}, {"kind": "normalization"}, {"kind": "normalization"},
+                {"kind": "mean_pool"},
+            ]
+        },
+        "layer 2: convolution 1 is already followed",
+    ),
+    "an image that shrinks to nothing": (
+        {
+            "dataset": "digits", "image_size": 8,
+            "network": [
+                {"kind": "convolution", "channels": 16, "stride": 2, "padding": 0}, {"kind": "relu"},
+                {"kind": "convolution", "channels": 16, "stride": 2, "padding": 0}, {"kind": "relu"},
+                {"kind": "convolution", "channels": 10, "padding": 0}, {"kind": "mean_pool"},
+            ],
+        },
+        "layer 4: a 3×3 kernel with padding 0 does not fit its input of shape 16×1×1",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("data", "said"), REFUSED.values(), ids=REFUSED)
+def test_a_spec_is_refused_for(data, said):
+    with pytest.raises(ValidationError) as refused:
+        ExperimentSpec.model_validate(data)
+    assert said in str(refused.value)
+
+
+@given(
+    size=st.integers(1, 40),
+    kernel=st.integers(1, 7),
+    stride=st.integers(1, 4),
+    padding=st.integers(0, 3) | st.just("same"),
+)
+def test_the_arithmetic_of_shapes_is_normcores(size, kernel, stride, padding):
+    from normcore import Convolution
+
+    layer = ConvolutionSpec(channels=2, kernel_size=kernel, stride=stride, padding=padding)
+    ours = Convolution(torch.zeros(2, 3, kernel, kernel), stride=stride, padding=padding)
+    try:
+        resolved = resolve((layer, MeanPoolSpec()), image_size=size, classes=2, normalization="none")
+    except ValueError:
+        with pytest.raises(ValueError, match="does not fit"):
+            ours.forward(torch.zeros(1, 3, size, size))
+    else:
+        assert resolved[0].output_shape == tuple(ours.infer(torch.zeros(1, 3, size, size)).shape[1:])
