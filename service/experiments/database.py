@@ -85,7 +85,7 @@ def _sqlite(url: str, *, begin: str) -> Engine:
 
 
 def _set_journal(connection: Any, journal: str) -> None:
-    """Change the journal's mode; it needs the file for itself for a moment and, unlike other statements, never waits."""
+    """Change the journal's mode. It needs the file for itself and, unlike other statements, does not wait for it."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:

@@ -1,24 +1,13 @@
 """Every layer's backward pass in float64, against autograd and against finite differences."""
 
+from typing import NamedTuple
+
 import pytest
 import torch
 import torch.nn.functional as F
 
-from normcore import (
-    BatchNorm,
-    BoxCox,
-    Convolution,
-    InstanceNorm,
-    LayerNorm,
-    MeanPool,
-    Network,
-    ReLU,
-    RunningStatistics,
-    cross_entropy,
-)
-
-EPS = 1e-8
-
+from normcore import BatchNorm, BoxCox, Convolution, InstanceNorm, LayerNorm, MeanPool, ReLU, cross_entropy
+from tests.normcore.study_network import EPS, NORMALIZATIONS, STRIDES, batch_of, places_of, running, study_network
 
 generator = torch.Generator().manual_seed(3)
 
@@ -27,21 +16,24 @@ def randn(*shape):
     return torch.randn(shape, dtype=torch.float64, generator=generator)
 
 
-def convolution(**options):
-    return Convolution(0.3 * randn(4, 3, 3, 3), **options)
+class Row(NamedTuple):
+    """Ours; the same forward in torch's words, of x and the parameters; an input; the finite differences' step."""
+
+    layer: object
+    forward: object
+    x: torch.Tensor
+    h: float = 1e-6
 
 
-def running(*shape):
-    mean = torch.zeros(shape, dtype=torch.float64)
-    return RunningStatistics(mean, torch.ones_like(mean), 0.9)
+def convolution(size, forward=None, **options):
+    layer = Convolution(0.3 * randn(4, 3, 3, 3), **options)
+    stride = options.get("stride", 1)
+    return Row(layer, forward or (lambda x, w: same_convolved(x, w, stride)), randn(3, 3, *size))
 
 
-def boxcox(lam, **options):
-    return BoxCox(torch.tensor(lam, dtype=torch.float64), **options)
-
-
-def same_padded(x, weight, stride):
-    rows, columns = (max((-(-n // stride) - 1) * stride + 3 - n, 0) for n in x.shape[2:])
+def same_convolved(x, weight, stride):
+    """TensorFlow's rule as its documentation words it, for a 3×3 kernel: not by way of ceil((in) / stride)."""
+    rows, columns = (max(3 - stride, 0) if n % stride == 0 else max(3 - n % stride, 0) for n in x.shape[2:])
     padded = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
     return F.conv2d(padded, weight, stride=stride)
 
@@ -54,29 +46,59 @@ def standardized(axes):
     return forward
 
 
-def powered(x, lam, denominator_eps=0.0):
-    return ((1 + x) ** lam - 1) / (lam + denominator_eps)
+def box_cox(lam, delta=0.0, h=1e-6):
+    def apart(x, lam):
+        return ((1 + x) ** lam - 1) / (lam + delta)
+
+    def near_zero(x, lam):  # Σ λ^k u^(k+1) / (k+1)!, which autograd can follow to λ = 0
+        u, total, term = torch.log1p(x), 0.0, 1.0
+        for k in range(4):
+            term = term * u / (k + 1)
+            total = total + term * lam**k
+        return total * lam / (lam + delta) if delta else total
+
+    layer = BoxCox(torch.tensor(lam, dtype=torch.float64), denominator_eps=delta)
+    return Row(layer, near_zero if abs(lam) < 1e-6 else apart, randn(3, 4, 5, 4).abs(), h)
 
 
-# A new layer is one row: ours, the same forward in torch's words (of x and the layer's parameters), and an input.
-IMAGES, POSITIVE = randn(3, 3, 7, 6), randn(3, 4, 5, 4).abs()
+# A new layer is one row.
 ROWS = {
-    "convolution-same-stride-1": (convolution(), lambda x, w: same_padded(x, w, 1), IMAGES),
-    "convolution-same-stride-2": (convolution(stride=2), lambda x, w: same_padded(x, w, 2), IMAGES),
-    "convolution-same-stride-3": (convolution(stride=3), lambda x, w: same_padded(x, w, 3), IMAGES),
-    "convolution-explicit": (
-        convolution(stride=2, padding=2), lambda x, w: F.conv2d(x, w, stride=2, padding=2), IMAGES
+    "convolution-same-stride-1-odd": convolution((7, 5)),
+    "convolution-same-stride-1-even": convolution((6, 8)),
+    "convolution-same-stride-2-odd": convolution((7, 5), stride=2),
+    "convolution-same-stride-2-even": convolution((6, 8), stride=2),
+    "convolution-same-stride-2-mixed": convolution((7, 6), stride=2),
+    "convolution-same-stride-3": convolution((7, 6), stride=3),
+    "convolution-same-of-one-pixel": convolution((1, 1), stride=2),
+    "convolution-explicit-0": convolution((6, 5), F.conv2d, padding=0),
+    "convolution-explicit-1": convolution((6, 5), lambda x, w: F.conv2d(x, w, padding=1), padding=1),
+    # An even size leaves its last row under no kernel.
+    "convolution-explicit-0-stride-2": convolution(
+        (6, 5), lambda x, w: F.conv2d(x, w, stride=2), padding=0, stride=2
     ),
-    "convolution-unpadded": (convolution(padding=0), lambda x, w: F.conv2d(x, w), IMAGES),
-    "relu": (ReLU(), F.relu, IMAGES),
-    "batch-norm": (BatchNorm(running(1, 3, 1, 1)), standardized((0, 2, 3)), IMAGES),
-    "layer-norm": (LayerNorm(), standardized((1, 2, 3)), IMAGES),
-    "instance-norm": (InstanceNorm(), standardized((2, 3)), IMAGES),
-    "box-cox-2": (boxcox(2.0), powered, POSITIVE),
-    "box-cox-half": (boxcox(0.5), powered, POSITIVE),
-    "box-cox-negative": (boxcox(-0.7), powered, POSITIVE),
-    "box-cox-original": (boxcox(2.0, denominator_eps=1e-8), lambda x, lam: powered(x, lam, 1e-8), POSITIVE),
-    "mean-pool": (MeanPool(), lambda x: x.mean((2, 3)), IMAGES),
+    "convolution-explicit-2-stride-2": convolution(
+        (6, 5), lambda x, w: F.conv2d(x, w, stride=2, padding=2), padding=2, stride=2
+    ),
+    "relu": Row(ReLU(), lambda x: x.clamp(min=0), randn(3, 3, 7, 6)),
+    "batch-norm": Row(BatchNorm(running(1, 3, 1, 1), EPS), standardized((0, 2, 3)), randn(3, 3, 7, 6)),
+    "layer-norm": Row(LayerNorm(EPS), standardized((1, 2, 3)), randn(3, 3, 7, 6)),
+    "instance-norm": Row(InstanceNorm(EPS), standardized((2, 3)), randn(3, 3, 7, 6)),
+    "batch-norm-eps-0.1": Row(BatchNorm(running(1, 3, 1, 1), 0.1),
+        lambda x: F.batch_norm(x, None, None, training=True, eps=0.1), randn(3, 3, 7, 6)),
+    "layer-norm-eps-0.1": Row(LayerNorm(0.1), lambda x: F.layer_norm(x, x.shape[1:], eps=0.1), randn(3, 3, 7, 6)),
+    "instance-norm-eps-0.1": Row(InstanceNorm(0.1), lambda x: F.instance_norm(x, eps=0.1), randn(3, 3, 7, 6)),
+    "box-cox-2": box_cox(2.0),
+    "box-cox-1": box_cox(1.0),
+    "box-cox-0.5": box_cox(0.5),
+    "box-cox-minus-0.7": box_cox(-0.7),
+    "box-cox-0": box_cox(0.0),
+    "box-cox-1e-9": box_cox(1e-9),
+    "box-cox-2-denominator": box_cox(2.0, 1e-8),
+    "box-cox-minus-0.7-denominator": box_cox(-0.7, 1e-8),
+    "box-cox-0-denominator": box_cox(0.0, 1e-8, h=1e-12),  # λ + 1e-8 has its pole at −1e-8
+    "box-cox-1e-9-denominator": box_cox(1e-9, 1e-8, h=1e-12),
+    "box-cox-2-large-denominator": box_cox(2.0, 0.1),  # the quotient rule's other term, far above rounding
+    "mean-pool": Row(MeanPool(), lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1), randn(3, 3, 7, 6)),
 }  # fmt: skip
 
 
@@ -86,15 +108,14 @@ def row(request):
 
 
 def test_forward_backward_and_parameters_are_autograds_to_ten_digits(row):
-    layer, forward, x = row
-    leaves = {name: tensor.clone().requires_grad_() for name, tensor in layer.parameters().items()}
-    image = x.clone().requires_grad_()
-    theirs = forward(image, *leaves.values())
+    leaves = {name: tensor.clone().requires_grad_() for name, tensor in row.layer.parameters().items()}
+    image = row.x.clone().requires_grad_()
+    theirs = row.forward(image, *leaves.values())
     dout = randn(*theirs.shape)
     theirs.backward(dout)
 
-    out, cache = layer.forward(x)
-    dx, gradients = layer.backward(dout, cache)
+    out, cache = row.layer.forward(row.x)
+    dx, gradients = row.layer.backward(dout, cache)
 
     assert relative_error(out, theirs.detach()) < 1e-10
     assert relative_error(dx, image.grad) < 1e-10
@@ -103,31 +124,27 @@ def test_forward_backward_and_parameters_are_autograds_to_ten_digits(row):
         assert relative_error(gradients[name], leaf.grad) < 1e-10, name
 
 
-def test_the_derivative_along_a_direction_is_the_finite_difference(row):
-    layer, _, x = row
-    direction, dout = randn(*x.shape) + 0.1, randn(*layer.forward(x)[0].shape)
-    h = 1e-6
-    wanted = ((layer.forward(x + h * direction)[0] - layer.forward(x - h * direction)[0]) * dout).sum() / (2 * h)
+def test_every_entry_of_every_gradient_is_the_finite_difference(row):
+    out, cache = row.layer.forward(row.x)
+    dout = randn(*out.shape)
+    dx, gradients = row.layer.backward(dout, cache)
 
-    dx, _ = layer.backward(dout, layer.forward(x)[1])
+    def loss():
+        return (row.layer.forward(x)[0] * dout).sum()
 
-    assert (dx * direction).sum().item() == pytest.approx(wanted.item(), rel=1e-6, abs=1e-7)
-
-
-@pytest.mark.parametrize("lam", [0.0, 1e-300, 1e-12, 1e-6, -1e-6, 1e-3])
-def test_box_cox_has_no_jump_at_lambda_zero(lam):
-    layer = boxcox(lam)
-    u = torch.log1p(POSITIVE)
-    out, cache = layer.forward(POSITIVE)
-    dout = torch.ones_like(out)
-    dx, gradients = layer.backward(dout, cache)
-    # Their limits at λ = 0, and the next terms of their series.
-    assert relative_error(out, u + lam * u**2 / 2 + lam**2 * u**3 / 6) < 1e-8
-    assert relative_error(dx, (1 + lam * u + (lam * u) ** 2 / 2) / (1 + POSITIVE)) < 1e-8
-    assert gradients["lam"].item() == pytest.approx((u**2 / 2 + lam * u**3 / 3).sum().item(), rel=1e-5)
+    x = row.x.clone()
+    assert relative_error(dx, central_differences(loss, x, 1e-6)) < 1e-6
+    for name, parameter in row.layer.parameters().items():
+        assert relative_error(gradients[name], central_differences(loss, parameter, row.h)) < 1e-6, name
 
 
-def test_cross_entropy_is_autograds_and_its_rows_sum_to_zero():
+def test_the_passed_gradient_is_as_large_as_the_input(row):
+    out, cache = row.layer.forward(row.x)
+    dx, _ = row.layer.backward(randn(*out.shape), cache)
+    assert dx.shape == row.x.shape
+
+
+def test_cross_entropy_is_autograds_and_the_finite_differences():
     scores, labels = randn(7, 10), torch.arange(7) % 10
     leaf = scores.clone().requires_grad_()
     theirs = F.cross_entropy(leaf, labels)
@@ -137,56 +154,101 @@ def test_cross_entropy_is_autograds_and_its_rows_sum_to_zero():
 
     assert loss.item() == pytest.approx(theirs.item(), rel=1e-12)
     assert relative_error(dscores, leaf.grad) < 1e-10
-    assert dscores.sum(1).abs().max() < 1e-15
+    assert relative_error(dscores, central_differences(lambda: cross_entropy(scores, labels)[0], scores, 1e-5)) < 1e-6
 
 
-def test_cross_entropy_of_huge_scores_does_not_overflow():
-    loss, dscores = cross_entropy(torch.tensor([[1e4, -1e4], [1e4, -1e4]]), torch.tensor([0, 1]))
-    assert loss.item() == 1e4
-    assert torch.isfinite(dscores).all()
+# A new normalization is one row, of x and of the layer's λ where it has one.
+THEIRS = {
+    "none": lambda x: x,
+    "batch": lambda x: F.batch_norm(x, None, None, training=True, eps=EPS),
+    "layer": lambda x: F.layer_norm(x, x.shape[1:], eps=EPS),
+    "instance": lambda x: F.instance_norm(x, eps=EPS),
+    "box_cox": lambda x, lam: ((1 + x) ** lam - 1) / lam,
+}
 
 
-@pytest.mark.parametrize("name", ["batch-norm", "layer-norm", "instance-norm"])
-def test_what_a_normalization_passes_back_sums_to_zero_alone_and_times_its_output(name):
-    layer, _, x = ROWS[name]
-    axes = {"batch-norm": (0, 2, 3), "layer-norm": (1, 2, 3), "instance-norm": (2, 3)}[name]
-    out, cache = layer.forward(x)
-    dx, _ = layer.backward(randn(*x.shape), cache)
-    assert dx.sum(axes).abs().max() < 1e-12
-    assert (dx * out).sum(axes).abs().max() < 1e-5  # 0 but for eps beside the variance
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_the_studys_network_is_autograds_in_every_parameter_and_every_passed_gradient(normalization):
+    network = study_network(normalization, weight_std=0.2)
+    x, labels = batch_of(4, 40)  # maps of 20, 10, 5, 3, 3, 3: odd sizes and even ones
+    leaves = {name: tensor.clone().requires_grad_() for name, tensor in network.parameters().items()}
+    inputs, scores = autograds_forward(normalization, x, leaves)
+    theirs = F.cross_entropy(scores, labels)
+    theirs.backward()
+
+    passed = {}
+    loss, our_scores, gradients = network.gradients(x, labels, lambda place, dout, dx, own: passed.update({place: dx}))
+
+    assert loss.item() == pytest.approx(theirs.item(), rel=1e-12)
+    assert relative_error(our_scores, scores.detach()) < 1e-10
+    assert gradients.keys() == leaves.keys()
+    for name, leaf in leaves.items():
+        assert leaf.grad.norm() > 0
+        assert relative_error(gradients[name], leaf.grad) < 1e-10, name
+    assert passed.keys() == inputs.keys()
+    for place, image in inputs.items():
+        assert relative_error(passed[place], image.grad) < 1e-10, place
 
 
-def test_weights_before_a_batch_norm_have_no_gradient_along_themselves():
-    conv, norm = convolution(), BatchNorm(running(1, 4, 1, 1))
-    out, cache = conv.forward(IMAGES)
-    _, norm_cache = norm.forward(out)
-    dout, _ = norm.backward(randn(*out.shape), norm_cache)
-    _, gradients = conv.backward(dout, cache)
-    assert abs((gradients["weight"] * conv.weight).sum()) < 1e-6 * gradients["weight"].norm() * conv.weight.norm()
+def autograds_forward(normalization, x, leaves):
+    """The input of every layer, by its place in our network, and the scores."""
+    inputs, parameters, place = {}, iter(leaves.values()), 0
+
+    def entering(x):
+        nonlocal place
+        # The same tensor may enter two layers of ours but has one gradient: a view of its own for each place.
+        inputs[place] = x = x.view_as(x) if x.requires_grad else x.clone().requires_grad_()
+        x.retain_grad()
+        place += 1
+        return x
+
+    for block, stride in enumerate(STRIDES, start=1):
+        x = same_convolved(entering(x), next(parameters), stride)
+        x = F.relu(entering(x))
+        if block < 6 and normalization != "none":
+            own = [next(parameters)] if normalization == "box_cox" else []
+            x = THEIRS[normalization](entering(x), *own)
+    return inputs, entering(x).mean((2, 3))
 
 
-def test_the_whole_network_is_autograds_in_every_parameter_and_every_passed_gradient():
-    weights = [0.3 * randn(4, 3, 3, 3), 0.3 * randn(5, 4, 3, 3)]
-    x, labels = randn(6, 3, 8, 8), torch.arange(6) % 5
-    leaves, image = [w.clone().requires_grad_() for w in weights], x.clone().requires_grad_()
-    hidden = standardized((0, 2, 3))(F.relu(same_padded(image, leaves[0], 2)))
-    hidden.retain_grad()
-    F.cross_entropy(same_padded(hidden, leaves[1], 1).mean((2, 3)), labels).backward()
-    seen = {}
-    network = Network(
-        [
-            Convolution(weights[0], stride=2), ReLU(), BatchNorm(running(1, 4, 1, 1)),
-            Convolution(weights[1]), MeanPool(),
-        ]
-    )  # fmt: skip
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_the_studys_network_moves_its_loss_as_its_gradients_say(normalization):
+    network = study_network(normalization, weight_std=0.2)
+    x, labels = batch_of(4, 40)
+    _, _, gradients = network.gradients(x, labels)
+    for name, parameter in network.parameters().items():
+        start, direction, h = parameter.clone(), gradients[name] / gradients[name].norm(), 1e-7
+        losses = []
+        for sign in (1, -1):
+            parameter.copy_(start + sign * h * direction)
+            losses.append(network.gradients(x, labels)[0].item())
+        parameter.copy_(start)
+        slope = (losses[0] - losses[1]) / (2 * h)
+        assert slope == pytest.approx(gradients[name].norm().item(), rel=1e-5), name
 
-    _, _, gradients = network.gradients(x, labels, lambda place, dout, dx, own: seen.update({place: (dout, dx)}))
 
-    assert list(seen) == [4, 3, 2, 1, 0]
-    assert relative_error(gradients["0.weight"], leaves[0].grad) < 1e-10
-    assert relative_error(gradients["3.weight"], leaves[1].grad) < 1e-10
-    assert relative_error(seen[0][1], image.grad) < 1e-10
-    assert relative_error(seen[3][1], hidden.grad) < 1e-10
+def test_a_nan_is_passed_through_relu_and_not_hidden():
+    out, cache = ReLU().forward(torch.tensor([torch.nan, -1.0, 2.0]))
+    dx, _ = ReLU().backward(torch.tensor([1.0, torch.nan, torch.nan]), cache)
+    assert out.isnan().tolist() == [True, False, False]
+    assert dx.isnan().tolist()[2]
+
+
+def test_the_network_has_convolutions_where_the_rows_say():
+    assert len(places_of(study_network("batch"), Convolution)) == 6
+
+
+def central_differences(loss, tensor, h):
+    """dloss/dtensor, an entry at a time; the tensor is changed in place and put back."""
+    slopes, entries = torch.empty_like(tensor), tensor.view(-1)
+    for place in range(tensor.numel()):
+        value = entries[place].item()
+        entries[place] = value + h
+        above = loss()
+        entries[place] = value - h
+        slopes.view(-1)[place] = (above - loss()) / (2 * h)
+        entries[place] = value
+    return slopes
 
 
 def relative_error(ours, theirs):

@@ -1,0 +1,54 @@
+"""The study's network in float64, built of normcore alone: the layers of shared/study.md under each normalization."""
+
+import torch
+
+from normcore import (
+    BatchNorm,
+    BoxCox,
+    Convolution,
+    InstanceNorm,
+    LayerNorm,
+    MeanPool,
+    Network,
+    ReLU,
+    RunningStatistics,
+)
+
+CHANNELS = (3, 16, 16, 16, 16, 16, 10)
+STRIDES = (2, 2, 2, 2, 1, 1)
+EPS = 1e-8
+
+
+def running(*shape, var=0.0):
+    mean = torch.zeros(shape, dtype=torch.float64)
+    return RunningStatistics(mean, torch.full_like(mean, var), 0.9)
+
+
+NORMALIZATIONS = {
+    "none": lambda channels: [],
+    "batch": lambda channels: [BatchNorm(running(1, channels, 1, 1), EPS)],
+    "layer": lambda channels: [LayerNorm(EPS)],
+    "instance": lambda channels: [InstanceNorm(EPS)],
+    "box_cox": lambda channels: [BoxCox(torch.tensor(2.0, dtype=torch.float64))],
+}
+
+
+def study_network(normalization, *, weight_std=0.05, pool_gradient="exact", divide_by_batch=False):
+    generator = torch.Generator().manual_seed(5)
+    layers = []
+    for block, (inputs, outputs, stride) in enumerate(zip(CHANNELS, CHANNELS[1:], STRIDES, strict=False), start=1):
+        weight = weight_std * torch.randn((outputs, inputs, 3, 3), dtype=torch.float64, generator=generator)
+        layers += [Convolution(weight, stride=stride, divide_by_batch=divide_by_batch), ReLU()]
+        if block < 6:
+            layers += NORMALIZATIONS[normalization](outputs)
+    return Network([*layers, MeanPool(pool_gradient)])
+
+
+def batch_of(images, size):
+    generator = torch.Generator().manual_seed(7)
+    x = torch.rand((images, 3, size, size), dtype=torch.float64, generator=generator)
+    return x, torch.randint(10, (images,), generator=generator)
+
+
+def places_of(network, kind):
+    return [place for place, layer in enumerate(network.layers) if isinstance(layer, kind)]
