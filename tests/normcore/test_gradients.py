@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from normcore import BatchNorm, BoxCox, Convolution, InstanceNorm, LayerNorm, MeanPool, ReLU, cross_entropy
-from tests.normcore.study_network import EPS, NORMALIZATIONS, STRIDES, batch_of, places_of, running, study_network
+from tests.normcore.study_network import EPS, NORMALIZATIONS, STRIDES, batch_of, running, study_network
 
 generator = torch.Generator().manual_seed(3)
 
@@ -229,13 +229,10 @@ def test_the_studys_network_moves_its_loss_as_its_gradients_say(normalization):
 
 def test_a_nan_is_passed_through_relu_and_not_hidden():
     out, cache = ReLU().forward(torch.tensor([torch.nan, -1.0, 2.0]))
-    dx, _ = ReLU().backward(torch.tensor([1.0, torch.nan, torch.nan]), cache)
+    dx, _ = ReLU().backward(torch.tensor([1.0, 1.0, torch.nan]), cache)
     assert out.isnan().tolist() == [True, False, False]
-    assert dx.isnan().tolist()[2]
-
-
-def test_the_network_has_convolutions_where_the_rows_say():
-    assert len(places_of(study_network("batch"), Convolution)) == 6
+    assert dx[1] == 0
+    assert dx[2].isnan()
 
 
 def central_differences(loss, tensor, h):
@@ -252,4 +249,5 @@ def central_differences(loss, tensor, h):
 
 
 def relative_error(ours, theirs):
-    return ((ours - theirs).norm() / theirs.norm()).item()
+    distance = (ours - theirs).norm().item()
+    return distance / theirs.norm().item() if distance else 0.0  # two exact zeros agree

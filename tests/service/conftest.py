@@ -1,0 +1,37 @@
+"""The service as an application on a migrated SQLite file, and an experiment with two recorded epochs."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.experiments import queue, recording
+from service.experiments.database import Database
+from service.experiments.quantities import QUANTITIES
+from service.experiments.schema import migrate
+from service.settings import ServiceSettings
+from tests.factories import record_of
+
+
+@pytest.fixture
+def sqlite(tmp_path):
+    made = Database(f"sqlite:///{tmp_path / 'normlab.db'}")
+    migrate(made)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(sqlite):
+    with TestClient(create_app(ServiceSettings(database_url=sqlite.url)), raise_server_exceptions=False) as made:
+        yield made
+
+
+@pytest.fixture
+def recorded(client, sqlite):
+    """The address of a running experiment of two epochs, and the claim it runs on."""
+    location = client.post("/experiments", json={"dataset": "digits", "normalization": "batch"}).headers["location"]
+    with sqlite.writing.begin() as session:
+        held = queue.claim(session, worker="w", lease_seconds=30)
+        for epoch in range(2):
+            recording.record_epoch(session, held, record_of(epoch, quantities=QUANTITIES))
+    return location, held

@@ -1,0 +1,205 @@
+"""The routes, asked as a client asks them."""
+
+import csv
+import io
+
+import pytest
+
+from service.experiments import queue
+from service.routes.experiments import EXAMPLES
+from service.settings import ServiceSettings
+
+
+def problem(answer, status):
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+    return answer.json()
+
+
+@pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
+def test_every_example_of_the_documentation_runs_as_it_stands(client, example):
+    answer = client.post("/experiments", json=example["value"])
+    assert answer.status_code == 201
+    experiment = client.get(answer.headers["location"]).json()
+    assert experiment == answer.json()
+    assert experiment["status"] == "queued"
+    for field, value in example["value"].items():
+        if field != "network":
+            assert experiment["spec"][field] == value
+
+
+def test_the_documentation_lists_the_examples_and_every_spec_field_has_a_description(client):
+    openapi = client.get("/openapi.json").json()
+    body = openapi["paths"]["/experiments"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["examples"].keys() == EXAMPLES.keys()
+    assert all(
+        "description" in field for field in openapi["components"]["schemas"]["ExperimentSpec"]["properties"].values()
+    )
+
+
+BAD = {
+    "an unknown field": ({"epoch": 3}, "epoch", "3"),
+    "a value out of range": ({"epochs": 0}, "epochs", "0"),
+    "a network that does not fit": (
+        {"network": [{"kind": "convolution", "channels": 7}, {"kind": "mean_pool"}]}, "body", "7",
+    ),
+    "a layer of no kind": ({"network": [{"kind": "attention"}]}, "network.0", "attention"),
+    "a list": ([1], "body", "[1]"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "field", "got"), BAD.values(), ids=BAD)
+def test_a_bad_spec_is_refused_by_field_expectation_and_value_and_nothing_is_queued(client, body, field, got):
+    told = problem(client.post("/experiments", json=body), 422)
+    assert told["errors"][0]["field"] == field
+    assert told["errors"][0]["expected"]
+    assert got in told["errors"][0]["got"]
+    assert client.get("/experiments").json()["experiments"] == []
+
+
+@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b'{"learning_rate": NaN}', b"[" * 5000])
+def test_what_is_not_json_is_a_problem_not_a_failure(client, content):
+    answer = client.post("/experiments", content=content, headers={"content-type": "application/json"})
+    assert answer.status_code in (400, 422)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_body_of_over_a_million_bytes_is_refused(client):
+    problem(client.post("/experiments", json={"name": "x" * 1_000_001}), 413)
+
+
+@pytest.mark.parametrize(
+    "address", ["/experiments/999", "/experiments/0", "/experiments/x", "/experiments/9" + "9" * 30]
+)
+@pytest.mark.parametrize(
+    "below", ["", "/metrics", "/layers", "/histograms?quantity=weight", "/plots", "/plots/loss.png"]
+)
+def test_an_unknown_experiment_is_a_404_problem(client, address, below):
+    problem(client.get(address + below), 404)
+
+
+def test_an_idempotency_key_gives_the_same_answer_to_the_same_body_and_422_to_another(client):
+    key = {"idempotency-key": "once"}
+    first = client.post("/experiments", json={"epochs": 3}, headers=key)
+    again = client.post("/experiments", json={"epochs": 3}, headers=key)
+    assert (again.status_code, again.json()) == (201, first.json())
+    assert "another body" in problem(client.post("/experiments", json={"epochs": 4}, headers=key), 422)["detail"]
+    assert len(client.get("/experiments").json()["experiments"]) == 1
+
+
+def test_the_list_is_filtered_paged_and_cut_to_the_fields_asked_for(client):
+    for place in range(5):
+        client.post("/experiments", json={"dataset": "digits", "tags": ["even"] if place % 2 == 0 else []})
+    client.post("/experiments", json={"normalization": "layer"})
+    page = client.get("/experiments?dataset=digits&tag=even&limit=2&fields=id,status").json()
+    assert page["experiments"] == [{"id": 5, "status": "queued"}, {"id": 3, "status": "queued"}]
+    page = client.get(page["next"]).json()
+    assert (page["experiments"], page["next"]) == ([{"id": 1, "status": "queued"}], None)
+    assert [e["id"] for e in client.get("/experiments?normalization=layer").json()["experiments"]] == [6]
+    assert [e["id"] for e in client.get("/experiments?sort=id").json()["experiments"]] == [1, 2, 3, 4, 5, 6]
+    assert "'nothing' is none of" in problem(client.get("/experiments?fields=nothing"), 422)["detail"]
+    problem(client.get("/experiments?cursor=*"), 422)
+
+
+def test_cancel_retry_and_delete_do_what_they_say_or_say_why_not(client, recorded):
+    location, _ = recorded
+    assert "is running" in problem(client.delete(location), 409)["detail"]
+    assert "only a failed or cancelled" in problem(client.post(f"{location}/retry"), 409)["detail"]
+    other = client.post("/experiments", json={}).headers["location"]
+    assert client.post(f"{other}/cancel").json()["status"] == "cancelled"
+    problem(client.post(f"{other}/cancel"), 409)
+    assert client.post(f"{other}/retry").json()["status"] == "queued"
+    assert client.delete(other).status_code == 204
+    problem(client.get(other), 404)
+
+
+def test_metrics_layers_and_histograms_are_json_or_csv(client, recorded):
+    location, _ = recorded
+    metrics = client.get(f"{location}/metrics").json()["metrics"]
+    assert [row["epoch"] for row in metrics] == [0, 1]
+    rows = list(csv.DictReader(io.StringIO(client.get(f"{location}/metrics?format=csv").text)))
+    assert [float(row["test_accuracy"]) for row in rows] == [row["test_accuracy"] for row in metrics]
+    (row,) = client.get(f"{location}/layers?quantity=update&layer=3&epoch=1").json()["layers"]
+    assert (row["count"], row["layer"], row["quantity"]) == (500, 3, "update")
+    assert row["l2_norm"] > 0
+    (linear,) = client.get(f"{location}/histograms?quantity=update&layer=3&epoch=1").json()["histograms"]
+    assert len(linear["bins"]) == 50
+    assert sum(count for _, _, count in linear["bins"]) == pytest.approx(500)
+    (native,) = client.get(f"{location}/histograms?quantity=update&layer=3&epoch=1&binning=native").json()["histograms"]
+    assert sum(count for _, _, count in native["bins"]) + native["zeros"] == 500
+    table = client.get(f"{location}/histograms?quantity=update&layer=3&epoch=1", headers={"accept": "text/csv"})
+    assert table.headers["content-type"].startswith("text/csv")
+    assert len(table.text.splitlines()) == 51
+    assert (
+        "'nothing' is none of weight_gradient"
+        in problem(client.get(f"{location}/layers?quantity=nothing"), 422)["detail"]
+    )
+
+
+def test_every_figure_of_the_index_can_be_fetched(client, recorded):
+    location, _ = recorded
+    plots = client.get(f"{location}/plots").json()["plots"]
+    assert len(plots) == 10
+    for plot in plots:
+        for media_type, url in plot["urls"].items():
+            answer = client.get(url)
+            assert answer.status_code == 200, answer.text
+            assert answer.headers["content-type"] == media_type
+            assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_figure_is_not_drawn_again_for_who_has_it_until_an_epoch_is_added(client, recorded, sqlite):
+    location, held = recorded
+    url = f"{location}/plots/weight.png"
+    first = client.get(url)
+    etag = {"if-none-match": first.headers["etag"]}
+    assert (client.get(url, headers=etag).status_code, first.headers["cache-control"]) == (304, "private, no-cache")
+    assert client.get(url + "?scale=symlog", headers=etag).status_code == 200
+    with sqlite.writing.begin() as session:
+        queue.still_held(session, held, epochs_done=3)
+    assert client.get(url, headers=etag).status_code == 200
+    with sqlite.writing.begin() as session:
+        queue.succeed(session, held)
+    assert "immutable" in client.get(url).headers["cache-control"]
+
+
+def test_a_figure_before_the_first_epoch_is_a_409_that_says_so(client):
+    location = client.post("/experiments", json={}).headers["location"]
+    for name in ("weight_gradient.gif", "summary.png", "loss.png"):
+        assert "before its first epoch" in problem(client.get(f"{location}/plots/{name}"), 409)["detail"]
+    assert "nothing to draw" in problem(client.get("/plots/train-accuracy.png?experiments=1"), 409)["detail"]
+
+
+def test_a_figure_that_there_is_not_is_a_404_that_says_what_there_is(client, recorded):
+    location, _ = recorded
+    assert "it has summary, weight_gradient" in problem(client.get(f"{location}/plots/bias.png"), 404)["detail"]
+    assert "they were at 0, 1" in problem(client.get(f"{location}/plots/weight.png?epoch=7"), 404)["detail"]
+    assert "is a still" in problem(client.get(f"{location}/plots/loss.gif"), 404)["detail"]
+    none = client.post("/experiments", json={}).headers["location"]
+    problem(client.get(f"{none}/plots/norm_input_gradient.png"), 404)
+
+
+def test_several_experiments_share_a_figure_and_an_unknown_one_is_named(client, recorded):
+    answer = client.get("/plots/test-accuracy.png?experiments=1")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    assert "no experiment 99" in problem(client.get("/plots/train-accuracy.png?experiments=1,99"), 404)["detail"]
+    problem(client.get("/plots/train-accuracy.png?experiments=a"), 422)
+    problem(client.get("/plots/train-accuracy.png"), 422)
+
+
+def test_unknown_routes_and_methods_are_problems_too(client):
+    problem(client.get("/nowhere"), 404)
+    problem(client.put("/experiments"), 405)
+
+
+def test_the_service_is_alive_and_ready_on_a_migrated_database(client):
+    assert client.get("/livez").json() == {"status": "alive"}
+    assert client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_another_address_than_loopback_is_refused_unless_that_is_written_out():
+    with pytest.raises(ValueError, match="NORMLAB_ALLOW_REMOTE_WITHOUT_KEY"):
+        ServiceSettings(host="0.0.0.0")
+    assert ServiceSettings(host="0.0.0.0", allow_remote_without_key=True).host == "0.0.0.0"
+    assert ServiceSettings(host="::1").host == "::1"

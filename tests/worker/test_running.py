@@ -1,0 +1,156 @@
+"""A claimed experiment to its end: success, failure, divergence, cancellation, a stop, a lost claim."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from sqlalchemy import update
+
+from service.experiments import queue, recording
+from service.experiments.models import Experiment
+from service.experiments.spec import ExperimentSpec
+from worker.running import run
+from worker.settings import WorkerSettings
+
+SMALL = {"dataset": "digits", "image_size": 16, "train_size": 80, "test_size": 40, "epochs": 3}
+
+
+def enqueue(database, **fields):
+    with database.writing.begin() as session:
+        return queue.enqueue(session, ExperimentSpec(**(SMALL | fields))).id
+
+
+def claimed(database):
+    with database.writing.begin() as session:
+        return queue.claim(session, worker="w", lease_seconds=30)
+
+
+def read(database, number):
+    with database.reading() as session:
+        return session.get_one(Experiment, number)
+
+
+def run_next(database, tmp_path, stop=None):
+    held = claimed(database)
+    settings = WorkerSettings(database_url=database.url, data_dir=tmp_path)
+    run(database, held, settings, stop or threading.Event())
+    return read(database, held.experiment_id)
+
+
+def final_hash(database, number):
+    with database.reading() as session:
+        return recording.checkpoint(session, number).sha256
+
+
+def test_an_experiment_ends_succeeded_with_every_epoch_recorded_and_what_it_ran_on(database, tmp_path):
+    number = enqueue(database, normalization="batch")
+    experiment = run_next(database, tmp_path)
+    assert (experiment.status, experiment.error, experiment.epochs_done) == ("succeeded", None, 3)
+    assert (experiment.step, experiment.steps_total) == (12, 12)
+    assert experiment.provenance["engine"] == "eager"
+    assert experiment.provenance["device"] in ("cpu", "cuda", "mps")
+    assert experiment.provenance["versions"].keys() == {"python", "normlab", "torch", "numpy"}
+    with database.reading() as session:
+        assert [row.epoch for row in recording.metrics(session, number)] == [0, 1, 2]
+        assert len(recording.captures(session, number)) == 3
+
+
+def test_an_experiment_stopped_in_mid_training_is_given_back_and_ends_as_if_it_had_not_been(database, tmp_path):
+    disturbed, undisturbed = enqueue(database, epochs=40), enqueue(database, epochs=40)
+    stop = threading.Event()
+    held = claimed(database)
+    settings = WorkerSettings(database_url=database.url, data_dir=tmp_path)
+    running = threading.Thread(target=run, args=[database, held, settings, stop])
+    running.start()
+    while read(database, disturbed).epochs_done < 2:
+        time.sleep(0.01)
+    stop.set()
+    running.join()
+    experiment = read(database, disturbed)
+    assert experiment.status == "queued"
+    assert 2 <= experiment.epochs_done < 40
+
+    experiment = run_next(database, tmp_path)
+
+    assert (experiment.id, experiment.status, experiment.attempt) == (disturbed, "succeeded", 2)
+    assert experiment.provenance["resumed_at_epoch"] >= 2
+    assert run_next(database, tmp_path).id == undisturbed
+    assert final_hash(database, disturbed) == final_hash(database, undisturbed)
+
+
+@pytest.mark.parametrize("what", ["cancelled", "lost"])
+def test_a_running_experiment_stops_when_it_is_cancelled_or_its_claim_is_lost(database, tmp_path, what):
+    number = enqueue(database, epochs=100_000)
+    held = claimed(database)
+    settings = WorkerSettings(database_url=database.url, data_dir=tmp_path, lease_seconds=0.6)
+    running = threading.Thread(target=run, args=[database, held, settings, threading.Event()])
+    running.start()
+    while read(database, number).epochs_done < 1:
+        time.sleep(0.01)
+    with database.writing.begin() as session:
+        if what == "cancelled":
+            queue.cancel(session, number)
+        else:
+            session.execute(update(Experiment).values(attempt=Experiment.attempt + 1))
+    running.join(30)
+    assert not running.is_alive()
+    experiment = read(database, number)
+    assert experiment.status == ("cancelled" if what == "cancelled" else "running")
+    assert experiment.epochs_done >= 1
+    with database.reading() as session:
+        assert len(recording.metrics(session, number)) == experiment.epochs_done
+
+
+def test_a_loss_that_is_not_finite_fails_the_experiment_where_that_began_and_keeps_its_records(database, tmp_path):
+    number = enqueue(database, learning_rate=10.0, weight_std=10.0, box_cox_lambda=9.0, normalization="box_cox")
+    experiment = run_next(database, tmp_path)
+    assert experiment.status == "failed"
+    assert "not finite in epoch 0, step " in experiment.error
+    assert " is of layer " in experiment.error
+    with database.reading() as session:
+        (row,) = recording.metrics(session, number)
+        (capture,) = recording.captures(session, number)
+    assert row.train_loss is None
+    assert sum(histogram.nonfinite for histogram in capture.histograms.values()) > 0
+
+
+FAILING = {
+    "a device that is not there": ({"device": "cuda:99"}, "no device cuda:99"),
+    "a folder that is not there": ({"dataset": "folder", "folder": "nowhere"}, "nowhere"),
+}
+
+
+@pytest.mark.parametrize(("fields", "said"), FAILING.values(), ids=FAILING)
+def test_what_the_worker_finds_missing_fails_the_experiment_with_that_message(database, tmp_path, fields, said):
+    fields = {"train_size": None, "test_size": None} | fields
+    enqueue(database, **fields)
+    experiment = run_next(database, tmp_path)
+    assert experiment.status == "failed"
+    assert said in experiment.error
+
+
+def test_a_worker_process_logs_its_epochs_and_gives_back_at_sigterm(database, tmp_path):
+    number = enqueue(database, epochs=100_000)
+    environment = os.environ | {"NORMLAB_DATABASE_URL": database.url, "NORMLAB_DATA_DIR": str(tmp_path)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "worker"], env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        line = next(line for line in process.stderr if "epoch 0/99999 loss" in line)
+        process.send_signal(signal.SIGTERM)
+        rest = process.stderr.read()
+    assert process.returncode == 0, rest
+    for word in ("loss 2.", "train ", "test ", "images/s", "s left"):
+        assert word in line
+    assert read(database, number).status == "queued"
+
+
+def test_a_worker_stops_when_its_parents_pipe_closes(database, tmp_path):
+    environment = os.environ | {"NORMLAB_DATABASE_URL": database.url, "NORMLAB_DATA_DIR": str(tmp_path)}
+    command = [sys.executable, "-m", "worker", "--stop-with-stdin"]
+    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE)
+    process.stdin.close()
+    assert process.wait(60) == 0
