@@ -13,6 +13,7 @@ from normcore.mean_pool import MeanPool
 from normcore.network import Network, Probe
 from normcore.relu import ReLU
 from normcore.running_statistics import RunningStatistics
+from normcore.slot_statistics import SlotStatistics
 
 __all__ = [
     "MANTISSA_BITS",
@@ -30,6 +31,7 @@ __all__ = [
     "Probe",
     "ReLU",
     "RunningStatistics",
+    "SlotStatistics",
     "cross_entropy",
     "histogram",
 ]

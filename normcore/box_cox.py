@@ -19,7 +19,7 @@ class Cache(NamedTuple):
 
 @dataclass(frozen=True)
 class BoxCox:
-    """out = ((1 + x)^λ − 1) / (λ + denominator_eps) for x ≥ 0; at λ = 0 its limit log(1 + x).
+    """out = ((1 + x)^λ − 1) / (λ + denominator_eps) for x ≥ 0; at λ = 0 without denominator_eps its limit log(1 + x).
 
     With u = log(1 + x), z = λu and denominator_eps = 0: out = u · (e^z − 1)/z.
     Backward: dx = dout · (1 + x)^(λ−1); dλ = Σ dout · u² · (z·e^z − e^z + 1)/z². Both quotients have limits at z = 0

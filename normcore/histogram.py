@@ -48,8 +48,8 @@ def histogram(x: Tensor) -> Histogram:
         nans=values.isnan().sum(),
         positive_infinities=values.isposinf().sum(),
         negative_infinities=values.isneginf().sum(),
-        minimum=torch.where(finite, values, torch.inf).min(),
-        maximum=torch.where(finite, values, -torch.inf).max(),
+        minimum=_least(torch.where(finite, values, torch.inf)),
+        maximum=-_least(torch.where(finite, -values, torch.inf)),
         total=exact.sum(),
         total_of_squares=(exact * exact).sum(),
     )
@@ -58,3 +58,8 @@ def histogram(x: Tensor) -> Histogram:
 def codes(values: Tensor) -> Tensor:
     """Each float32's bin, 0…CODES−1, int32: 0 holds +0, CODES/2 holds −0 and the negative values follow it."""
     return (values.view(torch.int32) >> SHIFT) & (CODES - 1)
+
+
+def _least(values: Tensor) -> Tensor:
+    """The minimum, +inf of nothing at all."""
+    return values.min() if values.numel() else values.new_tensor(torch.inf)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from normcore.layer import Gradients
-from normcore.running_statistics import RunningStatistics
+from normcore.slot_statistics import SlotStatistics
 from normcore.standardization import Cache, standardize, standardize_backward
 
 SAMPLE = (1, 2, 3)  # the axes C, H, W of an N C H W tensor
@@ -23,7 +23,7 @@ class LayerNorm:
     """
 
     eps: float = 1e-8
-    slots: RunningStatistics | None = None
+    slots: SlotStatistics | None = None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
         """The output, and out and rstd for backward."""

@@ -12,9 +12,7 @@ from normcore.standardization import Moments
 class RunningStatistics:
     """After each batch: running ← momentum · running + (1 − momentum) · batch's, mean and biased variance alike.
 
-    Shapes: mean and var as the normalization's moments: 1 C 1 1 for batch normalization. The 2018 notebook kept such
-    averages for layer (N 1 1 1) and instance normalization (N C 1 1) too, indexed by the image's slot in the batch:
-    there a batch shorter than N moves, and is normalized by, the first slots alone.
+    Shapes: mean and var as the normalization's moments: 1 C 1 1 for batch normalization.
     """
 
     mean: Tensor
@@ -23,17 +21,12 @@ class RunningStatistics:
 
     def move(self, batch: Moments) -> None:
         """Take one training batch's moments in."""
-        slots = len(batch.mean)
-        self.mean[:slots].lerp_(batch.mean, 1 - self.momentum)
-        self.var[:slots].lerp_(batch.var, 1 - self.momentum)
+        self.mean.lerp_(batch.mean, 1 - self.momentum)
+        self.var.lerp_(batch.var, 1 - self.momentum)
 
     def standardize(self, x: Tensor, eps: float) -> Tensor:
-        """(x − running mean) · (running var + eps)^-½. Raises ValueError for more images than there are slots."""
-        slots = len(self.mean)
-        if slots > 1 and len(x) > slots:
-            raise ValueError(f"statistics of {slots} slots cannot normalize {len(x)} images at once")
-        used = slice(None) if slots == 1 else slice(len(x))
-        return (x - self.mean[used]) * torch.rsqrt(self.var[used] + eps)
+        """(x − running mean) · (running var + eps)^-½."""
+        return (x - self.mean) * torch.rsqrt(self.var + eps)
 
     def buffers(self) -> dict[str, Tensor]:
         """The two averages."""

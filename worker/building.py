@@ -15,6 +15,7 @@ from normcore import (
     Network,
     ReLU,
     RunningStatistics,
+    SlotStatistics,
 )
 from service.experiments.network import ResolvedLayer
 from service.experiments.spec import ExperimentSpec
@@ -73,17 +74,18 @@ def _normalization(spec: ExperimentSpec, resolved: ResolvedLayer, device: torch.
     channels = resolved.input_shape[0]
     by_slot = spec.test_statistics == "slot"
 
-    def running(*shape: int) -> RunningStatistics:
+    def averages(*shape: int) -> tuple[Tensor, Tensor, float]:
         mean = torch.zeros(shape, device=device)
-        return RunningStatistics(mean, torch.full_like(mean, spec.running_var_start), spec.norm_momentum)
+        return mean, torch.full_like(mean, spec.running_var_start), spec.norm_momentum
 
     match resolved.variant:
         case "batch":
-            return BatchNorm(running(1, channels, 1, 1), spec.norm_eps)
+            return BatchNorm(RunningStatistics(*averages(1, channels, 1, 1)), spec.norm_eps)
         case "layer":
-            return LayerNorm(spec.norm_eps, running(spec.batch_size, 1, 1, 1) if by_slot else None)
+            return LayerNorm(spec.norm_eps, SlotStatistics(*averages(spec.batch_size, 1, 1, 1)) if by_slot else None)
         case "instance":
-            return InstanceNorm(spec.norm_eps, running(spec.batch_size, channels, 1, 1) if by_slot else None)
+            slots = SlotStatistics(*averages(spec.batch_size, channels, 1, 1)) if by_slot else None
+            return InstanceNorm(spec.norm_eps, slots)
         case "box_cox":
             lam = torch.tensor(spec.box_cox_lambda, device=device)
             return BoxCox(lam, spec.box_cox_denominator_eps, spec.lambda_gradient)

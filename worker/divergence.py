@@ -1,15 +1,22 @@
 """Where a loss stopped being finite: the epoch is run again from its start, this time watching every step."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from normcore import Gradients
+from service.experiments.records import EpochRecord
 from worker.checkpoints import State
 from worker.training import Training, scaled
 
 
 class Diverged(Exception):
-    """The loss is not finite; the message says where that began."""
+    """The loss is not finite; the message says where that began, and the epoch's record is still to be written."""
+
+    def __init__(self, message: str, record: EpochRecord) -> None:
+        super().__init__(message)
+        self.record = record
 
 
 class FirstNonfinite:
@@ -24,31 +31,34 @@ class FirstNonfinite:
             self.place = place
 
 
-def diagnose(training: Training, start: State, epoch: int) -> Diverged:
-    """What happened in the epoch that began with this state. Spoils the training, which is over anyway."""
+def where_it_began(training: Training, start: State, epoch: int, check: Callable[[], None]) -> str:
+    """What went wrong in the epoch that began with this state; spoils the training, which is over anyway.
+
+    check: called at every step; may raise, to stop.
+    """
     training.resume(start, epoch)
     batches = training.batches(epoch)
     for place, indices in enumerate(batches):
-        where = f"epoch {epoch}, step {epoch * len(batches) + place + 1}"
+        check()
+        step = f"epoch {epoch}, step {epoch * len(batches) + place + 1}"
         images, labels = scaled(training.train.images[indices]), training.train.labels[indices]
         probe = FirstNonfinite()
         loss, _, gradients = training.network.gradients(images, labels, probe)
         if not torch.isfinite(loss):
-            forward = training.network.first_nonfinite(images)
-            return _diverged(training, where, "output", forward)
+            return _sentence(training, step, "output", training.network.first_nonfinite(images))
         if probe.place is not None:
-            return _diverged(training, where, "gradient", probe.place)
+            return _sentence(training, step, "gradient", probe.place)
         training.optimizer.step(gradients)
         for name, parameter in training.network.parameters().items():
             if not torch.isfinite(parameter).all():
-                return _diverged(training, where, "update", int(name.split(".")[0]))
-    return Diverged(f"the loss on the test images is not finite after epoch {epoch}")
+                return _sentence(training, step, "update", int(name.split(".")[0]))
+    return f"the loss on the test images is not finite after epoch {epoch}"
 
 
-def _diverged(training: Training, where: str, what: str, place: int | None) -> Diverged:
+def _sentence(training: Training, step: str, what: str, place: int | None) -> str:
     if place is None:
-        return Diverged(f"the loss became not finite in {where}, at the loss itself")
+        return f"the loss became not finite in {step}, at the loss itself"
     layer = training.layers[place]
-    return Diverged(
-        f"the loss became not finite in {where}: the first {what} that was not is of layer {layer.layer} ({layer.kind})"
+    return (
+        f"the loss became not finite in {step}: the first {what} that was not is of layer {layer.layer} ({layer.kind})"
     )

@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 from typing import Literal, Self
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from service.experiments import queue
 from service.experiments.database import Database
@@ -47,7 +47,7 @@ class Heartbeat:
             except ClaimLost:
                 self.verdict = "lost"
                 return
-            except OperationalError as error:
+            except DBAPIError as error:
                 log.warning("no heartbeat for experiment %d: %s", self._held.experiment_id, error.orig)
                 if time.monotonic() - heard > self._lease_seconds:
                     self.verdict = "lost"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from worker import datasets, device, progress
 from worker.checkpoints import state_of, unpack
 from worker.datasets import DatasetUnavailable, ImageData
 from worker.device import DeviceUnavailable
-from worker.divergence import Diverged, diagnose
+from worker.divergence import Diverged, where_it_began
 from worker.heartbeat import Heartbeat
 from worker.provenance import provenance
 from worker.settings import WorkerSettings
@@ -50,8 +51,12 @@ def run(database: Database, held: Claim, settings: WorkerSettings, stop: threadi
         except ClaimLost as lost:
             log.warning("%s; another worker may have it", lost)
             return
-        except (Diverged, DatasetUnavailable, DeviceUnavailable, ValueError) as expected:
+        except Diverged as diverged:
+            end, said = partial(_record_and_fail, diverged=diverged), f"failed: {diverged}"
+        except (DatasetUnavailable, DeviceUnavailable, ValueError) as expected:
             end, said = partial(queue.fail, error=str(expected)), f"failed: {expected}"
+        except (OperationalError, InterfaceError):
+            raise  # the database is away; when it is back and the lease has run out, somebody goes on
         except Exception as unexpected:
             log.exception("experiment %d failed", held.experiment_id)
             error = f"{type(unexpected).__name__}: {unexpected}"
@@ -94,9 +99,7 @@ def _train(
     )
     with shown:
 
-        def after_step(step: int, loss: Tensor) -> None:
-            heartbeat.step = step
-            shown.step(step, loss)
+        def check() -> None:
             if heartbeat.verdict == "lost":
                 raise ClaimLost(f"experiment {held.experiment_id}: the lease of attempt {held.attempt} was lost")
             if heartbeat.verdict == "cancelled":
@@ -104,14 +107,25 @@ def _train(
             if stop.is_set():
                 raise _Stopped
 
+        def after_step(step: int, loss: Tensor) -> None:
+            heartbeat.step = step
+            shown.step(step, loss)
+            check()
+
         while training.epochs_done < spec.epochs:
             start = {name: tensor.clone() for name, tensor in state_of(training.network, training.optimizer).items()}
             record = training.run_epoch(after_step)
+            if record.metrics.train_loss is None or record.metrics.test_loss is None:
+                raise Diverged(where_it_began(training, start, record.metrics.epoch, check), record)
             with database.writing.begin() as session:
                 recording.record_epoch(session, held, record)
             shown.epoch(record.metrics)
-            if record.metrics.train_loss is None or record.metrics.test_loss is None:
-                raise diagnose(training, start, record.metrics.epoch)
+
+
+def _record_and_fail(session: Session, held: Claim, *, diverged: Diverged) -> None:
+    """In one transaction, so that no checkpoint that is not finite is ever gone on from."""
+    recording.record_epoch(session, held, diverged.record)
+    queue.fail(session, held, error=str(diverged))
 
 
 def _load(spec: ExperimentSpec, data_dir: Path) -> ImageData:

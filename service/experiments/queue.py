@@ -149,10 +149,20 @@ def cancel(session: Session, experiment_id: int) -> Experiment:
 
 
 def retry(session: Session, experiment_id: int) -> Experiment:
-    """Queue a failed or cancelled experiment again; it goes on from its last checkpoint. Raises NotNow otherwise."""
+    """Queue a failed or cancelled experiment again; it goes on from its last checkpoint.
+
+    Raises NotNow if it is in another state, or failed because its loss was not finite: its checkpoint is not either.
+    """
     experiment = _locked(session, experiment_id)
     if experiment.status not in ("failed", "cancelled"):
         raise NotNow(f"experiment {experiment_id} is {experiment.status}; only a failed or cancelled one is retried")
+    not_finite = select(EpochRow).where(
+        EpochRow.experiment_id == experiment_id, EpochRow.train_loss.is_(None) | EpochRow.test_loss.is_(None)
+    )
+    if session.scalar(select(not_finite.exists())):
+        raise NotNow(
+            f"experiment {experiment_id} diverged and would again; post it anew with, say, a smaller learning_rate"
+        )
     experiment.status, experiment.error, experiment.ended_at = "queued", None, None
     experiment.cancel_requested, experiment.worker = False, None
     return experiment

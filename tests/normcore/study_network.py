@@ -1,4 +1,4 @@
-"""The study's network in float64, built of normcore alone: the layers of shared/study.md under each normalization."""
+"""The study's network in float64, built of normcore alone: its six blocks under each normalization."""
 
 import torch
 
@@ -11,18 +11,11 @@ from normcore import (
     MeanPool,
     Network,
     ReLU,
-    RunningStatistics,
 )
+from tests.normcore.averages import EPS, running
 
 CHANNELS = (3, 16, 16, 16, 16, 16, 10)
 STRIDES = (2, 2, 2, 2, 1, 1)
-EPS = 1e-8
-
-
-def running(*shape, var=0.0):
-    mean = torch.zeros(shape, dtype=torch.float64)
-    return RunningStatistics(mean, torch.full_like(mean, var), 0.9)
-
 
 NORMALIZATIONS = {
     "none": lambda channels: [],

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from normcore import BatchNorm, BoxCox, Convolution, InstanceNorm, LayerNorm, MeanPool, ReLU, cross_entropy
-from tests.normcore.study_network import EPS, NORMALIZATIONS, STRIDES, batch_of, running, study_network
+from tests.normcore.averages import EPS, running
+from tests.normcore.study_network import NORMALIZATIONS, STRIDES, batch_of, study_network
 
 generator = torch.Generator().manual_seed(3)
 

@@ -69,6 +69,12 @@ def test_integers_are_totalled_exactly():
     assert histogram(torch.tensor([2.0**24, 1.0])).total == 2**24 + 1
 
 
+def test_a_tensor_of_nothing_has_a_histogram_of_nothing():
+    counted = histogram(torch.empty(0, 3, 4, 4))
+    assert counted.counts.sum() == counted.nans == counted.total == 0
+    assert (counted.minimum, counted.maximum) == (torch.inf, -torch.inf)
+
+
 def test_the_counts_are_the_same_on_every_run_and_in_every_order(values):
     first, again = histogram(values), histogram(values)
     flat = values.flatten()

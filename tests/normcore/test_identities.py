@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from normcore import BatchNorm, Convolution, InstanceNorm, LayerNorm, cross_entropy
-from tests.normcore.study_network import running
+from tests.normcore.averages import running
 
 TINY = 1e-14  # beside a variance near 1: the identities hold but for eps
 

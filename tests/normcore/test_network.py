@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from normcore import BatchNorm, BoxCox, Convolution, MeanPool, Network, ReLU, cross_entropy
-from tests.normcore.study_network import NORMALIZATIONS, batch_of, places_of, running, study_network
+from tests.normcore.averages import running
+from tests.normcore.study_network import NORMALIZATIONS, batch_of, places_of, study_network
 
 
 def small():

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import update
 
 from service.experiments import queue, recording
+from service.experiments.errors import NotNow
 from service.experiments.models import Experiment
 from service.experiments.spec import ExperimentSpec
 from worker.running import run
@@ -116,6 +117,32 @@ def test_a_loss_that_is_not_finite_fails_the_experiment_where_that_began_and_kee
         (capture,) = recording.captures(session, number)
     assert row.train_loss is None
     assert sum(histogram.nonfinite for histogram in capture.histograms.values()) > 0
+    with pytest.raises(NotNow, match="diverged"), database.writing.begin() as session:
+        queue.retry(session, number)
+
+
+def test_who_is_stopped_while_looking_for_where_a_loss_ceased_to_be_finite_records_nothing(database, tmp_path):
+    number = enqueue(database, learning_rate=10.0, weight_std=10.0, box_cox_lambda=9.0, normalization="box_cox")
+    held = claimed(database)
+    stop = Stops(after=4)  # the steps of the epoch, so at the first one that is looked at again
+    run(database, held, WorkerSettings(database_url=database.url, data_dir=tmp_path), stop)
+    assert read(database, number).status == "queued"
+    with database.reading() as session:
+        assert recording.metrics(session, number) == []
+        assert recording.checkpoint(session, number) is None
+    assert run_next(database, tmp_path).status == "failed"
+
+
+class Stops(threading.Event):
+    """An event that is set once it has been asked so many times."""
+
+    def __init__(self, after):
+        super().__init__()
+        self.left = after
+
+    def is_set(self):
+        self.left -= 1
+        return self.left < 0
 
 
 FAILING = {
