@@ -8,6 +8,8 @@ from typing import Protocol, Self
 
 import rich.progress as bars
 from rich.console import Console
+from rich.table import Column
+from rich.text import Text
 from torch import Tensor
 
 from service.experiments.records import EpochMetrics
@@ -44,12 +46,12 @@ class _Bar:
     def __init__(self, title: str, epochs: int, steps_done: int, steps_per_epoch: int, batch_size: int) -> None:
         self._epochs, self._steps_per_epoch, self._batch_size = epochs, steps_per_epoch, batch_size
         self._bars = bars.Progress(
-            bars.TextColumn("{task.description}"), bars.BarColumn(), bars.TextColumn("{task.fields[news]}"),
-            bars.TimeElapsedColumn(), bars.TextColumn("left"), bars.TimeRemainingColumn(),
-            console=Console(stderr=True),
+            bars.TextColumn("{task.description}\n{task.fields[news]}"), bars.BarColumn(bar_width=None),
+            _TimeLeft(table_column=Column(no_wrap=True, min_width=7)),
+            console=Console(stderr=True), expand=True,
         )  # fmt: skip
         self._task = self._bars.add_task(title, total=epochs * steps_per_epoch, completed=steps_done, news="")
-        self._accuracy = "test –"
+        self._loss, self._accuracy, self._rate = "", "train – test –", ""
         self._shown, self._shown_step = time.monotonic(), steps_done
 
     def __enter__(self) -> Self:
@@ -62,19 +64,29 @@ class _Bar:
         self._bars.stop()
 
     def step(self, step: int, loss: Tensor) -> None:
-        """Redraw a few times a second at most: reading the loss makes the host wait for the device."""
+        """Redraw a few times a second and at an epoch's end: reading the loss makes the host wait for the device."""
         now = time.monotonic()
-        if now - self._shown < 0.25:
+        if now - self._shown < 0.25 and step % self._steps_per_epoch:
             return
         rate = (step - self._shown_step) * self._batch_size / (now - self._shown)
         epoch = (step - 1) // self._steps_per_epoch
-        news = f"epoch {epoch}/{self._epochs - 1} · loss {float(loss):.3f} · {self._accuracy} · {rate:,.0f} images/s"
-        self._bars.update(self._task, completed=step, news=news)
+        self._loss, self._rate = f"epoch {epoch}/{self._epochs - 1} loss {float(loss):.3f}", f"{rate:,.0f} images/s"
+        self._redraw(step)
         self._shown, self._shown_step = now, step
 
     def epoch(self, metrics: EpochMetrics) -> None:
         """Show the accuracies from here on."""
         self._accuracy = f"train {metrics.train_accuracy:.1%} test {metrics.test_accuracy:.1%}"
+        self._redraw(self._shown_step)
+
+    def _redraw(self, step: int) -> None:
+        self._bars.update(self._task, completed=step, news=f"{self._loss} {self._accuracy} {self._rate}")
+
+
+class _TimeLeft(bars.TimeRemainingColumn):
+    def render(self, task: bars.Task) -> Text:
+        """The time, and below it the word, as the column beside it has two lines too."""
+        return Text.assemble(super().render(task), "\nleft")
 
 
 class _Lines:
