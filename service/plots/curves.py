@@ -12,7 +12,6 @@ from matplotlib.ticker import MaxNLocator
 
 from service.experiments.records import EpochMetrics
 from service.plots.style import (
-    FAINT,
     INK,
     OTHER_COLOURS,
     TEST,
@@ -112,10 +111,11 @@ def _line(
     heights = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
     marker = "o" if len(metrics) <= 30 else None
     epochs = [row.epoch for row in metrics]
-    axes.plot(epochs, heights, style, color=colour, label=label, linewidth=1.8, marker=marker, markersize=3.5)
+    axes.plot(
+        epochs, heights, style, color=colour, label=label, linewidth=1.8, marker=marker, markersize=3.5, clip_on=False
+    )
 
 
 def _per_cent(axes: Axes) -> None:
     axes.set_ylim(0, 100)
     axes.yaxis.set_major_formatter("{x:g} %")
-    axes.axhline(10, color=FAINT, linewidth=0.8, linestyle=(0, (2, 3)))  # chance, with ten classes

@@ -28,6 +28,7 @@ class Panel:
     values: StepPatch
     zeros: StepPatch
     title: Text
+    cut: Text
     warning: Text
 
     def show(self, histogram: Histogram, layer: int) -> None:
@@ -36,11 +37,23 @@ class Panel:
         self.values.set_data(nonzero, self.scale.positions)
         self.zeros.set_data(nonzero + zeros, self.scale.positions)  # behind the values: what shows is the zeros
         self.title.set_text(f"layer {layer}   zeros {share(histogram.zeros, histogram.count)}")
+        self._mark_what_is_cut(nonzero + zeros)
         self.warning.set_text(_nonfinite(histogram))
 
     def moving(self) -> tuple[Artist, ...]:
         """What a frame changes, in drawing order."""
-        return self.zeros, self.values, self.title, self.warning
+        return self.zeros, self.values, self.title, self.cut, self.warning
+
+    def _mark_what_is_cut(self, drawn: NDArray[np.float64]) -> None:
+        """Beside a bar that ends above the panel, how high it is."""
+        place = int(drawn.argmax())
+        left, right = self.scale.positions[place : place + 2]
+        if drawn[place] <= self.axes.get_ylim()[1]:
+            self.cut.set_text("")
+        elif left + right < self.scale.positions[0] + self.scale.positions[-1]:
+            self.cut.set(x=right, ha="left", text=f" ▲ {drawn[place]:.1f} %")
+        else:
+            self.cut.set(x=left, ha="right", text=f"▲ {drawn[place]:.1f} % ")
 
 
 def heights(histogram: Histogram, scale: PanelScale) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -82,17 +95,18 @@ def _panel(axes: Axes, seen: Sequence[Histogram], scale: Scale, font: float) -> 
     zeros = axes.stairs(empty, chosen.positions, fill=True, color=ZEROS)
     values = axes.stairs(empty, chosen.positions, fill=True, color=VALUES)
     title = axes.set_title("", fontsize=font, color=INK, loc="left")
+    cut = axes.text(0, 0.97, "", transform=axes.get_xaxis_transform(), va="top", fontsize=font - 2, color=ZEROS)
     warning = axes.text(
         0.98, 0.92, "", transform=axes.transAxes, ha="right", va="top", fontsize=font, color=ZEROS, weight="bold"
     )
-    return Panel(axes, chosen, values, zeros, title, warning)
+    return Panel(axes, chosen, values, zeros, title, cut, warning)
 
 
 def _top(drawn: Sequence[tuple[NDArray[np.float64], NDArray[np.float64]]]) -> float:
     """How high a panel is: above every bar of non-zero values.
 
-    A spike of exact zeros may rise to twice that and is cut there, lest it flatten all else; its share stands in the
-    title.
+    A spike of exact zeros may rise to twice that and is cut there, lest it flatten all else; its height is written
+    beside it.
     """
     highest = max((float(nonzero.max()) for nonzero, _ in drawn), default=0.0)
     whole = max((float((nonzero + zeros).max()) for nonzero, zeros in drawn), default=0.0)

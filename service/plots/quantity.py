@@ -1,6 +1,5 @@
 """A quantity over the layers: a still of one capture, or a GIF of all."""
 
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,12 +10,10 @@ from PIL import Image
 
 from service.experiments.quantities import Quantity
 from service.experiments.records import Capture
+from service.plots.gif import gif
 from service.plots.grid import COLUMNS, Panel, legend, panels
 from service.plots.scales import Axis, Scale
 from service.plots.style import FAINT, INK, ImageFormat, encode, figure
-
-FRAME_MILLISECONDS, LAST_FRAME_MILLISECONDS = 120, 2000
-COLOURS = 64  # of a GIF: three hues and their antialiasing need no more
 
 
 def quantity_still(
@@ -43,7 +40,7 @@ def quantity_gif(
         frames = _animated(_Frame(captures, quantity, heading, scale), captures)
     else:
         frames = [_redrawn(captures, shown, quantity, heading, scale) for shown in range(len(captures))]
-    return _gif(frames)
+    return gif(frames)
 
 
 class _Frame:
@@ -118,26 +115,6 @@ def _redrawn(
 
 def _image(canvas: FigureCanvasAgg) -> Image.Image:
     return Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3].copy())
-
-
-def _gif(frames: Sequence[Image.Image]) -> bytes:
-    """One palette for all frames, without dithering, so that nothing flickers and little is stored."""
-    sample = Image.new("RGB", (frames[0].width, 2 * frames[0].height))
-    for place, frame in enumerate((frames[0], frames[-1])):
-        sample.paste(frame, (0, place * frames[0].height))
-    palette = sample.quantize(COLOURS, method=Image.Quantize.MEDIANCUT)
-    quantized = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    out = io.BytesIO()
-    quantized[0].save(
-        out,
-        format="GIF",
-        save_all=True,
-        append_images=quantized[1:],
-        duration=[FRAME_MILLISECONDS] * (len(frames) - 1) + [LAST_FRAME_MILLISECONDS],
-        loop=0,
-        optimize=False,
-    )
-    return out.getvalue()
 
 
 def _check(captures: Sequence[Capture], quantity: Quantity) -> None:

@@ -78,6 +78,20 @@ def test_a_gif_has_a_frame_a_capture_and_only_its_bars_and_numbers_move():
     assert not differing[:40, :600].any()  # and so does the title
 
 
+def test_a_gif_has_the_figures_own_colours_on_pure_white():
+    colours = opened(quantity_gif(CAPTURES, GRADIENT, heading="batch")).convert("RGB").getcolors(1 << 20)
+    often = [colour for count, colour in sorted(colours, reverse=True) if count > 2000]
+    assert often[0] == (255, 255, 255)
+    assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)} <= set(often)
+
+
+@pytest.mark.parametrize(("values", "mark"), [([0, 0, 1, 2], None), ([0, 0, 0, 0, 0, 0, -1, 1, 2, 3], "▲ 60.0 %")])
+def test_a_bar_of_zeros_that_is_cut_has_its_height_beside_it(values, mark):
+    captures = [Capture(0, 1, {(1, "weight_gradient"): histogram_of(values)})]
+    drawn = quantity_still(captures, GRADIENT, shown=0, heading="x", image_format="svg").decode()
+    assert mark in drawn if mark else "▲" not in drawn
+
+
 def test_a_gif_of_free_axes_redraws_them_for_every_frame():
     growing = [Capture(e, e + 1, {(1, "weight_gradient"): histogram_of(np.arange(9) * 10.0**e)}) for e in range(3)]
     assert len(frames(quantity_gif(growing, GRADIENT, heading="x", axis="free"))) == 3

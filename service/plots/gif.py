@@ -1,0 +1,40 @@
+"""Frames into a GIF: one palette for all of them, made of the figures' own colours, so that nothing flickers."""
+
+import io
+from collections.abc import Iterable, Sequence
+
+from matplotlib.colors import to_rgb
+from PIL import Image
+
+from service.plots.style import FAINT, INK, VALUES, ZEROS
+
+FRAME_MILLISECONDS, LAST_FRAME_MILLISECONDS = 120, 2000
+RAMPS = (("white", INK, 20), ("white", FAINT, 12), ("white", VALUES, 12), ("white", ZEROS, 12), (VALUES, ZEROS, 4))
+
+
+def gif(frames: Sequence[Image.Image]) -> bytes:
+    """An endless GIF of RGB images alike in size; the last one stays a while."""
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([level for colour in _colours() for level in colour])
+    # Without dithering, which would make noise of the edges' antialiasing.
+    first, *rest = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
+    out = io.BytesIO()
+    first.save(
+        out,
+        format="GIF",
+        save_all=True,
+        append_images=rest,
+        duration=[FRAME_MILLISECONDS] * len(rest) + [LAST_FRAME_MILLISECONDS],
+        loop=0,
+        optimize=False,
+    )
+    return out.getvalue()
+
+
+def _colours() -> Iterable[tuple[int, int, int]]:
+    """The figures' colours and what antialiasing mixes of two of them."""
+    for one, other, steps in RAMPS:
+        pairs = tuple(zip(to_rgb(one), to_rgb(other), strict=True))
+        for step in range(steps):
+            red, green, blue = (round(255 * (a + (b - a) * step / (steps - 1))) for a, b in pairs)
+            yield red, green, blue
