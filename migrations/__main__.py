@@ -1,5 +1,9 @@
 """`python -m migrations`: bring the database of NORMLAB_DATABASE_URL to the newest schema."""
 
+import sys
+
+from sqlalchemy.exc import DBAPIError
+
 from service.experiments.database import Database
 from service.experiments.schema import migrate
 from service.experiments.settings import DatabaseSettings
@@ -7,9 +11,13 @@ from service.experiments.settings import DatabaseSettings
 
 def main() -> None:
     """Migrate, and say so."""
-    database = Database(DatabaseSettings().database_url)
-    migrate(database)
-    database.close()
+    database = Database(DatabaseSettings.read().database_url)
+    try:
+        migrate(database)
+    except DBAPIError as error:
+        sys.exit(f"the database does not answer: {error.orig}")
+    finally:
+        database.close()
     print("the database is at the newest schema")
 
 

@@ -8,7 +8,6 @@ import sys
 from contextlib import nullcontext
 
 import uvicorn
-from pydantic import ValidationError
 from sqlalchemy.exc import DBAPIError
 
 from service.app import create_app
@@ -28,10 +27,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
 
     given = {name: value for name in ("host", "port") if (value := getattr(arguments, name)) is not None}
-    try:
-        settings = ServiceSettings(**given)
-    except ValidationError as error:
-        sys.exit("\n".join(found["msg"].removeprefix("Value error, ") for found in error.errors()))
+    settings = ServiceSettings.read(**given)
     _ready_the_database(settings)
     listening = _listen(settings)
     # uvicorn shuts down at these signals and then raises them again; by then there is only the worker left to stop.

@@ -41,7 +41,7 @@ def main() -> None:
     if arguments.stop_with_stdin:
         threading.Thread(target=_await_end_of_stdin, args=[stop], daemon=True).start()
 
-    settings = WorkerSettings()
+    settings = WorkerSettings.read()
     database = Database(settings.database_url)
     try:
         work(database, settings, stop)

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from pydantic import Field
+
 from service.experiments.settings import DatabaseSettings
 
 
@@ -9,5 +11,5 @@ class WorkerSettings(DatabaseSettings):
     """data_dir: where data sets lie or are put. lease_seconds: how long a silent worker keeps its experiment."""
 
     data_dir: Path = Path("data")
-    lease_seconds: float = 30.0
-    poll_seconds: float = 0.5
+    lease_seconds: float = Field(default=30.0, gt=0)
+    poll_seconds: float = Field(default=0.5, gt=0)

@@ -1,5 +1,7 @@
 """The database's schema: brought to head, and asked whether it is there. The steps themselves are in migrations/."""
 
+import logging
+
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
@@ -8,13 +10,16 @@ from sqlalchemy import Engine
 
 from service.experiments.database import Database
 
+# At INFO it writes lines at every mere look at the revision.
+logging.getLogger("alembic").setLevel(logging.WARNING)
+
 
 def migrate(database: Database) -> None:
     """Bring the schema to head; one process at a time, the others wait and find it done."""
     config = _config()
     with database.writer.connect() as connection:
         if connection.dialect.name == "postgresql":
-            connection.exec_driver_sql("SELECT pg_advisory_lock(7411018)")
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7411018)")
         # SQLite's writer holds the file's write lock from its BEGIN on, which is all the lock that is needed.
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

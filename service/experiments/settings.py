@@ -1,6 +1,12 @@
-"""The setting that everything of ours reads: where the database is."""
+"""The setting that everything of ours reads, where the database is; and how settings are read."""
 
+import sys
+from typing import Any, Self
+
+from pydantic import ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import make_url
+from sqlalchemy.exc import ArgumentError
 
 
 class DatabaseSettings(BaseSettings):
@@ -9,3 +15,28 @@ class DatabaseSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="NORMLAB_", extra="ignore")
 
     database_url: str = "sqlite:///data/normlab.db"
+
+    @classmethod
+    def read(cls, **given: Any) -> Self:
+        """The settings of a process: the environment's, but for those given. Exits, saying why, if one is wrong."""
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            # Without the values: a database's address may hold a password.
+            sys.exit("\n".join(_in_words(found["loc"], found["msg"]) for found in error.errors()))
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_of_a_database_we_know(cls, url: str) -> str:
+        try:
+            known = make_url(url).get_backend_name() in ("sqlite", "postgresql", "postgres")
+        except ArgumentError:
+            known = False
+        if not known:
+            raise ValueError("expected sqlite:///path or postgresql://user:password@host/name")
+        return url
+
+
+def _in_words(place: tuple[int | str, ...], message: str) -> str:
+    name = "".join(f"NORMLAB_{part}: ".upper() for part in place)
+    return name + message.removeprefix("Value error, ")

@@ -1,0 +1,24 @@
+"""Settings out of the environment: each of our processes says which one is wrong, without a traceback."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize("module", ["service", "worker", "migrations"])
+@pytest.mark.parametrize("url", ["banana", "mysql://user:secret@host/name"])
+def test_a_wrong_setting_ends_the_process_with_a_line_that_names_it_and_no_secret(module, url):
+    environment = os.environ | {"NORMLAB_DATABASE_URL": url}
+    ended = subprocess.run([sys.executable, "-m", module], env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert ended.stderr == "NORMLAB_DATABASE_URL: expected sqlite:///path or postgresql://user:password@host/name\n"
+
+
+@pytest.mark.parametrize("module", ["service", "migrations"])
+def test_a_database_that_does_not_answer_is_said_in_one_sentence(module):
+    environment = os.environ | {"NORMLAB_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
+    ended = subprocess.run([sys.executable, "-m", module], env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("the database does not answer: connection failed")
