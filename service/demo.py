@@ -140,9 +140,16 @@ def _save_pictures(client: httpx.Client, ids: dict[str, int], out: Path, console
 
 def _table(client: httpx.Client, ids: dict[str, int]) -> Table:
     """The figures that the pictures are about."""
-    table = Table(title="UCI digits, last epoch")
-    table.add_column("normalization")
-    for heading in ("train", "test", "non-zero weight gradients,\nlayer 1", "\nlayer 6", "seconds"):
+    table = Table(title="UCI digits: accuracy, and how many weight gradients are not zero")
+    table.add_column("\nnormalization", no_wrap=True)
+    for heading in (
+        "train,\nepoch 0",
+        "train,\nlast",
+        "test,\nlast",
+        "dL/dW ≠ 0,\nlayer 1",
+        "dL/dW ≠ 0,\nlayer 6",
+        "\nseconds",
+    ):
         table.add_column(heading, justify="right")
     for variant, experiment in ids.items():
         rows = _get(client, f"/experiments/{experiment}/metrics")["metrics"]
@@ -151,7 +158,9 @@ def _table(client: httpx.Client, ids: dict[str, int]) -> Table:
         nonzero = [1 - row["zeros"] / row["count"] for row in layers["layers"]]
         table.add_row(
             variant,
-            *(f"{rows[-1][name]:.1%}" for name in ("train_accuracy", "test_accuracy")),
+            f"{rows[0]['train_accuracy']:.1%}",
+            f"{rows[-1]['train_accuracy']:.1%}",
+            f"{rows[-1]['test_accuracy']:.1%}",
             f"{nonzero[0]:.1%}",
             f"{nonzero[-1]:.1%}",
             f"{seconds:.1f}",
