@@ -1,6 +1,7 @@
 """Every error as a problem document (RFC 9457), mapped in this one place."""
 
 import logging
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,11 @@ from service.experiments.errors import KeyReused, NoSuchExperiment, NotNow
 log = logging.getLogger(__name__)
 
 LONGEST_VALUE = 200  # characters of a refused value that are sent back
+EXPECTED = {  # where pydantic's own words say too little
+    "extra_forbidden": "no field of this name; /docs has those that there are",
+    "model_attributes_type": "an object, such as {}",
+    "missing": "a value",
+}
 
 
 def problem(status: int, detail: str, **more: Any) -> JSONResponse:
@@ -40,6 +46,8 @@ def _with_status(status: int) -> Any:
 
 def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, RecursionError | ValueError):  # of the body's parser, not of its grammar
+        return problem(422, f"body: expected JSON of sensible depth and numbers; got {error.__cause__}")
     answer = problem(error.status_code, error.detail)
     answer.headers.update(error.headers or {})
     return answer
@@ -48,19 +56,29 @@ def _http(request: Request, error: Exception) -> JSONResponse:
 def _invalid(request: Request, error: Exception) -> JSONResponse:
     """Name each field, what was expected and what came."""
     assert isinstance(error, RequestValidationError)
-    errors = [
-        {
-            "field": ".".join(str(part) for part in found["loc"] if part != "body") or "body",
-            "expected": found["msg"].removeprefix("Value error, "),
-            "got": _shortened(found.get("input")),
-        }
-        for found in error.errors()
-    ]
     # An id that is no id names no experiment, as an unknown one does.
     if any(found["loc"][0] == "path" for found in error.errors()):
         return problem(404, f"there is nothing at {request.url.path}")
+    if isinstance(error.body, bytes):
+        came = request.headers.get("content-type", "none")
+        return problem(415, f"expected JSON, with the header content-type: application/json; got {came}")
+    # A default that waits for another field has nothing to say of itself.
+    errors = [_one(found) for found in error.errors() if found["type"] != "default_factory_not_called"]
     first = errors[0]
     return problem(422, f"{first['field']}: {first['expected']}; got {first['got']}", errors=errors)
+
+
+def _one(found: Mapping[str, Any]) -> dict[str, str]:
+    """One thing that is wrong: where, what was expected there and what came."""
+    if found["type"] == "json_invalid":
+        return {
+            "field": "body",
+            "expected": "expected JSON",
+            "got": f"{found['ctx']['error']} at character {found['loc'][1]}",
+        }
+    expected = EXPECTED.get(found["type"], found["msg"].removeprefix("Value error, "))
+    field = ".".join(str(part) for part in found["loc"] if part != "body") or "body"
+    return {"field": field, "expected": expected, "got": _shortened(found.get("input"))}
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:

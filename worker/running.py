@@ -129,7 +129,6 @@ def _record_and_fail(session: Session, held: Claim, *, diverged: Diverged) -> No
 
 
 def _load(spec: ExperimentSpec, data_dir: Path) -> ImageData:
-    assert spec.image_size is not None
     return _loaded(spec.dataset, data_dir, spec.image_size, spec.train_size, spec.test_size, spec.folder)
 
 

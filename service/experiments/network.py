@@ -11,7 +11,7 @@ Normalization = Literal["none", "batch", "layer", "instance", "box_cox"]
 
 
 class _Layer(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class ConvolutionSpec(_Layer):

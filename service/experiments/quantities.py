@@ -1,20 +1,31 @@
 """What is looked at in a layer: the names, what each is exactly, and how a figure calls it."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+QuantityName = Literal[
+    "weight_gradient",
+    "input_gradient",
+    "weight",
+    "weight_minus_gradient",
+    "update",
+    "norm_output_gradient",
+    "norm_input_gradient",
+]
 
 
 @dataclass(frozen=True)
 class Quantity:
     """One thing that is looked at. symbol is matplotlib mathtext; layers: 'convolution' or 'normalization'."""
 
-    name: str
+    name: QuantityName
     title: str
     symbol: str
     meaning: str
     layers: str
 
 
-QUANTITIES = {
+QUANTITIES: dict[str, Quantity] = {
     quantity.name: quantity
     for quantity in (
         Quantity(

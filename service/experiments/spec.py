@@ -1,13 +1,14 @@
 """The spec: everything that says what an experiment is, validated, every default filled in."""
 
-from typing import Annotated, Any, Literal, Self
+from pathlib import PurePath
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from service.experiments.datasets import DATASETS, DatasetName
 from service.experiments.network import LayerSpec, Normalization, ResolvedLayer, resolve, study_network
 from service.experiments.protocols import PROTOCOLS, Protocol
-from service.experiments.quantities import QUANTITIES
+from service.experiments.quantities import QuantityName
 
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.:/ -]+$")]
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")]
@@ -17,20 +18,21 @@ _BY_PROTOCOL = "Default: as the protocol has it"
 class ExperimentSpec(BaseModel):
     """One network, trained one way, with one seed. `{}` is the article's baseline on STL-10."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, title="Experiment spec")
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True, title="Experiment spec"
+    )
 
     name: Text | None = Field(default=None, description="What you call it.")
-    tags: tuple[Tag, ...] = Field(default=(), max_length=32, description="Labels to find it by.")
+    tags: tuple[Tag, ...] = Field(default=(), strict=False, max_length=32, description="Labels to find it by.")
 
     dataset: DatasetName = Field(default="stl10", description="The images.")
     folder: Text | None = Field(
         default=None, description="With dataset `folder`: where below the data directory train/ and test/ lie."
     )
-    image_size: int | None = Field(
-        default=None,
+    image_size: int = Field(
+        default_factory=lambda others: DATASETS[others.get("dataset", "stl10")].image_size,
         ge=1,
         le=1024,
-        validate_default=False,
         description="Height and width in pixels, resized to. Default: the data set's (STL-10, synthetic, folder 96; "
         "CIFAR-10 32; Fashion-MNIST 28; digits 32, enlarged from 8).",
     )
@@ -40,6 +42,7 @@ class ExperimentSpec(BaseModel):
     normalization: Normalization = Field(default="none", description="The variant under study.")
     network: tuple[LayerSpec, ...] = Field(
         default_factory=study_network,
+        strict=False,
         min_length=1,
         max_length=200,
         description="The layers, in order. Default: the study's six blocks.",
@@ -108,42 +111,57 @@ class ExperimentSpec(BaseModel):
 
     capture_every: int = Field(default=1, ge=1, description="Layers are looked at every so many …")
     capture_unit: Literal["epoch", "step"] = Field(default="epoch", description="… epochs, or training steps.")
-    capture_quantities: tuple[str, ...] = Field(
-        default=tuple(QUANTITIES), description=f"What is looked at: any of {', '.join(QUANTITIES)}."
+    capture_quantities: tuple[QuantityName, ...] = Field(
+        default=get_args(QuantityName), strict=False, description="What is looked at."
     )
 
     @model_validator(mode="before")
     @classmethod
-    def _fill_in_defaults(cls, data: Any) -> Any:
+    def _fill_in_the_protocols_parts(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        filled = {name: value for name, value in data.items() if not (name == "image_size" and value is None)}
-        if isinstance(protocol := filled.get("protocol", "standard"), str) and protocol in PROTOCOLS:
-            filled = {**PROTOCOLS[protocol], **filled}
-        if isinstance(dataset := filled.get("dataset", "stl10"), str) and dataset in DATASETS:
-            filled.setdefault("image_size", DATASETS[dataset].image_size)
-        return filled
+        protocol = data.get("protocol", "standard")
+        return {**PROTOCOLS[protocol], **data} if isinstance(protocol, str) and protocol in PROTOCOLS else data
 
-    @model_validator(mode="after")
-    def _check_together(self) -> Self:
-        if (self.dataset == "folder") != (self.folder is not None):
-            raise ValueError("`folder` is needed with dataset `folder`, and only there")
-        unknown = [name for name in self.capture_quantities if name not in QUANTITIES]
-        if unknown:
-            raise ValueError(f"capture_quantities: {unknown[0]!r} is none of {', '.join(QUANTITIES)}")
-        facts = DATASETS[self.dataset]
-        for split, wanted, there in (("train", self.train_size, facts.train), ("test", self.test_size, facts.test)):
-            if wanted is not None and there is not None and wanted > there:
-                raise ValueError(f"{split}_size: {self.dataset} has {there} {split} images, {wanted} were asked for")
-        if self.capture_unit == "step" and self.capture_moment == "after_updates":
-            raise ValueError("capture_moment `after_updates` looks once an epoch; capture_unit must then be `epoch`")
-        self.resolved_network()
-        return self
+    @field_validator("folder")
+    @classmethod
+    def _check_folder(cls, folder: str | None, others: ValidationInfo) -> str | None:
+        if (others.data.get("dataset") == "folder") != (folder is not None):
+            raise ValueError("needed with dataset `folder`, and only there")
+        if folder is not None and (PurePath(folder).is_absolute() or ".." in PurePath(folder).parts):
+            raise ValueError("expected a folder below the data directory, such as flowers or flowers/small")
+        return folder
+
+    @field_validator("train_size", "test_size")
+    @classmethod
+    def _check_size(cls, size: int | None, others: ValidationInfo) -> int | None:
+        dataset, split = others.data.get("dataset"), str(others.field_name).removesuffix("_size")
+        there = getattr(DATASETS[dataset], split) if dataset else None
+        if size is not None and there is not None and size > there:
+            raise ValueError(f"at most {there}, for {dataset} has no more {split} images")
+        return size
+
+    @field_validator("network")
+    @classmethod
+    def _check_network(cls, network: tuple[LayerSpec, ...], others: ValidationInfo) -> tuple[LayerSpec, ...]:
+        if {"dataset", "image_size", "normalization"} <= others.data.keys():
+            resolve(
+                network,
+                image_size=others.data["image_size"],
+                classes=DATASETS[others.data["dataset"]].classes,
+                normalization=others.data["normalization"],
+            )
+        return network
+
+    @field_validator("capture_unit")
+    @classmethod
+    def _check_capture_unit(cls, unit: str, others: ValidationInfo) -> str:
+        if unit == "step" and others.data.get("capture_moment") == "after_updates":
+            raise ValueError("`epoch`, since capture_moment `after_updates` looks once an epoch")
+        return unit
 
     def resolved_network(self) -> tuple[ResolvedLayer, ...]:
-        """Every layer with its shapes and parameter count. Raises ValueError where a layer does not fit."""
-        if self.image_size is None:
-            raise ValueError("a spec that was not validated has no image_size")
+        """Every layer with its shapes and parameter count."""
         return resolve(
             self.network,
             image_size=self.image_size,

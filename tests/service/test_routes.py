@@ -42,9 +42,10 @@ BAD = {
     "an unknown field": ({"epoch": 3}, "epoch", "3"),
     "a value out of range": ({"epochs": 0}, "epochs", "0"),
     "a network that does not fit": (
-        {"network": [{"kind": "convolution", "channels": 7}, {"kind": "mean_pool"}]}, "body", "7",
+        {"network": [{"kind": "convolution", "channels": 7}, {"kind": "mean_pool"}]}, "network", "7",
     ),
     "a layer of no kind": ({"network": [{"kind": "attention"}]}, "network.0", "attention"),
+    "an unknown data set": ({"dataset": "imagenet"}, "dataset", "imagenet"),
     "a list": ([1], "body", "[1]"),
 }  # fmt: skip
 
@@ -52,17 +53,32 @@ BAD = {
 @pytest.mark.parametrize(("body", "field", "got"), BAD.values(), ids=BAD)
 def test_a_bad_spec_is_refused_by_field_expectation_and_value_and_nothing_is_queued(client, body, field, got):
     told = problem(client.post("/experiments", json=body), 422)
+    assert {error["field"].split(".")[0] for error in told["errors"]} == {field.split(".")[0]}
     assert told["errors"][0]["field"] == field
     assert told["errors"][0]["expected"]
     assert got in told["errors"][0]["got"]
     assert client.get("/experiments").json()["experiments"] == []
 
 
-@pytest.mark.parametrize("content", [b"{", b"", b"\xff\xfe", b'{"learning_rate": NaN}', b"[" * 5000])
-def test_what_is_not_json_is_a_problem_not_a_failure(client, content):
+NOT_JSON = {
+    "cut short": (b'{"epochs": 3', "expected JSON; got Expecting ',' delimiter at character 12"),
+    "nothing": (b"", "body: a value; got None"),
+    "bytes": (b"\xff\xfe", "at character 0"),
+    "not a number": (b'{"learning_rate": NaN}', "learning_rate: Input should be a finite number"),
+    "endless depth": (b"[" * 5000, "recursion"),
+    "an endless number": (b'{"seed": 1' + b"0" * 5000 + b"}", "limit (4300 digits)"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), NOT_JSON.values(), ids=NOT_JSON)
+def test_what_is_not_json_is_a_problem_that_says_where(client, content, said):
     answer = client.post("/experiments", content=content, headers={"content-type": "application/json"})
-    assert answer.status_code in (400, 422)
-    assert answer.headers["content-type"] == "application/problem+json"
+    assert said in problem(answer, 422)["detail"]
+
+
+def test_json_that_does_not_say_it_is_json_is_told_the_header(client):
+    answer = client.post("/experiments", content=b"{}", headers={"content-type": "text/plain"})
+    assert "content-type: application/json; got text/plain" in problem(answer, 415)["detail"]
 
 
 def test_a_body_of_over_a_million_bytes_is_refused(client):
