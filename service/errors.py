@@ -77,7 +77,7 @@ def _one(found: Mapping[str, Any]) -> dict[str, str]:
             "got": f"{found['ctx']['error']} at character {found['loc'][1]}",
         }
     expected = EXPECTED.get(found["type"], found["msg"].removeprefix("Value error, "))
-    field = ".".join(str(part) for part in found["loc"] if part != "body") or "body"
+    field = ".".join(str(part) for part in found["loc"] if part not in ("body", "query")) or "body"
     return {"field": field, "expected": expected, "got": _shortened(found.get("input"))}
 
 
