@@ -87,6 +87,7 @@ def _panel(axes: Axes, seen: Sequence[Histogram], scale: Scale, font: float) -> 
     axes.set_xlim(chosen.positions[0], chosen.positions[-1])
     axes.set_ylim(0, _top([heights(histogram, chosen) for histogram in seen]))
     axes.set_xticks([place for place, _ in chosen.ticks], [label for _, label in chosen.ticks])
+    axes.set_xticks(chosen.minor, minor=True)
     axes.locator_params(axis="y", nbins=4)
     axes.yaxis.set_major_formatter("{x:g} %")
     if chosen.exponent:

@@ -20,15 +20,16 @@ DECADES = 6  # at most so many each side of zero in a symmetric-logarithmic view
 
 @dataclass(frozen=True)
 class PanelScale:
-    """edges: of the bins, as values. positions: of the same edges on the drawn axis. ticks: positions and labels.
+    """edges: of the bins, as values. positions: of the same edges on the drawn axis.
 
-    exponent: labels and values differ by 10^exponent.
+    ticks: positions and labels; exponent: labels and values differ by 10^exponent. minor: positions without a label.
     """
 
     edges: NDArray[np.float64]
     positions: NDArray[np.float64]
     ticks: tuple[tuple[float, str], ...]
-    exponent: int
+    exponent: int = 0
+    minor: tuple[float, ...] = ()
 
 
 def panel_scale(histograms: Sequence[Histogram], scale: Scale) -> PanelScale:
@@ -56,7 +57,8 @@ def _symlog(low: float, high: float, histograms: Sequence[Histogram]) -> PanelSc
     top = math.ceil(math.log10(max(abs(low), abs(high))) - 1e-9)
     smallest = min((_small(h) for h in histograms if len(h.codes)), default=10.0**top)
     bottom = max(math.floor(math.log10(smallest)), top - DECADES)
-    threshold = 10.0 ** min(bottom, top - 1)
+    lowest = min(bottom, top - 1)
+    threshold = 10.0**lowest
 
     def to_position(value: float) -> float:
         return math.copysign(math.log10(1 + abs(value) / threshold), value)
@@ -64,11 +66,13 @@ def _symlog(low: float, high: float, histograms: Sequence[Histogram]) -> PanelSc
     positions = np.linspace(to_position(low), to_position(high), BINS + 1)
     edges = np.sign(positions) * threshold * (10.0 ** np.abs(positions) - 1)
     edges[0], edges[-1] = low, high
-    stride = max(1, math.ceil((top - min(bottom, top - 1)) / 2)) if low < 0 < high else 1
-    magnitudes = [10.0**power for power in range(top, min(bottom, top - 1), -stride)]
+    stride = max(1, math.ceil((top - lowest) / 2)) if low < 0 < high else 1
+    magnitudes = [10.0**power for power in range(top, lowest, -stride)]
     marks = [-m for m in magnitudes] + [0.0] + magnitudes[::-1]
     ticks = tuple((to_position(m), _power_label(m)) for m in marks if low <= m <= high)
-    return PanelScale(edges, positions, ticks, 0)
+    digits = (1, 2, 5) if top - lowest <= 3 else (1,)
+    between = [sign * digit * 10.0**power for sign in (-1, 1) for power in range(lowest, top) for digit in digits]
+    return PanelScale(edges, positions, ticks, minor=tuple(to_position(m) for m in between if low <= m <= high))
 
 
 def _small(histogram: Histogram) -> float:

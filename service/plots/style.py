@@ -42,7 +42,8 @@ def plain(axes: Axes) -> None:
     """Two spines, quiet ticks."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(FAINT)
-    axes.tick_params(labelsize=9, colors=INK, length=3, color=FAINT)
+    axes.tick_params(labelsize=9, labelcolor=INK, length=4, color=FAINT)
+    axes.tick_params(which="minor", length=2, color=FAINT)
 
 
 def encode(drawn: Figure, image_format: ImageFormat) -> bytes:
