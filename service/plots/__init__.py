@@ -3,7 +3,7 @@
 from service.plots.curves import Run, accuracy_comparison, accuracy_curves, loss_curves
 from service.plots.quantity import quantity_gif, quantity_still
 from service.plots.scales import Axis, Scale
-from service.plots.style import ImageFormat, variant_name
+from service.plots.style import ImageFormat, short, variant_name
 from service.plots.summary import summary_still
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "loss_curves",
     "quantity_gif",
     "quantity_still",
+    "short",
     "summary_still",
     "variant_name",
 ]

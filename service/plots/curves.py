@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from service.experiments.records import EpochMetrics
 from service.plots.style import (
+    FAINT,
     INK,
     OTHER_COLOURS,
     TEST,
@@ -20,10 +21,12 @@ from service.plots.style import (
     ImageFormat,
     encode,
     figure,
+    literal,
     plain,
 )
 
 LINE_STYLES = ("-", "--", ":", "-.")
+ENTRIES_A_COLUMN = 18
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Run:
 
 def loss_curves(metrics: Sequence[EpochMetrics], *, heading: str, image_format: ImageFormat = "png") -> bytes:
     """Train and test loss; an epoch whose loss was not finite is a gap. Raises ValueError without an epoch."""
-    drawn, axes = _axes(metrics, f"Loss   {heading}", "cross-entropy (nats)")
+    drawn, axes = _axes(metrics, "Loss", heading, "cross-entropy (nats)")
     _line(axes, metrics, lambda row: row.train_loss, "train", TRAIN, "-")
     _line(axes, metrics, lambda row: row.test_loss, "test", TEST, "-")
     axes.set_ylim(bottom=0)
@@ -47,7 +50,7 @@ def loss_curves(metrics: Sequence[EpochMetrics], *, heading: str, image_format: 
 
 def accuracy_curves(metrics: Sequence[EpochMetrics], *, heading: str, image_format: ImageFormat = "png") -> bytes:
     """Train and test accuracy in per cent. Raises ValueError without an epoch."""
-    drawn, axes = _axes(metrics, f"Accuracy   {heading}", "accuracy")
+    drawn, axes = _axes(metrics, "Accuracy", heading, "accuracy")
     _line(axes, metrics, lambda row: 100 * row.train_accuracy, "train", TRAIN, "-")
     _line(axes, metrics, lambda row: 100 * row.test_accuracy, "test", TEST, "-")
     _per_cent(axes)
@@ -56,14 +59,14 @@ def accuracy_curves(metrics: Sequence[EpochMetrics], *, heading: str, image_form
 
 
 def accuracy_comparison(
-    runs: Sequence[Run], split: Literal["train", "test"], *, image_format: ImageFormat = "png"
+    runs: Sequence[Run], split: Literal["train", "test"], *, heading: str, image_format: ImageFormat = "png"
 ) -> bytes:
     """One curve a run, in the article's colours by variant; several runs of one variant differ in their dashes.
 
     Raises: ValueError without a run, or if none has an epoch.
     """
     title = {"train": "Accuracy on the training images", "test": "Accuracy on the test images"}[split]
-    drawn, axes = _axes([row for run in runs for row in run.metrics], title, "accuracy")
+    drawn, axes = _axes([row for run in runs for row in run.metrics], title, heading, "accuracy")
     seen: Counter[str] = Counter()
     others = {
         variant: OTHER_COLOURS[place % len(OTHER_COLOURS)]
@@ -73,15 +76,24 @@ def accuracy_comparison(
         colour = VARIANT_COLOURS.get(run.variant) or others[run.variant]
         style = LINE_STYLES[seen[run.variant] % len(LINE_STYLES)]
         seen[run.variant] += 1
-        _line(axes, run.metrics, lambda row: 100 * getattr(row, f"{split}_accuracy"), run.label, colour, style)
+        label = literal(run.label)
+        _line(axes, run.metrics, lambda row: 100 * getattr(row, f"{split}_accuracy"), label, colour, style)
     _per_cent(axes)
-    axes.legend(frameon=False, fontsize=11, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    longest = max(len(run.label) for run in runs)
-    drawn.subplots_adjust(right=max(0.5, 0.9 - 0.0105 * longest))
+    _legend_beside(drawn, axes, len(runs))
     return encode(drawn, image_format)
 
 
-def _axes(metrics: Sequence[EpochMetrics], title: str, ylabel: str) -> tuple[Figure, Axes]:
+def _legend_beside(drawn: Figure, axes: Axes, entries: int) -> None:
+    """A legend to the right of axes that keep their size: the figure is as wide as both need."""
+    columns = -(-entries // ENTRIES_A_COLUMN)
+    legend = axes.legend(frameon=False, fontsize=11, loc="upper left", bbox_to_anchor=(1.0, 1.0), ncols=columns)
+    left, right = axes.get_position().x0 * drawn.get_figwidth(), 7.2
+    width = right + legend.get_window_extent().width / drawn.dpi + 0.2
+    drawn.set_figwidth(width)
+    drawn.subplots_adjust(left=left / width, right=right / width)
+
+
+def _axes(metrics: Sequence[EpochMetrics], title: str, heading: str, ylabel: str) -> tuple[Figure, Axes]:
     if not metrics:
         raise ValueError("there is no epoch to draw yet")
     drawn = figure(9, 5.5)
@@ -90,11 +102,12 @@ def _axes(metrics: Sequence[EpochMetrics], title: str, ylabel: str) -> tuple[Fig
     axes.tick_params(labelsize=11)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.8)
     axes.set_axisbelow(True)
-    axes.set_title(title, fontsize=14, color=INK, loc="left", pad=12)
+    for words, height, size, colour in ((title, 35, 15, INK), (literal(heading), 15, 10, FAINT)):
+        axes.annotate(words, (0, 1), (-45, height), "axes fraction", "offset points", fontsize=size, color=colour)
     axes.set_xlabel("epoch", fontsize=12, color=INK)
     axes.set_ylabel(ylabel, fontsize=12, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
-    drawn.subplots_adjust(left=0.1, right=0.97, top=0.89, bottom=0.13)
+    drawn.subplots_adjust(left=0.1, right=0.97, top=0.86, bottom=0.13)
     return drawn, axes
 
 

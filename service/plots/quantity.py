@@ -13,7 +13,7 @@ from service.experiments.records import Capture
 from service.plots.gif import gif
 from service.plots.grid import COLUMNS, Panel, legend, panels
 from service.plots.scales import Axis, Scale
-from service.plots.style import FAINT, INK, ImageFormat, encode, figure
+from service.plots.style import FAINT, INK, ImageFormat, encode, figure, literal
 
 
 def quantity_still(
@@ -59,7 +59,7 @@ class _Frame:
         self.figure.text(
             0.03, 1 - 0.3 / height, f"{quantity.title}   {quantity.symbol}", fontsize=16, color=INK, va="center"
         )
-        self.figure.text(0.03, 1 - 0.62 / height, heading, fontsize=11, color=FAINT, va="center")
+        self.figure.text(0.03, 1 - 0.62 / height, literal(heading), fontsize=11, color=FAINT, va="center")
         legend(self.figure, 0.985, 1 - 0.62 / height)
         self.epoch: Text = self.figure.text(
             0.985, 1 - 0.3 / height, "", fontsize=14, color=INK, ha="right", va="center"

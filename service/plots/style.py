@@ -27,6 +27,7 @@ VARIANT_COLOURS = {
 }
 OTHER_COLOURS = ("#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#000000")
 VARIANT_NAMES = {"box_cox": "Box-Cox"}
+LONGEST_NAME = 32  # characters
 
 _drawing_svg = threading.Lock()
 
@@ -56,6 +57,16 @@ def encode(drawn: Figure, image_format: ImageFormat) -> bytes:
         with _drawing_svg, mpl.rc_context({"svg.hashsalt": "normlab"}):
             drawn.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue()
+
+
+def short(name: str) -> str:
+    """A user's name as far as a figure has room for it."""
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+
+
+def literal(text: str) -> str:
+    """Words as matplotlib draws them letter by letter: a dollar in them begins no formula."""
+    return text.replace("$", r"\$")
 
 
 def variant_name(variant: str) -> str:

@@ -4,7 +4,7 @@ from service.experiments.quantities import ARTICLE_QUANTITIES, QUANTITIES
 from service.experiments.records import Capture
 from service.plots.grid import legend, panels
 from service.plots.scales import Scale
-from service.plots.style import FAINT, INK, ImageFormat, encode, figure
+from service.plots.style import FAINT, INK, ImageFormat, encode, figure, literal
 
 
 def summary_still(
@@ -16,7 +16,7 @@ def summary_still(
         raise ValueError(f"the summary needs {', '.join(missing)}, which was not captured")
     drawn = figure(18, 12)
     drawn.text(0.03, 0.972, f"epoch {capture.epoch}", fontsize=16, color=INK, va="center")
-    drawn.text(0.1, 0.972, heading, fontsize=12, color=FAINT, va="center")
+    drawn.text(0.1, 0.972, literal(heading), fontsize=12, color=FAINT, va="center")
     legend(drawn, 0.985, 0.972)
     blocks = drawn.add_gridspec(3, 2, height_ratios=(0.08, 1, 1))
     for place, name in enumerate(ARTICLE_QUANTITIES):

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from service.experiments import recording
 from service.experiments.models import Experiment
-from service.plots import ImageFormat, Run, accuracy_comparison, variant_name
+from service.plots import ImageFormat, Run, accuracy_comparison, short, variant_name
 from service.routes.answers import Reading, existing
 from service.routes.figures import figure_answer
 
@@ -30,9 +30,10 @@ def accuracies(
     found = [existing(session, number) for number in _numbers(experiments)]
     if not any(experiment.epochs_done for experiment in found):
         raise HTTPException(409, "none of these experiments has recorded an epoch yet; there is nothing to draw")
+    heading = ", ".join(sorted({experiment.dataset for experiment in found}))
     return figure_answer(
         request,
-        lambda: accuracy_comparison(_runs(session, found), split, image_format=suffix),
+        lambda: accuracy_comparison(_runs(session, found), split, heading=heading, image_format=suffix),
         suffix=suffix,
         state=tuple((experiment.id, experiment.epochs_done) for experiment in found),
         immutable=all(experiment.status == "succeeded" for experiment in found),
@@ -45,12 +46,16 @@ def _runs(session: Session, found: list[Experiment]) -> list[Run]:
     return [
         Run(
             variant_name(experiment.normalization)
-            + (f" ({experiment.spec['name'] or experiment.id})" if experiment.normalization in several else ""),
+            + (f" ({_called(experiment)})" if experiment.normalization in several else ""),
             experiment.normalization,
             recording.metrics(session, experiment.id),
         )
         for experiment in found
     ]
+
+
+def _called(experiment: Experiment) -> str:
+    return short(experiment.spec["name"] or str(experiment.id))
 
 
 def _numbers(listed: str) -> list[int]:

@@ -18,6 +18,7 @@ from service.plots import (
     loss_curves,
     quantity_gif,
     quantity_still,
+    short,
     summary_still,
     variant_name,
 )
@@ -127,7 +128,7 @@ def _still(suffix: str) -> ImageFormat:
 
 def _heading(experiment: Experiment) -> str:
     spec = experiment.spec
-    name = [spec["name"]] if spec["name"] else []
+    name = [short(spec["name"])] if spec["name"] else []
     protocol = ["original protocol"] if spec["protocol"] == "original" else []
     words = [*name, variant_name(experiment.normalization), experiment.dataset, *protocol, f"seed {spec['seed']}"]
     return " · ".join(words)

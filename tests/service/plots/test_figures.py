@@ -1,5 +1,6 @@
 """Figures: what is drawn, how large, how many frames, and that threads and second calls get the same bytes."""
 
+import html
 import io
 import threading
 
@@ -18,7 +19,7 @@ from service.plots import (
     quantity_still,
     summary_still,
 )
-from service.plots.style import VARIANT_COLOURS, share
+from service.plots.style import VARIANT_COLOURS, share, short
 from tests.factories import capture_of, histogram_of, metrics_of
 
 GRADIENT = QUANTITIES["weight_gradient"]
@@ -92,6 +93,36 @@ def test_a_bar_of_zeros_that_is_cut_has_its_height_beside_it(values, mark):
     assert mark in drawn if mark else "▲" not in drawn
 
 
+HOSTILE = r"$\frac$ \$ _ & <b>"
+DRAWN_WITH_WORDS = {
+    "still": lambda: quantity_still(CAPTURES, GRADIENT, shown=0, heading=HOSTILE, image_format="svg"),
+    "summary": lambda: summary_still(CAPTURES[0], heading=HOSTILE, image_format="svg"),
+    "loss": lambda: loss_curves(METRICS, heading=HOSTILE, image_format="svg"),
+    "accuracy": lambda: accuracy_curves(METRICS, heading=HOSTILE, image_format="svg"),
+    "comparison": lambda: accuracy_comparison(
+        [Run(HOSTILE, "none", METRICS)], "test", heading="digits", image_format="svg"
+    ),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWN_WITH_WORDS.values(), ids=DRAWN_WITH_WORDS)
+def test_a_name_is_drawn_letter_by_letter_whatever_it_would_mean_to_mathtext(draw):
+    assert f"<!-- {html.escape(HOSTILE, quote=False)} -->" in draw().decode()
+
+
+def test_a_long_name_is_cut():
+    assert short("W" * 33) == "W" * 31 + "…"
+    assert short("W" * 32) == "W" * 32
+
+
+def test_many_long_names_widen_the_comparison_and_leave_its_axes_as_they_are():
+    few = opened(accuracy_comparison([Run("batch", "batch", METRICS)], "test", heading="digits"))
+    many = opened(accuracy_comparison([Run("W" * 40, "batch", METRICS)] * 40, "test", heading="digits"))
+    assert many.width > few.width + 500
+    one, other = (np.asarray(image.convert("RGB"))[:, :85] for image in (few, many))
+    assert (one == other).all()  # the y axis stands where it stood
+
+
 def test_a_gif_of_free_axes_redraws_them_for_every_frame():
     growing = [Capture(e, e + 1, {(1, "weight_gradient"): histogram_of(np.arange(9) * 10.0**e)}) for e in range(3)]
     assert len(frames(quantity_gif(growing, GRADIENT, heading="x", axis="free"))) == 3
@@ -143,7 +174,7 @@ def test_a_loss_that_was_not_finite_is_a_gap_and_a_single_epoch_a_dot():
 
 def test_a_comparison_is_in_the_articles_colours():
     runs = [Run(variant, variant, METRICS) for variant in VARIANT_COLOURS] + [Run("other", "group", METRICS)]
-    svg = accuracy_comparison(runs, "test", image_format="svg").decode()
+    svg = accuracy_comparison(runs, "test", heading="digits", image_format="svg").decode()
     assert list(VARIANT_COLOURS.values()) == ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd"]
     for colour in VARIANT_COLOURS.values():
         assert colour in svg
@@ -172,7 +203,7 @@ def test_the_same_records_are_the_same_bytes_in_one_thread_and_in_four():
         lambda: quantity_still([], GRADIENT, shown=0, heading="x"),
         lambda: quantity_gif([Capture(0, 1, {})], GRADIENT, heading="x"),
         lambda: loss_curves([], heading="x"),
-        lambda: accuracy_comparison([], "train"),
+        lambda: accuracy_comparison([], "train", heading="digits"),
     ],
 )
 def test_nothing_to_draw_is_an_error_not_an_empty_picture(draw):
