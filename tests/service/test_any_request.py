@@ -1,4 +1,4 @@
-"""Requests made up from the service's own OpenAPI document, hostile ones too: none fails it, every answer is as written."""
+"""Requests made up from the OpenAPI document, hostile ones too: none fails the service, every answer is as written."""
 
 import pytest
 import schemathesis
