@@ -36,8 +36,10 @@ class Histogram(NamedTuple):
 
 
 def histogram(x: Tensor) -> Histogram:
-    """Count the values of x, any shape; other precisions are rounded to float32 first. All on x's device."""
+    """Count the values of x, any shape; other precisions are rounded to float32 first. On x's device, but for MPS."""
     values = x.detach().to(torch.float32).flatten()
+    if values.device.type == "mps":
+        values = values.cpu()  # Apple's GPUs have no float64, which exact totals need
     finite = values.isfinite()
     zero, negative = values == 0, values.signbit()
     exact = torch.where(finite, values, 0.0).to(torch.float64)
