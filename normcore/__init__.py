@@ -1,27 +1,38 @@
 """Hand-written forward and backward passes on torch tensors: layers, losses, optimizers, histograms. No autograd."""
 
 from normcore.adam import Adam
+from normcore.affine import Affine
 from normcore.batch_norm import BatchNorm
 from normcore.box_cox import BoxCox
 from normcore.convolution import Convolution
 from normcore.cross_entropy import cross_entropy
+from normcore.dynamic_tanh import DynamicTanh
+from normcore.group_norm import GroupNorm
 from normcore.histogram import MANTISSA_BITS, Histogram, histogram
 from normcore.instance_norm import InstanceNorm
 from normcore.layer import Gradients, Layer
 from normcore.layer_norm import LayerNorm
 from normcore.mean_pool import MeanPool
 from normcore.network import Network, Probe
+from normcore.range_norm import RangeNorm
 from normcore.relu import ReLU
+from normcore.rms_norm import RMSNorm
 from normcore.running_statistics import RunningStatistics
 from normcore.slot_statistics import SlotStatistics
+from normcore.threshold import Threshold
+from normcore.weight_standardization import WeightStandardized
+from normcore.yeo_johnson import YeoJohnson
 
 __all__ = [
     "MANTISSA_BITS",
     "Adam",
+    "Affine",
     "BatchNorm",
     "BoxCox",
     "Convolution",
+    "DynamicTanh",
     "Gradients",
+    "GroupNorm",
     "Histogram",
     "InstanceNorm",
     "Layer",
@@ -29,9 +40,14 @@ __all__ = [
     "MeanPool",
     "Network",
     "Probe",
+    "RMSNorm",
+    "RangeNorm",
     "ReLU",
     "RunningStatistics",
     "SlotStatistics",
+    "Threshold",
+    "WeightStandardized",
+    "YeoJohnson",
     "cross_entropy",
     "histogram",
 ]

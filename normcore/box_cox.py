@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 from normcore.layer import Gradients
-
-SMALL = 0.5  # below this |λu| the quotients that cancel are summed as series; 15 terms reach float64's last digit
+from normcore.power_quotients import first_quotient, second_quotient
 
 
 class Cache(NamedTuple):
@@ -51,7 +50,7 @@ class BoxCox:
         (u,) = cache
         ratio = self._ratio()
         dx = dout * torch.exp((self.lam - 1) * u) * ratio
-        slope = u * u * _second_quotient(self.lam * u) * ratio
+        slope = u * u * second_quotient(self.lam * u) * ratio
         if self.denominator_eps:
             slope = slope + self._transform(u) * self.denominator_eps / (self.lam + self.denominator_eps) ** 2
         dlam = (dout * slope).sum()
@@ -69,39 +68,10 @@ class BoxCox:
 
     def _transform(self, u: Tensor) -> Tensor:
         """The transform without denominator_eps."""
-        return u * _first_quotient(self.lam * u)
+        return u * first_quotient(self.lam * u)
 
     def _ratio(self) -> Tensor:
         """What denominator_eps multiplies the transform by; 1 without it, at λ = 0 too."""
         if not self.denominator_eps:
             return torch.ones_like(self.lam)
         return self.lam / (self.lam + self.denominator_eps)
-
-
-def _first_quotient(z: Tensor) -> Tensor:
-    """(e^z − 1)/z; expm1 does not cancel, so only z = 0 itself needs its limit."""
-    zero = z == 0
-    return torch.where(zero, 1.0, torch.expm1(z) / torch.where(zero, 1.0, z))
-
-
-def _second_quotient(z: Tensor) -> Tensor:
-    """(z·e^z − (e^z − 1))/z², near 0 by its series Σ z^k (k+1)/(k+2)!, since the difference there cancels."""
-    small = z.abs() < SMALL
-    apart = torch.where(small, 1.0, z)
-    near = torch.where(small, z, 0.0)
-    series = torch.zeros_like(z)
-    for coefficient in reversed(SERIES):
-        series = series * near + coefficient
-    return torch.where(small, series, (apart * torch.exp(apart) - torch.expm1(apart)) / (apart * apart))
-
-
-def _coefficients(terms: int) -> list[float]:
-    """(k+1)/(k+2)! for k = 0, 1, …"""
-    coefficients, factorial = [], 1.0
-    for k in range(terms):
-        factorial *= k + 2
-        coefficients.append((k + 1) / factorial)
-    return coefficients
-
-
-SERIES = _coefficients(15)

@@ -8,11 +8,11 @@ EPS = 1e-8
 
 
 def running(*shape, var=0.0):
-    return RunningStatistics(*_start(shape, var), 0.9)
+    return RunningStatistics(*averages(*shape, var=var), 0.9)
 
 
 def slots(*shape, var=0.0):
-    return SlotStatistics(*_start(shape, var), 0.9)
+    return SlotStatistics(*averages(*shape, var=var), 0.9)
 
 
 def randn(*shape):
@@ -23,6 +23,6 @@ def exactly(ours, theirs):
     torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-13)
 
 
-def _start(shape, var):
+def averages(*shape, var=0.0):
     mean = torch.zeros(shape, dtype=torch.float64)
     return mean, torch.full_like(mean, var)

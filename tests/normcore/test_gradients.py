@@ -6,8 +6,25 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from normcore import BatchNorm, BoxCox, Convolution, InstanceNorm, LayerNorm, MeanPool, ReLU, cross_entropy
-from tests.normcore.averages import EPS, running
+from normcore import (
+    Affine,
+    BatchNorm,
+    BoxCox,
+    Convolution,
+    DynamicTanh,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    MeanPool,
+    RangeNorm,
+    ReLU,
+    RMSNorm,
+    Threshold,
+    WeightStandardized,
+    YeoJohnson,
+    cross_entropy,
+)
+from tests.normcore.averages import EPS, averages, running
 from tests.normcore.study_network import NORMALIZATIONS, STRIDES, batch_of, study_network
 
 generator = torch.Generator().manual_seed(3)
@@ -62,6 +79,16 @@ def box_cox(lam, delta=0.0, h=1e-6):
     return Row(layer, near_zero if abs(lam) < 1e-6 else apart, randn(3, 4, 5, 4).abs(), h)
 
 
+def ranged(x):
+    low, high = x.amin((0, 2, 3), keepdim=True), x.amax((0, 2, 3), keepdim=True)
+    return (x - low) / (high - low + EPS)
+
+
+def yeo_johnson(x, lam):
+    above, below = x.clamp(min=0), x.clamp(max=0)
+    return torch.where(x >= 0, ((1 + above) ** lam - 1) / lam, -((1 - below) ** (2 - lam) - 1) / (2 - lam))
+
+
 # A new layer is one row.
 ROWS = {
     "convolution-same-stride-1-odd": convolution((7, 5)),
@@ -99,6 +126,21 @@ ROWS = {
     "box-cox-0-denominator": box_cox(0.0, 1e-8, h=1e-12),  # λ + 1e-8 has its pole at −1e-8
     "box-cox-1e-9-denominator": box_cox(1e-9, 1e-8, h=1e-12),
     "box-cox-2-large-denominator": box_cox(2.0, 0.1),  # the quotient rule's other term, far above rounding
+    "group-norm-2-of-4": Row(GroupNorm(2, EPS), lambda x: F.group_norm(x, 2, eps=EPS), randn(3, 4, 5, 6)),
+    "group-norm-of-one-pixel": Row(GroupNorm(2, 0.1), lambda x: F.group_norm(x, 2, eps=0.1), randn(3, 6, 1, 1)),
+    "rms-norm": Row(RMSNorm(eps=EPS), lambda x: F.rms_norm(x, x.shape[1:], eps=EPS), randn(3, 3, 7, 6)),
+    "rms-norm-of-a-map": Row(RMSNorm((2, 3), 0.1), lambda x: F.rms_norm(x, x.shape[2:], eps=0.1), randn(3, 3, 7, 6)),
+    "threshold": Row(Threshold(0.3 * randn(1, 3, 1, 1)), torch.maximum, randn(3, 3, 7, 6)),
+    "affine": Row(Affine(randn(1, 3, 1, 1), randn(1, 3, 1, 1)), lambda x, a, b: a * x + b, randn(3, 3, 7, 6)),
+    "range-norm": Row(RangeNorm(*averages(1, 3, 1, 1)), ranged, randn(3, 3, 7, 6)),
+    "dynamic-tanh": Row(DynamicTanh(torch.tensor(0.5, dtype=torch.float64)),
+        lambda x, alpha: torch.tanh(alpha * x), randn(3, 3, 7, 6)),
+    "yeo-johnson": Row(YeoJohnson(1 + 0.5 * randn(1, 3, 1, 1)), yeo_johnson, randn(3, 3, 7, 6)),
+    "weight-standardized": Row(WeightStandardized(Convolution(0.3 * randn(4, 3, 3, 3), padding=1), EPS),
+        lambda x, w: F.conv2d(x, standardized((1, 2, 3))(w), padding=1), randn(3, 3, 7, 6)),
+    "weight-standardized-stride-2": Row(WeightStandardized(Convolution(0.3 * randn(4, 3, 3, 3), stride=2), 0.1),
+        lambda x, w: same_convolved(x, (w - w.mean((1, 2, 3), keepdim=True))
+            / (w.var((1, 2, 3), correction=0, keepdim=True) + 0.1).sqrt(), 2), randn(3, 3, 7, 6)),
     "mean-pool": Row(MeanPool(), lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1), randn(3, 3, 7, 6)),
 }  # fmt: skip
 

@@ -3,7 +3,16 @@
 import pytest
 import torch
 
-from normcore import BatchNorm, Convolution, InstanceNorm, LayerNorm, cross_entropy
+from normcore import (
+    BatchNorm,
+    Convolution,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    RMSNorm,
+    WeightStandardized,
+    cross_entropy,
+)
 from tests.normcore.averages import running
 
 TINY = 1e-14  # beside a variance near 1: the identities hold but for eps
@@ -65,6 +74,42 @@ def test_scaling_the_input_leaves_the_output_and_divides_the_passed_gradient(mak
     torch.testing.assert_close(scaled_out, out, rtol=1e-10, atol=1e-12)
     dx, scaled_dx = (layer.backward(dout, each)[0] for each in (cache, scaled_cache))
     torch.testing.assert_close(10 * scaled_dx, dx, rtol=1e-10, atol=1e-12)
+
+
+def test_what_a_group_norm_passes_back_sums_to_zero_over_each_group():
+    layer = GroupNorm(2, TINY)
+    out, cache = layer.forward(3 * randn(4, 6, 5, 5) + 2)
+    dx, _ = layer.backward(randn(4, 6, 5, 5), cache)
+    for sums in (dx, dx * out):
+        assert sums.view(4, 2, 3, 5, 5).sum((2, 3, 4)).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("groups", [1, 6])
+def test_one_group_is_layer_and_a_group_a_channel_is_instance_normalization(groups):
+    x, dout = randn(4, 6, 5, 5), randn(4, 6, 5, 5)
+    group, same = GroupNorm(groups, 0.1), LayerNorm(0.1) if groups == 1 else InstanceNorm(0.1)
+    (out, cache), (expected, expected_cache) = group.forward(x), same.forward(x)
+    torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-13)
+    dx, expected_dx = group.backward(dout, cache)[0], same.backward(dout, expected_cache)[0]
+    torch.testing.assert_close(dx, expected_dx, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("axes", [(1, 2, 3), (2, 3)])
+def test_what_an_rms_norm_passes_back_has_nothing_along_its_output(axes):
+    layer = RMSNorm(axes, TINY)
+    out, cache = layer.forward(randn(4, 6, 5, 5) + 2)
+    dx, _ = layer.backward(randn(4, 6, 5, 5), cache)
+    assert dx.sum(axes).abs().max() > 0.1  # no mean is subtracted, so no mean is passed back
+    assert (dx * out).sum(axes).abs().max() < 1e-12
+
+
+def test_a_standardized_weight_has_no_gradient_along_itself_nor_along_its_mean():
+    layer = WeightStandardized(Convolution(randn(4, 3, 3, 3)), TINY)
+    out, cache = layer.forward(randn(5, 3, 8, 8))
+    dw = layer.backward(randn(*out.shape), cache)[1]["weight"]
+    assert dw.norm() > 0.1
+    assert dw.sum((1, 2, 3)).abs().max() < 1e-11
+    assert (dw * layer.convolution.weight).sum((1, 2, 3)).abs().max() < 1e-11
 
 
 def test_a_map_of_one_position_passes_nothing_back_through_an_instance_norm():

@@ -1,0 +1,57 @@
+"""Weight standardization: a convolution whose filters are standardized, instead of what they make of the images."""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from torch import Tensor
+
+from normcore import convolution, standardization
+from normcore.convolution import Convolution
+from normcore.layer import Gradients
+from normcore.standardization import standardize, standardize_backward
+
+FILTER = (1, 2, 3)  # the axes C, K, K of a weight O C K K
+
+
+class Cache(NamedTuple):
+    """What the convolution remembers, and what the standardization of its filters does."""
+
+    convolution: convolution.Cache
+    standardization: standardization.Cache
+
+
+@dataclass(frozen=True)
+class WeightStandardized:
+    """The convolution by ŵ = (w − mean) · rstd, over each filter's C, K, K; w itself is what training changes.
+
+    Backward: the convolution's dx and dŵ; dw is dŵ passed back through the standardization.
+
+    Shapes: as the convolution's. Source: Qiao, Wang, Liu, Shen, Yuille 2019, arXiv:1903.10520.
+    """
+
+    convolution: Convolution
+    eps: float = 1e-8
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
+        """The output, and what backward needs. Raises ValueError if the kernel does not fit."""
+        standardized, remembered, _ = standardize(self.convolution.weight, FILTER, self.eps)
+        out, cache = replace(self.convolution, weight=standardized).forward(x)
+        return out, Cache(cache, remembered)
+
+    def infer(self, x: Tensor) -> Tensor:
+        """As forward."""
+        return self.forward(x)[0]
+
+    def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
+        """dx, N C H W, and {"weight": dw}, O C K K."""
+        standardized = replace(self.convolution, weight=cache.standardization.out)
+        dx, gradients = standardized.backward(dout, cache.convolution)
+        return dx, {"weight": standardize_backward(gradients["weight"], cache.standardization, FILTER)}
+
+    def parameters(self) -> dict[str, Tensor]:
+        """The convolution's weight as it is, O C K K."""
+        return self.convolution.parameters()
+
+    def buffers(self) -> dict[str, Tensor]:
+        """None."""
+        return {}
