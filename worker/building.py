@@ -5,17 +5,25 @@ from torch import Tensor
 
 from normcore import (
     Adam,
+    Affine,
     BatchNorm,
     BoxCox,
     Convolution,
+    DynamicTanh,
+    GroupNorm,
     InstanceNorm,
     Layer,
     LayerNorm,
     MeanPool,
     Network,
+    RangeNorm,
     ReLU,
+    RMSNorm,
     RunningStatistics,
     SlotStatistics,
+    Threshold,
+    WeightStandardized,
+    YeoJohnson,
 )
 from service.experiments.network import ResolvedLayer
 from service.experiments.spec import ExperimentSpec
@@ -52,22 +60,28 @@ def _layer(spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Gener
             return ReLU()
         case "normalization":
             return _normalization(spec, resolved, device)
+        case "affine":
+            shape = (1, resolved.input_shape[0], 1, 1)
+            return Affine(torch.ones(shape, device=device), torch.zeros(shape, device=device))
+        case "threshold":
+            return Threshold(torch.zeros((1, resolved.input_shape[0], 1, 1), device=device))
         case "mean_pool":
             return MeanPool(spec.pool_gradient)
 
 
 def _convolution(
     spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Generator, device: torch.device
-) -> Convolution:
+) -> Layer:
     assert resolved.kernel_size and resolved.stride and resolved.padding is not None
     shape = (resolved.output_shape[0], resolved.input_shape[0], resolved.kernel_size, resolved.kernel_size)
     weight = torch.empty(shape).normal_(0.0, spec.weight_std, generator=generator)
-    return Convolution(
+    convolution = Convolution(
         weight.to(device),
         stride=resolved.stride,
         padding=resolved.padding,
         divide_by_batch=spec.filter_gradient == "divided_by_batch",
     )
+    return WeightStandardized(convolution, spec.norm_eps) if resolved.standardized else convolution
 
 
 def _normalization(spec: ExperimentSpec, resolved: ResolvedLayer, device: torch.device) -> Layer:
@@ -86,6 +100,20 @@ def _normalization(spec: ExperimentSpec, resolved: ResolvedLayer, device: torch.
         case "instance":
             slots = SlotStatistics(*averages(spec.batch_size, channels, 1, 1)) if by_slot else None
             return InstanceNorm(spec.norm_eps, slots)
+        case "group":
+            assert resolved.groups
+            return GroupNorm(resolved.groups, spec.norm_eps)
+        case "rms":
+            return RMSNorm(eps=spec.norm_eps)
+        case "filter_response":
+            return RMSNorm((2, 3), spec.norm_eps)
+        case "range":
+            low = torch.zeros((1, channels, 1, 1), device=device)
+            return RangeNorm(low, torch.full_like(low, spec.running_var_start), spec.norm_momentum, spec.norm_eps)
+        case "yeo_johnson":
+            return YeoJohnson(torch.full((1, channels, 1, 1), spec.yeo_johnson_lambda, device=device))
+        case "dynamic_tanh":
+            return DynamicTanh(torch.tensor(spec.dynamic_tanh_alpha, device=device))
         case "box_cox":
             lam = torch.tensor(spec.box_cox_lambda, device=device)
             return BoxCox(lam, spec.box_cox_denominator_eps, spec.lambda_gradient)

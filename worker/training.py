@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from normcore import Convolution, cross_entropy
+from normcore import cross_entropy
 from service.experiments.records import Capture, EpochMetrics, EpochRecord
 from service.experiments.spec import ExperimentSpec
 from worker.building import build_network, build_optimizer
@@ -45,7 +45,9 @@ class Training:
         self.network = build_network(spec, device)
         self.optimizer = build_optimizer(spec, self.network.parameters())
         self.weights = {
-            place: layer.weight for place, layer in enumerate(self.network.layers) if isinstance(layer, Convolution)
+            place: layer.parameters()["weight"]
+            for place, layer in enumerate(self.network.layers)
+            if self.layers[place].kind == "convolution"
         }
         self.epochs_done = 0
         self.steps_per_epoch = math.ceil(len(self.train.labels) / spec.batch_size)

@@ -7,7 +7,21 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Normalization = Literal["none", "batch", "layer", "instance", "box_cox"]
+Normalization = Literal[
+    "none",
+    "batch",
+    "layer",
+    "instance",
+    "group",
+    "rms",
+    "filter_response",
+    "range",
+    "box_cox",
+    "yeo_johnson",
+    "dynamic_tanh",
+    "weight_standardization",
+]
+Kind = Literal["convolution", "relu", "normalization", "affine", "threshold", "mean_pool"]
 
 
 class _Layer(BaseModel):
@@ -59,23 +73,34 @@ def study_network() -> tuple[LayerSpec, ...]:
 
 
 class ResolvedLayer(_Layer):
-    """One layer with its shapes, C H W. layer: the number of the convolution it belongs to, from 1."""
+    """One layer with its shapes, C H W. layer: the number of the convolution it belongs to, from 1.
+
+    standardized: whether a convolution's weights are. groups: of group normalization.
+    """
 
     layer: int
-    kind: Literal["convolution", "relu", "normalization", "mean_pool"]
+    kind: Kind
     variant: Normalization | None = None
     input_shape: tuple[int, ...]
     output_shape: tuple[int, ...]
     kernel_size: int | None = None
     stride: int | None = None
     padding: Literal["same"] | int | None = None
+    standardized: bool = False
+    groups: int | None = None
     parameters: int = 0
 
 
 def resolve(
-    layers: tuple[LayerSpec, ...], *, image_size: int, classes: int | None, normalization: Normalization
+    layers: tuple[LayerSpec, ...],
+    *,
+    image_size: int,
+    classes: int | None,
+    normalization: Normalization,
+    affine: bool = False,
+    groups: int = 4,
 ) -> tuple[ResolvedLayer, ...]:
-    """Every layer with its shapes; a normalization of variant "none" is left out, being nothing.
+    """Every layer with its shapes; a normalization becomes the layers it is made of.
 
     Raises: ValueError naming the layer's index where one does not fit.
     """
@@ -108,17 +133,10 @@ def resolve(
                     raise ValueError(f"layer {index}: convolution {number} is already followed by a normalization")
                 normalized.add(number)
                 variant = layer.variant or normalization
-                if variant != "none":
-                    resolved.append(
-                        ResolvedLayer(
-                            layer=number,
-                            kind="normalization",
-                            variant=variant,
-                            input_shape=before,
-                            output_shape=before,
-                            parameters=int(variant == "box_cox"),
-                        )
-                    )
+                if variant == "weight_standardization":
+                    _standardize_the_convolution_before(index, resolved)
+                else:
+                    resolved += _normalized(index, number, variant, before, affine=affine, groups=groups)
             case ReLUSpec():
                 resolved.append(ResolvedLayer(layer=number, kind="relu", input_shape=before, output_shape=before))
             case MeanPoolSpec():
@@ -131,6 +149,45 @@ def resolve(
     if classes is not None and shape[0] != classes:
         raise ValueError(f"the network ends in {shape[0]} scores, the data set has {classes} classes")
     return tuple(resolved)
+
+
+def _normalized(
+    index: int, number: int, variant: Normalization, shape: tuple[int, ...], *, affine: bool, groups: int
+) -> list[ResolvedLayer]:
+    """The layers that a normalization is made of; "none" is made of nothing."""
+    if variant == "none":
+        return []
+    channels = shape[0]
+    if variant == "group" and channels % groups:
+        raise ValueError(
+            f"layer {index}: the {channels} channels of its input do not divide into {groups} groups; "
+            "set group_count to a number that divides them"
+        )
+    learned: dict[Normalization, int] = {"box_cox": 1, "yeo_johnson": channels, "dynamic_tanh": 1}
+    made: list[tuple[Kind, int]] = [("normalization", learned.get(variant, 0))]
+    if affine:
+        made.append(("affine", 2 * channels))
+    if variant == "filter_response":
+        made.append(("threshold", channels))
+    return [
+        ResolvedLayer(
+            layer=number,
+            kind=kind,
+            variant=variant,
+            input_shape=shape,
+            output_shape=shape,
+            groups=groups if variant == "group" and kind == "normalization" else None,
+            parameters=parameters,
+        )
+        for kind, parameters in made
+    ]
+
+
+def _standardize_the_convolution_before(index: int, resolved: list[ResolvedLayer]) -> None:
+    place = max((place for place, made in enumerate(resolved) if made.kind == "convolution"), default=None)
+    if place is None:
+        raise ValueError(f"layer {index}: there is no convolution before it whose weights could be standardized")
+    resolved[place] = resolved[place].model_copy(update={"standardized": True})
 
 
 def _convolved(index: int, size: int, shape: tuple[int, ...], layer: ConvolutionSpec) -> int:

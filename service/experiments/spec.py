@@ -1,5 +1,6 @@
 """The spec: everything that says what an experiment is, validated, every default filled in."""
 
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, get_args
 
@@ -40,6 +41,15 @@ class ExperimentSpec(BaseModel):
     test_size: int | None = Field(default=None, ge=1, description="How many test images. Default: all.")
 
     normalization: Normalization = Field(default="none", description="The variant under study.")
+    norm_eps: float = Field(default=1e-8, gt=0, le=1, description="ε beside the variance in a normalization.")
+    norm_momentum: float = Field(default=0.9, ge=0, lt=1, description="What running statistics keep at each batch.")
+    box_cox_lambda: float = Field(default=2.0, ge=-10, le=10, description="Box-Cox's λ at the start.")
+    yeo_johnson_lambda: float = Field(default=1.0, ge=-10, le=10, description="Yeo-Johnson's λ at the start.")
+    dynamic_tanh_alpha: float = Field(default=0.5, gt=0, le=100, description="Dynamic tanh's steepness at the start.")
+    group_count: int = Field(default=4, ge=1, le=4096, description="Groups of channels in group normalization.")
+    affine: bool = Field(
+        default=False, description="A learned scale and shift a channel after each normalization. The study has none."
+    )
     network: tuple[LayerSpec, ...] = Field(
         default_factory=study_network,
         strict=False,
@@ -47,9 +57,6 @@ class ExperimentSpec(BaseModel):
         max_length=200,
         description="The layers, in order. Default: the study's six blocks.",
     )
-    norm_eps: float = Field(default=1e-8, gt=0, le=1, description="ε beside the variance in a normalization.")
-    norm_momentum: float = Field(default=0.9, ge=0, lt=1, description="What running statistics keep at each batch.")
-    box_cox_lambda: float = Field(default=2.0, ge=-10, le=10, description="Box-Cox's λ at the start.")
     weight_std: float = Field(default=0.05, gt=0, le=10, description="Standard deviation of the initial weights.")
 
     epochs: int = Field(default=150, ge=1, le=100_000, description="Passes over the training images.")
@@ -144,13 +151,8 @@ class ExperimentSpec(BaseModel):
     @field_validator("network")
     @classmethod
     def _check_network(cls, network: tuple[LayerSpec, ...], others: ValidationInfo) -> tuple[LayerSpec, ...]:
-        if {"dataset", "image_size", "normalization"} <= others.data.keys():
-            resolve(
-                network,
-                image_size=others.data["image_size"],
-                classes=DATASETS[others.data["dataset"]].classes,
-                normalization=others.data["normalization"],
-            )
+        if {"dataset", "image_size", "normalization", "affine", "group_count"} <= others.data.keys():
+            _resolved(network, others.data)
         return network
 
     @field_validator("capture_unit")
@@ -162,9 +164,15 @@ class ExperimentSpec(BaseModel):
 
     def resolved_network(self) -> tuple[ResolvedLayer, ...]:
         """Every layer with its shapes and parameter count."""
-        return resolve(
-            self.network,
-            image_size=self.image_size,
-            classes=DATASETS[self.dataset].classes,
-            normalization=self.normalization,
-        )
+        return _resolved(self.network, dict(self))
+
+
+def _resolved(network: tuple[LayerSpec, ...], spec: Mapping[str, Any]) -> tuple[ResolvedLayer, ...]:
+    return resolve(
+        network,
+        image_size=spec["image_size"],
+        classes=DATASETS[spec["dataset"]].classes,
+        normalization=spec["normalization"],
+        affine=spec["affine"],
+        groups=spec["group_count"],
+    )

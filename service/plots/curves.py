@@ -14,7 +14,6 @@ from service.experiments.records import EpochMetrics
 from service.plots.style import (
     FAINT,
     INK,
-    OTHER_COLOURS,
     TEST,
     TRAIN,
     VARIANT_COLOURS,
@@ -68,12 +67,8 @@ def accuracy_comparison(
     title = {"train": "Accuracy on the training images", "test": "Accuracy on the test images"}[split]
     drawn, axes = _axes([row for run in runs for row in run.metrics], title, heading, "accuracy")
     seen: Counter[str] = Counter()
-    others = {
-        variant: OTHER_COLOURS[place % len(OTHER_COLOURS)]
-        for place, variant in enumerate(sorted({run.variant for run in runs} - set(VARIANT_COLOURS)))
-    }
     for run in runs:
-        colour = VARIANT_COLOURS.get(run.variant) or others[run.variant]
+        colour = VARIANT_COLOURS[run.variant]
         style = LINE_STYLES[seen[run.variant] % len(LINE_STYLES)]
         seen[run.variant] += 1
         label = literal(run.label)

@@ -17,16 +17,29 @@ INK, FAINT = "#222222", "#8a8a8a"
 VALUES, ZEROS = "#0072B2", "#D55E00"
 TRAIN, TEST = "#0072B2", "#D55E00"
 
-# The study's own colours, from the article; what is not in it takes those that follow.
+# The study's own colours, from the article; then ones of Okabe and Ito's and of Tol's that differ from those.
 VARIANT_COLOURS = {
     "none": "#1f77b4",
     "batch": "#ff7f0e",
     "layer": "#2ca02c",
     "instance": "#d62728",
     "box_cox": "#9467bd",
+    "group": "#56b4e9",
+    "rms": "#cc79a7",
+    "filter_response": "#009e73",
+    "range": "#000000",
+    "yeo_johnson": "#882255",
+    "dynamic_tanh": "#999933",
+    "weight_standardization": "#8c564b",
 }
-OTHER_COLOURS = ("#56B4E9", "#009E73", "#CC79A7", "#E69F00", "#000000")
-VARIANT_NAMES = {"box_cox": "Box-Cox"}
+VARIANT_NAMES = {
+    "box_cox": "Box-Cox",
+    "rms": "RMS",
+    "filter_response": "filter response",
+    "yeo_johnson": "Yeo-Johnson",
+    "dynamic_tanh": "dynamic tanh",
+    "weight_standardization": "weight standardization",
+}
 LONGEST_NAME = 32  # characters
 
 _drawing_svg = threading.Lock()

@@ -1,8 +1,11 @@
 """Training: paired seeds, exact resumption, captures that change nothing, and what is counted."""
 
+from typing import get_args
+
 import pytest
 import torch
 
+from service.experiments.network import Normalization
 from service.experiments.spec import ExperimentSpec
 from tests.factories import histogram_of
 from worker import datasets
@@ -12,13 +15,18 @@ from worker.looking import Look
 from worker.training import Training
 
 CPU = torch.device("cpu")
-VARIANTS = ("none", "batch", "layer", "instance", "box_cox")
+VARIANTS = get_args(Normalization)
 SMALL = {"dataset": "digits", "image_size": 16, "train_size": 90, "test_size": 40, "epochs": 3}
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return datasets.load("digits", data_dir=tmp_path_factory.mktemp("x"), image_size=16, train_size=90, test_size=40)
+
+
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory):
+    return datasets.load("digits", data_dir=tmp_path_factory.mktemp("x"), image_size=32, train_size=100, test_size=40)
 
 
 def trained(data, **fields):
@@ -50,6 +58,23 @@ def test_initial_weights_have_the_standard_deviation_of_the_spec():
     network = build_network(ExperimentSpec(weight_std=0.3), CPU)
     weights = torch.cat([parameter.flatten() for parameter in network.parameters().values()])
     assert float(weights.std()) == pytest.approx(0.3, rel=0.03)
+
+
+@pytest.mark.parametrize("affine", [False, True])
+@pytest.mark.parametrize("normalization", VARIANTS)
+def test_every_variant_learns_with_as_many_parameters_as_the_service_counts(larger, normalization, affine):
+    spec = ExperimentSpec(
+        dataset="digits", train_size=100, test_size=40, normalization=normalization, affine=affine,
+        weight_std=0.15, learning_rate=0.003, epochs=15,
+    )  # fmt: skip
+    training = Training(spec, larger, CPU)
+    built = sum(parameter.numel() for parameter in training.network.parameters().values())
+    assert built == sum(layer.parameters for layer in training.layers)
+
+    metrics = [training.run_epoch(lambda step, loss: None).metrics for _ in range(spec.epochs)]
+
+    assert metrics[-1].train_loss < metrics[0].train_loss - 0.3
+    assert metrics[-1].train_accuracy > 0.5
 
 
 @pytest.mark.parametrize("protocol", ["standard", "original"])

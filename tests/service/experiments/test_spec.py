@@ -1,12 +1,14 @@
 """The spec: the article's defaults, the two protocols, and what is refused."""
 
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from service.experiments.network import ConvolutionSpec, MeanPoolSpec, resolve
+from service.experiments.network import ConvolutionSpec, MeanPoolSpec, Normalization, resolve
 from service.experiments.protocols import PROTOCOLS
 from service.experiments.spec import ExperimentSpec
 
@@ -24,10 +26,26 @@ def test_an_empty_spec_is_the_articles_baseline():
     assert [layer.kind for layer in spec.resolved_network()[-3:]] == ["convolution", "relu", "mean_pool"]
 
 
-@pytest.mark.parametrize("variant", ["none", "batch", "layer", "instance", "box_cox"])
-def test_every_variant_has_the_same_11088_weights_and_box_cox_a_lambda_a_layer(variant):
+LEARNED = {"box_cox": 5, "yeo_johnson": 5 * 16, "dynamic_tanh": 5, "filter_response": 5 * 16}
+
+
+@pytest.mark.parametrize("variant", get_args(Normalization))
+def test_every_variant_has_the_same_11088_weights_beside_what_it_learns_itself(variant):
     layers = ExperimentSpec(normalization=variant).resolved_network()
-    assert sum(layer.parameters for layer in layers) == 11_088 + (5 if variant == "box_cox" else 0)
+    assert sum(layer.parameters for layer in layers) == 11_088 + LEARNED.get(variant, 0)
+
+
+@pytest.mark.parametrize("variant", get_args(Normalization))
+def test_a_scale_and_shift_are_learned_after_every_normalization_if_asked_for(variant):
+    plain, affine = (ExperimentSpec(normalization=variant, affine=asked).resolved_network() for asked in (False, True))
+    more = sum(layer.parameters for layer in affine) - sum(layer.parameters for layer in plain)
+    assert more == (0 if variant in ("none", "weight_standardization") else 5 * 2 * 16)
+
+
+def test_weight_standardization_is_of_the_convolutions_and_leaves_no_layer_of_its_own():
+    layers = ExperimentSpec(normalization="weight_standardization").resolved_network()
+    assert [layer.standardized for layer in layers if layer.kind == "convolution"] == [True] * 5 + [False]
+    assert {layer.kind for layer in layers} == {"convolution", "relu", "mean_pool"}
 
 
 @pytest.mark.parametrize("part", PROTOCOLS["original"])
@@ -50,7 +68,7 @@ REFUSED = {
     "no epochs": ("epochs", {"epochs": 0}, "greater than or equal to 1"),
     "an unknown data set": ("dataset", {"dataset": "imagenet"}, "digits"),
     "a rate that is no number": ("learning_rate", {"learning_rate": float("nan")}, "finite"),
-    "an unknown variant": ("normalization", {"normalization": "group"}, "box_cox"),
+    "an unknown variant": ("normalization", {"normalization": "sphere"}, "box_cox"),
     "more images than there are": ("train_size", {"dataset": "digits", "train_size": 9_999}, "at most 1438"),
     "a folder without its name": ("folder", {"dataset": "folder"}, "needed with dataset"),
     "a folder's name without the folder": ("folder", {"folder": "x"}, "only there"),
@@ -85,6 +103,18 @@ REFUSED = {
             ]
         },
         "layer 2: convolution 1 is already followed",
+    ),
+    "channels that do not divide into groups": (
+        "network", {"normalization": "group", "group_count": 5},
+        "layer 2: the 16 channels of its input do not divide into 5 groups",
+    ),
+    "no weights to standardize": (
+        "network",
+        {
+            "normalization": "weight_standardization",
+            "network": [{"kind": "normalization"}, {"kind": "convolution", "channels": 10}, {"kind": "mean_pool"}],
+        },
+        "layer 0: there is no convolution before it",
     ),
     "an image that shrinks to nothing": ("network", {
             "dataset": "digits", "image_size": 8,

@@ -3,11 +3,13 @@
 import html
 import io
 import threading
+from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from service.experiments.network import Normalization
 from service.experiments.quantities import ARTICLE_QUANTITIES, QUANTITIES
 from service.experiments.records import Capture
 from service.plots import (
@@ -173,11 +175,16 @@ def test_a_loss_that_was_not_finite_is_a_gap_and_a_single_epoch_a_dot():
 
 
 def test_a_comparison_is_in_the_articles_colours():
-    runs = [Run(variant, variant, METRICS) for variant in VARIANT_COLOURS] + [Run("other", "group", METRICS)]
+    runs = [Run(variant, variant, METRICS) for variant in VARIANT_COLOURS]
     svg = accuracy_comparison(runs, "test", heading="digits", image_format="svg").decode()
-    assert list(VARIANT_COLOURS.values()) == ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd"]
+    assert list(VARIANT_COLOURS.values())[:5] == ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd"]
     for colour in VARIANT_COLOURS.values():
         assert colour in svg
+
+
+def test_every_variant_has_a_colour_of_its_own():
+    assert VARIANT_COLOURS.keys() == set(get_args(Normalization))
+    assert len(set(VARIANT_COLOURS.values())) == len(VARIANT_COLOURS)
 
 
 def test_the_same_records_are_the_same_bytes_in_one_thread_and_in_four():
