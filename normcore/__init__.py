@@ -1,5 +1,6 @@
 """Hand-written forward and backward passes on torch tensors: layers, losses, optimizers, histograms. No autograd."""
 
+from normcore.activation import Activation
 from normcore.adam import Adam
 from normcore.affine import Affine
 from normcore.batch_norm import BatchNorm
@@ -25,6 +26,7 @@ from normcore.yeo_johnson import YeoJohnson
 
 __all__ = [
     "MANTISSA_BITS",
+    "Activation",
     "Adam",
     "Affine",
     "BatchNorm",

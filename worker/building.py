@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from normcore import (
+    Activation,
     Adam,
     Affine,
     BatchNorm,
@@ -58,6 +59,8 @@ def _layer(spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Gener
             return _convolution(spec, resolved, generator, device)
         case "relu":
             return ReLU()
+        case "leaky_relu" | "elu" | "gelu" | "silu" | "tanh":
+            return Activation(resolved.kind)
         case "normalization":
             return _normalization(spec, resolved, device)
         case "affine":

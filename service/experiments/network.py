@@ -21,7 +21,8 @@ Normalization = Literal[
     "dynamic_tanh",
     "weight_standardization",
 ]
-Kind = Literal["convolution", "relu", "normalization", "affine", "threshold", "mean_pool"]
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"]
+Kind = Literal["convolution", Activation, "normalization", "affine", "threshold", "mean_pool"]
 
 
 class _Layer(BaseModel):
@@ -40,10 +41,10 @@ class ConvolutionSpec(_Layer):
     )
 
 
-class ReLUSpec(_Layer):
-    """Rectified linear unit."""
+class ActivationSpec(_Layer):
+    """`activation` is the experiment's, so that one list serves every one; or name it."""
 
-    kind: Literal["relu"] = "relu"
+    kind: Literal["activation", Activation] = "activation"
 
 
 class NormalizationSpec(_Layer):
@@ -61,15 +62,15 @@ class MeanPoolSpec(_Layer):
     kind: Literal["mean_pool"] = "mean_pool"
 
 
-LayerSpec = Annotated[ConvolutionSpec | ReLUSpec | NormalizationSpec | MeanPoolSpec, Field(discriminator="kind")]
+LayerSpec = Annotated[ConvolutionSpec | ActivationSpec | NormalizationSpec | MeanPoolSpec, Field(discriminator="kind")]
 
 
 def study_network() -> tuple[LayerSpec, ...]:
     """The study's six blocks: 3→16→16→16→16→16→10 channels, strides 2 2 2 2 1 1, mean over the last map."""
     layers: list[LayerSpec] = []
     for channels, stride in zip((16, 16, 16, 16, 16), (2, 2, 2, 2, 1), strict=True):
-        layers += [ConvolutionSpec(channels=channels, stride=stride), ReLUSpec(), NormalizationSpec()]
-    return (*layers, ConvolutionSpec(channels=10), ReLUSpec(), MeanPoolSpec())
+        layers += [ConvolutionSpec(channels=channels, stride=stride), ActivationSpec(), NormalizationSpec()]
+    return (*layers, ConvolutionSpec(channels=10), ActivationSpec(), MeanPoolSpec())
 
 
 class ResolvedLayer(_Layer):
@@ -97,6 +98,7 @@ def resolve(
     image_size: int,
     classes: int | None,
     normalization: Normalization,
+    activation: Activation = "relu",
     affine: bool = False,
     groups: int = 4,
 ) -> tuple[ResolvedLayer, ...]:
@@ -133,12 +135,18 @@ def resolve(
                     raise ValueError(f"layer {index}: convolution {number} is already followed by a normalization")
                 normalized.add(number)
                 variant = layer.variant or normalization
+                if variant == "box_cox" and (not resolved or resolved[-1].kind != "relu"):
+                    raise ValueError(
+                        f"layer {index}: Box-Cox has no value for negative numbers, so it must follow a relu; "
+                        "yeo_johnson takes any"
+                    )
                 if variant == "weight_standardization":
                     _standardize_the_convolution_before(index, resolved)
                 else:
                     resolved += _normalized(index, number, variant, before, affine=affine, groups=groups)
-            case ReLUSpec():
-                resolved.append(ResolvedLayer(layer=number, kind="relu", input_shape=before, output_shape=before))
+            case ActivationSpec():
+                kind = activation if layer.kind == "activation" else layer.kind
+                resolved.append(ResolvedLayer(layer=number, kind=kind, input_shape=before, output_shape=before))
             case MeanPoolSpec():
                 shape = (before[0],)
                 resolved.append(ResolvedLayer(layer=number, kind="mean_pool", input_shape=before, output_shape=shape))

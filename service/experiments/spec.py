@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from service.experiments.datasets import DATASETS, DatasetName
-from service.experiments.network import LayerSpec, Normalization, ResolvedLayer, resolve, study_network
+from service.experiments.network import Activation, LayerSpec, Normalization, ResolvedLayer, resolve, study_network
 from service.experiments.protocols import PROTOCOLS, Protocol
 from service.experiments.quantities import QuantityName
 
@@ -50,6 +50,7 @@ class ExperimentSpec(BaseModel):
     affine: bool = Field(
         default=False, description="A learned scale and shift a channel after each normalization. The study has none."
     )
+    activation: Activation = Field(default="relu", description="The nonlinearity. GELU is the exact one, by Φ.")
     network: tuple[LayerSpec, ...] = Field(
         default_factory=study_network,
         strict=False,
@@ -151,7 +152,7 @@ class ExperimentSpec(BaseModel):
     @field_validator("network")
     @classmethod
     def _check_network(cls, network: tuple[LayerSpec, ...], others: ValidationInfo) -> tuple[LayerSpec, ...]:
-        if {"dataset", "image_size", "normalization", "affine", "group_count"} <= others.data.keys():
+        if {"dataset", "image_size", "normalization", "activation", "affine", "group_count"} <= others.data.keys():
             _resolved(network, others.data)
         return network
 
@@ -173,6 +174,7 @@ def _resolved(network: tuple[LayerSpec, ...], spec: Mapping[str, Any]) -> tuple[
         image_size=spec["image_size"],
         classes=DATASETS[spec["dataset"]].classes,
         normalization=spec["normalization"],
+        activation=spec["activation"],
         affine=spec["affine"],
         groups=spec["group_count"],
     )

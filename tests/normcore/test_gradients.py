@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from normcore import (
+    Activation,
     Affine,
     BatchNorm,
     BoxCox,
@@ -108,6 +109,11 @@ ROWS = {
         (6, 5), lambda x, w: F.conv2d(x, w, stride=2, padding=2), padding=2, stride=2
     ),
     "relu": Row(ReLU(), lambda x: x.clamp(min=0), randn(3, 3, 7, 6)),
+    "leaky-relu": Row(Activation("leaky_relu"), F.leaky_relu, randn(3, 3, 7, 6)),
+    "elu": Row(Activation("elu"), F.elu, randn(3, 3, 7, 6)),
+    "gelu": Row(Activation("gelu"), F.gelu, randn(3, 3, 7, 6)),
+    "silu": Row(Activation("silu"), F.silu, randn(3, 3, 7, 6)),
+    "tanh": Row(Activation("tanh"), torch.tanh, randn(3, 3, 7, 6)),
     "batch-norm": Row(BatchNorm(running(1, 3, 1, 1), EPS), standardized((0, 2, 3)), randn(3, 3, 7, 6)),
     "layer-norm": Row(LayerNorm(EPS), standardized((1, 2, 3)), randn(3, 3, 7, 6)),
     "instance-norm": Row(InstanceNorm(EPS), standardized((2, 3)), randn(3, 3, 7, 6)),

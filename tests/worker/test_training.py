@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 import torch
 
-from service.experiments.network import Normalization
+from service.experiments.network import Activation, Normalization
 from service.experiments.spec import ExperimentSpec
 from tests.factories import histogram_of
 from worker import datasets
@@ -75,6 +75,17 @@ def test_every_variant_learns_with_as_many_parameters_as_the_service_counts(larg
 
     assert metrics[-1].train_loss < metrics[0].train_loss - 0.3
     assert metrics[-1].train_accuracy > 0.5
+
+
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_every_activation_learns(larger, activation):
+    spec = ExperimentSpec(
+        dataset="digits", train_size=100, test_size=40, normalization="batch", activation=activation,
+        weight_std=0.15, learning_rate=0.003, epochs=15,
+    )  # fmt: skip
+    training = Training(spec, larger, CPU)
+    metrics = [training.run_epoch(lambda step, loss: None).metrics for _ in range(spec.epochs)]
+    assert metrics[-1].train_accuracy > 0.9
 
 
 @pytest.mark.parametrize("protocol", ["standard", "original"])

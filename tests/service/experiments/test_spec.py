@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from service.experiments.network import ConvolutionSpec, MeanPoolSpec, Normalization, resolve
+from service.experiments.network import Activation, ConvolutionSpec, MeanPoolSpec, Normalization, resolve
 from service.experiments.protocols import PROTOCOLS
 from service.experiments.spec import ExperimentSpec
 
@@ -24,6 +24,15 @@ def test_an_empty_spec_is_the_articles_baseline():
         (16, 48, 48), (16, 24, 24), (16, 12, 12), (16, 6, 6), (16, 6, 6), (10, 6, 6),
     ]  # fmt: skip
     assert [layer.kind for layer in spec.resolved_network()[-3:]] == ["convolution", "relu", "mean_pool"]
+
+
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_the_studys_network_has_the_experiments_activation_and_a_list_may_name_its_own(activation):
+    layers = ExperimentSpec(activation=activation).resolved_network()
+    assert [layer.kind for layer in layers][1::2] == [activation] * 6
+    named = [{"kind": "convolution", "channels": 10}, {"kind": "silu"}, {"kind": "mean_pool"}]
+    layers = ExperimentSpec.model_validate({"activation": activation, "network": named}).resolved_network()
+    assert layers[1].kind == "silu"
 
 
 LEARNED = {"box_cox": 5, "yeo_johnson": 5 * 16, "dynamic_tanh": 5, "filter_response": 5 * 16}
@@ -107,6 +116,9 @@ REFUSED = {
     "channels that do not divide into groups": (
         "network", {"normalization": "group", "group_count": 5},
         "layer 2: the 16 channels of its input do not divide into 5 groups",
+    ),
+    "Box-Cox of what may be negative": (
+        "network", {"normalization": "box_cox", "activation": "tanh"}, "layer 2: Box-Cox has no value for negative",
     ),
     "no weights to standardize": (
         "network",
