@@ -15,17 +15,21 @@ from normcore.layer import Gradients, Layer
 from normcore.layer_norm import LayerNorm
 from normcore.mean_pool import MeanPool
 from normcore.network import Network, Probe
+from normcore.optimizer import Optimizer
 from normcore.range_norm import RangeNorm
 from normcore.relu import ReLU
 from normcore.rms_norm import RMSNorm
 from normcore.running_statistics import RunningStatistics
+from normcore.sgd import SGD
 from normcore.slot_statistics import SlotStatistics
 from normcore.threshold import Threshold
+from normcore.weight_decay import WeightDecay
 from normcore.weight_standardization import WeightStandardized
 from normcore.yeo_johnson import YeoJohnson
 
 __all__ = [
     "MANTISSA_BITS",
+    "SGD",
     "Activation",
     "Adam",
     "Affine",
@@ -41,6 +45,7 @@ __all__ = [
     "LayerNorm",
     "MeanPool",
     "Network",
+    "Optimizer",
     "Probe",
     "RMSNorm",
     "RangeNorm",
@@ -48,6 +53,7 @@ __all__ = [
     "RunningStatistics",
     "SlotStatistics",
     "Threshold",
+    "WeightDecay",
     "WeightStandardized",
     "YeoJohnson",
     "cross_entropy",

@@ -7,35 +7,35 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from normcore import Adam, Network
+from normcore import Network, Optimizer
 from service.experiments.records import Checkpoint
 
 State = dict[str, Tensor]
 
 
-def state_of(network: Network, optimizer: Adam) -> State:
+def state_of(network: Network, optimizer: Optimizer) -> State:
     """Parameters, running statistics and the optimizer's averages and step count; the live tensors, not copies."""
     groups: Mapping[str, Mapping[str, Tensor]] = {
-        "parameter": network.parameters(), "buffer": network.buffers(), "adam_m": optimizer.m, "adam_v": optimizer.v,
+        "parameter": network.parameters(), "buffer": network.buffers(), "optimizer": optimizer.state(),
     }  # fmt: skip
     state = {f"{group}/{name}": tensor for group, tensors in groups.items() for name, tensor in tensors.items()}
-    return state | {"adam_steps": torch.tensor(optimizer.steps)}
+    return state | {"steps": torch.tensor(optimizer.steps)}
 
 
-def restore(state: Mapping[str, Tensor], network: Network, optimizer: Adam) -> None:
+def restore(state: Mapping[str, Tensor], network: Network, optimizer: Optimizer) -> None:
     """Put a state back. Raises ValueError if it is of another network."""
     live = state_of(network, optimizer)
     if {name: tensor.shape for name, tensor in live.items()} != {name: tensor.shape for name, tensor in state.items()}:
         raise ValueError("the checkpoint is of another network than the spec's")
     for name, tensor in live.items():
         tensor.copy_(state[name])
-    optimizer.steps = int(state["adam_steps"])
+    optimizer.steps = int(state["steps"])
 
 
 def pack(state: Mapping[str, Tensor]) -> Checkpoint:
     """As it is stored."""
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()})
-    return Checkpoint(int(state["adam_steps"]), content, hashlib.sha256(content).hexdigest())
+    return Checkpoint(int(state["steps"]), content, hashlib.sha256(content).hexdigest())
 
 
 def unpack(content: bytes, sha256: str) -> State:

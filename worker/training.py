@@ -43,14 +43,14 @@ class Training:
             )
         self.train, self.test = (Split(s.images.to(device), s.labels.to(device)) for s in (data.train, data.test))
         self.network = build_network(spec, device)
-        self.optimizer = build_optimizer(spec, self.network.parameters())
+        self.steps_per_epoch = math.ceil(len(self.train.labels) / spec.batch_size)
+        self.optimizer = build_optimizer(spec, self.network.parameters(), steps_per_epoch=self.steps_per_epoch)
         self.weights = {
             place: layer.parameters()["weight"]
             for place, layer in enumerate(self.network.layers)
             if self.layers[place].kind == "convolution"
         }
         self.epochs_done = 0
-        self.steps_per_epoch = math.ceil(len(self.train.labels) / spec.batch_size)
 
     def resume(self, state: State, epochs_done: int) -> None:
         """Go on from a checkpoint."""

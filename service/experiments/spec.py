@@ -62,7 +62,27 @@ class ExperimentSpec(BaseModel):
 
     epochs: int = Field(default=150, ge=1, le=100_000, description="Passes over the training images.")
     batch_size: int = Field(default=20, ge=1, le=65_536, description="Images a step.")
-    learning_rate: float = Field(default=0.0008, gt=0, le=10, description="Adam's step size, constant.")
+    optimizer: Literal["adam", "sgd"] = Field(
+        default="adam", description="Adam, or stochastic gradient descent with momentum."
+    )
+    learning_rate: float = Field(default=0.0008, gt=0, le=10, description="The step size, at its highest.")
+    learning_rate_schedule: Literal["constant", "step", "cosine"] = Field(
+        default="constant", description="`step`: times a factor once in so many epochs; `cosine`: half a wave to 0."
+    )
+    schedule_step_epochs: int = Field(default=50, ge=1, le=100_000, description="With `step`: how many epochs.")
+    schedule_step_factor: float = Field(default=0.1, gt=0, le=1, description="With `step`: the factor.")
+    warmup_epochs: int = Field(
+        default=0,
+        ge=0,
+        le=100_000,
+        description="Epochs over which the learning rate first rises in a straight line.",
+    )
+    weight_decay: float = Field(default=0.0, ge=0, le=10, description="Of the convolutions' weights.")
+    weight_decay_kind: Literal["decoupled", "coupled"] = Field(
+        default="decoupled", description="`decoupled` as in AdamW; `coupled`: an L2 penalty in the gradient."
+    )
+    sgd_momentum: float = Field(default=0.9, ge=0, lt=1, description="SGD's momentum.")
+    sgd_nesterov: bool = Field(default=False, description="Whether SGD's momentum is Nesterov's.")
     adam_beta1: float = Field(default=0.9, ge=0, lt=1, description="Adam's β1.")
     adam_beta2: float = Field(default=0.999, ge=0, lt=1, description="Adam's β2.")
     adam_eps: float = Field(default=1e-9, gt=0, le=1, description="Adam's ε.")
@@ -155,6 +175,13 @@ class ExperimentSpec(BaseModel):
         if {"dataset", "image_size", "normalization", "activation", "affine", "group_count"} <= others.data.keys():
             _resolved(network, others.data)
         return network
+
+    @field_validator("warmup_epochs")
+    @classmethod
+    def _check_warmup(cls, warmup: int, others: ValidationInfo) -> int:
+        if warmup >= others.data.get("epochs", warmup + 1):
+            raise ValueError("fewer than `epochs`, so that some are trained at the full learning rate")
+        return warmup
 
     @field_validator("capture_unit")
     @classmethod

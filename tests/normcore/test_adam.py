@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from normcore import Adam
+from normcore.schedules import constant
 
 LR, BETA1, BETA2, EPS = 0.01, 0.9, 0.999, 1e-9
 
 
 def adam(w, **options):
-    return Adam({"w": w}, learning_rate=LR, eps=EPS, **options)
+    return Adam({"w": w}, learning_rate=constant(LR), eps=EPS, **options)
 
 
 def randn(*shape):
@@ -20,7 +21,7 @@ def randn(*shape):
 def test_with_powers_it_is_torchs_at_every_one_of_twenty_steps(betas):
     ours = {"w": randn(5, 3), "lam": randn()}
     theirs = {name: tensor.clone().requires_grad_() for name, tensor in ours.items()}
-    optimizer = Adam(ours, learning_rate=LR, beta1=betas[0], beta2=betas[1], eps=EPS)
+    optimizer = Adam(ours, learning_rate=constant(LR), beta1=betas[0], beta2=betas[1], eps=EPS)
     peer = torch.optim.Adam(theirs.values(), lr=LR, betas=betas, eps=EPS)
     for _ in range(20):
         gradients = {name: randn(*tensor.shape) for name, tensor in ours.items()}

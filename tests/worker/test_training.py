@@ -1,5 +1,6 @@
 """Training: paired seeds, exact resumption, captures that change nothing, and what is counted."""
 
+import math
 from typing import get_args
 
 import pytest
@@ -86,6 +87,51 @@ def test_every_activation_learns(larger, activation):
     training = Training(spec, larger, CPU)
     metrics = [training.run_epoch(lambda step, loss: None).metrics for _ in range(spec.epochs)]
     assert metrics[-1].train_accuracy > 0.9
+
+
+OPTIMIZED = {
+    "sgd": {"optimizer": "sgd", "learning_rate": 0.05},
+    "nesterov, step": {
+        "optimizer": "sgd", "sgd_nesterov": True, "learning_rate": 0.05,
+        "learning_rate_schedule": "step", "schedule_step_epochs": 6,
+    },
+    "adam, cosine, warm-up": {"learning_rate": 0.01, "learning_rate_schedule": "cosine", "warmup_epochs": 2},
+    "adamw": {"learning_rate": 0.003, "weight_decay": 0.1},
+    "adam, coupled decay": {"learning_rate": 0.003, "weight_decay": 0.001, "weight_decay_kind": "coupled"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", OPTIMIZED.values(), ids=OPTIMIZED)
+def test_every_optimizer_learns_and_goes_on_from_its_checkpoint_to_the_bit(larger, fields):
+    spec = ExperimentSpec(
+        dataset="digits", train_size=100, test_size=40, normalization="batch", weight_std=0.15, epochs=15, **fields
+    )
+    training, resumed = Training(spec, larger, CPU), Training(spec, larger, CPU)
+    records = [training.run_epoch(lambda step, loss: None) for _ in range(spec.epochs)]
+    assert records[-1].metrics.train_accuracy > 0.9
+
+    resumed.resume(unpack(records[7].checkpoint.content, records[7].checkpoint.sha256), 8)
+    while resumed.epochs_done < spec.epochs:
+        last = resumed.run_epoch(lambda step, loss: None)
+    assert last.checkpoint == records[-1].checkpoint
+
+
+def test_a_cosine_takes_its_last_step_near_nothing_and_a_warm_up_its_first(larger):
+    spec = ExperimentSpec(
+        dataset="digits", train_size=100, test_size=40, epochs=10, learning_rate=0.01,
+        learning_rate_schedule="cosine", warmup_epochs=2,
+    )  # fmt: skip
+    rates = [Training(spec, larger, CPU).optimizer.learning_rate(step) for step in (0, 9, 10, 49)]
+    assert rates == pytest.approx([0.001, 0.01, 0.01, 0.01 * (1 + math.cos(math.pi * 39 / 40)) / 2])
+
+
+def test_only_weights_decay(larger):
+    spec = ExperimentSpec(
+        dataset="digits", train_size=100, test_size=40, normalization="box_cox", affine=True, weight_decay=0.1
+    )
+    names = Training(spec, larger, CPU).optimizer.weight_decay.names
+    assert len(names) == 6
+    assert all(name.endswith(".weight") for name in names)
 
 
 @pytest.mark.parametrize("protocol", ["standard", "original"])

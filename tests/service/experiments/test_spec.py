@@ -92,6 +92,7 @@ REFUSED = {
     "a number in quotes, in a layer": (
         "network.0.convolution.channels", {"network": [{"kind": "convolution", "channels": "10"}]}, "valid integer",
     ),
+    "a warm-up without an end": ("warmup_epochs", {"epochs": 5, "warmup_epochs": 5}, "fewer than `epochs`"),
     "no layers": ("network", {"network": []}, "at least 1"),
     "no convolution": ("network", {"network": [{"kind": "mean_pool"}]}, "at least one convolution"),
     "scores that are not the classes": (
