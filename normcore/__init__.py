@@ -7,15 +7,18 @@ from normcore.batch_norm import BatchNorm
 from normcore.box_cox import BoxCox
 from normcore.convolution import Convolution
 from normcore.cross_entropy import cross_entropy
+from normcore.dropout import Dropout
 from normcore.dynamic_tanh import DynamicTanh
 from normcore.group_norm import GroupNorm
 from normcore.histogram import MANTISSA_BITS, Histogram, histogram
 from normcore.instance_norm import InstanceNorm
 from normcore.layer import Gradients, Layer
 from normcore.layer_norm import LayerNorm
+from normcore.linear import Linear
 from normcore.mean_pool import MeanPool
 from normcore.network import Network, Probe
 from normcore.optimizer import Optimizer
+from normcore.pools import AveragePool, MaxPool
 from normcore.range_norm import RangeNorm
 from normcore.relu import ReLU
 from normcore.rms_norm import RMSNorm
@@ -33,9 +36,11 @@ __all__ = [
     "Activation",
     "Adam",
     "Affine",
+    "AveragePool",
     "BatchNorm",
     "BoxCox",
     "Convolution",
+    "Dropout",
     "DynamicTanh",
     "Gradients",
     "GroupNorm",
@@ -43,6 +48,8 @@ __all__ = [
     "InstanceNorm",
     "Layer",
     "LayerNorm",
+    "Linear",
+    "MaxPool",
     "MeanPool",
     "Network",
     "Optimizer",

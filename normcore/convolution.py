@@ -1,4 +1,4 @@
-"""Two-dimensional convolution without bias, with TensorFlow's SAME padding or explicit padding."""
+"""Two-dimensional convolution, in groups if asked, with TensorFlow's SAME padding or explicit padding."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -22,15 +22,16 @@ class Cache(NamedTuple):
 
 @dataclass(frozen=True)
 class Convolution:
-    """out[n,o,i,j] = Σ_c Σ_u Σ_v weight[o,c,u,v] · padded x[n,c, i·stride+u, j·stride+v].
+    """out[n,o,i,j] = bias[o] + Σ_c Σ_u Σ_v weight[o,c,u,v] · padded x[n,c, i·stride+u, j·stride+v].
 
     Backward: dx is dout convolved, transposed, with the weight; dw[o,c,u,v] = Σ_n Σ_i Σ_j dout[n,o,i,j] ·
-    x[n,c,i·stride+u,j·stride+v]. Both by torch's own convolution-backward operator (no autograd).
+    x[n,c,i·stride+u,j·stride+v], both by torch's own convolution-backward operator (no autograd); db[o] = Σ_n Σ_i Σ_j
+    dout[n,o,i,j]. With groups, the outputs of a group see the inputs of that group alone.
 
     padding: zeros on all four sides, or "same", TensorFlow's rule: out = ceil(in / stride), the odd zero at the bottom
     and the right. divide_by_batch divides dw by N once more, as the 2018 notebook did; not the true gradient.
 
-    Shapes: x is N C H W, weight O C K K, out N O H' W'.
+    Shapes: x is N C H W, weight O C/groups K K, bias O, out N O H' W'.
     Source: Dumoulin, Visin 2016, arXiv:1603.07285; tf.nn.convolution for SAME.
     """
 
@@ -38,6 +39,8 @@ class Convolution:
     stride: int = 1
     padding: Padding = "same"
     divide_by_batch: bool = False
+    groups: int = 1
+    bias: Tensor | None = None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
         """The output, and the padded input that dw needs. Raises ValueError if the kernel does not fit."""
@@ -46,25 +49,28 @@ class Convolution:
         padded = F.pad(x, (left, right, top, bottom)) if top or bottom or left or right else x
         if min(padded.shape[-2:]) < self.weight.shape[-1]:
             raise ValueError(f"a {self.weight.shape[-1]}×{self.weight.shape[-1]} kernel does not fit {height}×{width}")
-        return F.conv2d(padded, self.weight, stride=self.stride), Cache(padded, (height, width), (top, left))
+        out = F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
+        return out, Cache(padded, (height, width), (top, left))
 
     def infer(self, x: Tensor) -> Tensor:
         """As forward."""
         return self.forward(x)[0]
 
     def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
-        """dx, N C H W, and {"weight": dw}, O C K K."""
+        """dx, N C H W, and {"weight": dw, "bias": db}, shaped as those; no "bias" where there is none."""
         padded, (height, width), (top, left) = cache
         dpadded, dw, _ = torch.ops.aten.convolution_backward(
-            dout, padded, self.weight, None, [self.stride] * 2, [0, 0], [1, 1], False, [0, 0], 1, [True, True, False]
-        )
+            dout, padded, self.weight, None, [self.stride] * 2, [0, 0], [1, 1], False, [0, 0], self.groups,
+            [True, True, False],
+        )  # fmt: skip
         if self.divide_by_batch:
             dw = dw / len(dout)
-        return dpadded[:, :, top : top + height, left : left + width], {"weight": dw}
+        gradients = {"weight": dw} if self.bias is None else {"weight": dw, "bias": dout.sum((0, 2, 3))}
+        return dpadded[:, :, top : top + height, left : left + width], gradients
 
     def parameters(self) -> dict[str, Tensor]:
-        """The weight, O C K K."""
-        return {"weight": self.weight}
+        """The weight, O C/groups K K, and the bias, O, if there is one."""
+        return {"weight": self.weight} if self.bias is None else {"weight": self.weight, "bias": self.bias}
 
     def buffers(self) -> dict[str, Tensor]:
         """None."""

@@ -43,13 +43,14 @@ class WeightStandardized:
         return self.forward(x)[0]
 
     def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
-        """dx, N C H W, and {"weight": dw}, O C K K."""
+        """dx, N C H W, and {"weight": dw}, O C K K, beside the bias's if there is one."""
         standardized = replace(self.convolution, weight=cache.standardization.out)
         dx, gradients = standardized.backward(dout, cache.convolution)
-        return dx, {"weight": standardize_backward(gradients["weight"], cache.standardization, FILTER)}
+        dw = standardize_backward(gradients["weight"], cache.standardization, FILTER)
+        return dx, gradients | {"weight": dw}
 
     def parameters(self) -> dict[str, Tensor]:
-        """The convolution's weight as it is, O C K K."""
+        """The convolution's weight as it is, O C K K, and its bias."""
         return self.convolution.parameters()
 
     def buffers(self) -> dict[str, Tensor]:
