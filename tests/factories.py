@@ -28,6 +28,13 @@ def histogram_of(values):
     )
 
 
+MIXED = [  # a network of every layer that the study's has not
+    {"kind": "convolution", "channels": 6, "bias": True}, {"kind": "relu"}, {"kind": "max_pool"},
+    {"kind": "convolution", "channels": 12, "groups": 2}, {"kind": "average_pool", "size": 3},
+    {"kind": "linear", "features": 20}, {"kind": "activation"}, {"kind": "dropout", "rate": 0.2},
+    {"kind": "linear", "features": 10, "bias": False},
+]  # fmt: skip
+
 rng = np.random.default_rng(11)
 
 

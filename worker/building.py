@@ -1,5 +1,7 @@
 """From a spec to normcore: layers with their first weights, and the optimizer."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -8,14 +10,18 @@ from normcore import (
     Activation,
     Adam,
     Affine,
+    AveragePool,
     BatchNorm,
     BoxCox,
     Convolution,
+    Dropout,
     DynamicTanh,
     GroupNorm,
     InstanceNorm,
     Layer,
     LayerNorm,
+    Linear,
+    MaxPool,
     MeanPool,
     Network,
     Optimizer,
@@ -30,18 +36,23 @@ from normcore import (
     YeoJohnson,
 )
 from normcore.schedules import Schedule, constant, cosine, step_decay, warmed_up
-from service.experiments.network import ResolvedLayer
+from service.experiments.resolving import ResolvedLayer
 from service.experiments.spec import ExperimentSpec
 
 
 def build_network(spec: ExperimentSpec, device: torch.device) -> Network:
     """The spec's network. Weights are drawn on the CPU, so that a seed means the same weights on every device."""
     generator = torch.Generator().manual_seed(spec.seed)
-    layers = []
-    for resolved in spec.resolved_network():
+    layers: list[Layer] = []
+    for place, resolved in enumerate(spec.resolved_network()):
         if spec.initial_weights == "same_seed_per_layer":
             generator.manual_seed(spec.seed)
-        layers.append(_layer(spec, resolved, generator, device))
+        if resolved.kind == "dropout":
+            assert resolved.rate is not None
+            seed = (spec.seed << 8) + place  # each layer of each experiment drops others
+            layers.append(Dropout(resolved.rate, seed, torch.zeros((), dtype=torch.int64, device=device)))
+        else:
+            layers.append(_layer(spec, resolved, generator, device))
     return Network(layers)
 
 
@@ -100,23 +111,39 @@ def _layer(spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Gener
             return Affine(torch.ones(shape, device=device), torch.zeros(shape, device=device))
         case "threshold":
             return Threshold(torch.zeros((1, resolved.input_shape[0], 1, 1), device=device))
+        case "linear":
+            return _linear(spec, resolved, generator, device)
+        case "max_pool" | "average_pool":
+            assert resolved.kernel_size and resolved.stride
+            pool = MaxPool if resolved.kind == "max_pool" else AveragePool
+            return pool(resolved.kernel_size, resolved.stride)
         case "mean_pool":
             return MeanPool(spec.pool_gradient)
+        case kind:
+            raise ValueError(f"no layer is built for {kind!r}")
 
 
 def _convolution(
     spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Generator, device: torch.device
 ) -> Layer:
-    assert resolved.kernel_size and resolved.stride and resolved.padding is not None
-    shape = (resolved.output_shape[0], resolved.input_shape[0], resolved.kernel_size, resolved.kernel_size)
-    weight = torch.empty(shape).normal_(0.0, spec.weight_std, generator=generator)
+    assert resolved.kernel_size and resolved.stride and resolved.groups and resolved.padding is not None
+    outputs, inputs, size = resolved.output_shape[0], resolved.input_shape[0] // resolved.groups, resolved.kernel_size
+    weight = torch.empty(outputs, inputs, size, size).normal_(0.0, spec.weight_std, generator=generator)
     convolution = Convolution(
         weight.to(device),
         stride=resolved.stride,
         padding=resolved.padding,
         divide_by_batch=spec.filter_gradient == "divided_by_batch",
+        groups=resolved.groups,
+        bias=torch.zeros(outputs, device=device) if resolved.bias else None,
     )
     return WeightStandardized(convolution, spec.norm_eps) if resolved.standardized else convolution
+
+
+def _linear(spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Generator, device: torch.device) -> Linear:
+    shape = (resolved.output_shape[0], math.prod(resolved.input_shape))
+    weight = torch.empty(shape).normal_(0.0, spec.weight_std, generator=generator)
+    return Linear(weight.to(device), torch.zeros(shape[0], device=device) if resolved.bias else None)
 
 
 def _normalization(spec: ExperimentSpec, resolved: ResolvedLayer, device: torch.device) -> Layer:

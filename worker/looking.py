@@ -8,8 +8,8 @@ from torch import Tensor
 import normcore
 from normcore import Gradients
 from service.experiments.histograms import Histogram
-from service.experiments.network import ResolvedLayer
 from service.experiments.records import Capture
+from service.experiments.resolving import ResolvedLayer
 
 
 class Look:
@@ -22,7 +22,7 @@ class Look:
     def __call__(self, place: int, dout: Tensor, dx: Tensor, gradients: Gradients) -> None:
         """Called by the network at each layer of the backward pass."""
         match self._layers[place].kind:
-            case "convolution":
+            case "convolution" | "linear":
                 self._see(place, "input_gradient", dx)
                 self._see(place, "weight_gradient", gradients["weight"])
             case "normalization":
@@ -30,13 +30,13 @@ class Look:
                 self._see(place, "norm_input_gradient", dx)
 
     def see_weights(self, weights: Mapping[int, Tensor], gradients: Gradients) -> None:
-        """The convolutions' weights, by place, that the gradients were taken at."""
+        """The weights, by place, that the gradients were taken at."""
         for place, weight in weights.items():
             self._see(place, "weight", weight)
             self._see(place, "weight_minus_gradient", weight - gradients[f"{place}.weight"])
 
     def see_updates(self, before: Mapping[int, Tensor], after: Mapping[int, Tensor]) -> None:
-        """What the optimizer made of the convolutions' weights, by place."""
+        """What the optimizer made of the weights, by place."""
         for place, weight in after.items():
             self._see(place, "update", weight - before[place])
 

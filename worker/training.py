@@ -48,7 +48,7 @@ class Training:
         self.weights = {
             place: layer.parameters()["weight"]
             for place, layer in enumerate(self.network.layers)
-            if self.layers[place].kind == "convolution"
+            if self.layers[place].kind in ("convolution", "linear")
         }
         self.epochs_done = 0
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from service.experiments.datasets import DATASETS, DatasetName
-from service.experiments.network import Activation, LayerSpec, Normalization, ResolvedLayer, resolve, study_network
+from service.experiments.network import Activation, LayerSpec, Normalization, study_network
 from service.experiments.protocols import PROTOCOLS, Protocol
 from service.experiments.quantities import QuantityName
+from service.experiments.resolving import Defaults, ResolvedLayer, resolve
 
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.:/ -]+$")]
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")]
@@ -196,12 +197,6 @@ class ExperimentSpec(BaseModel):
 
 
 def _resolved(network: tuple[LayerSpec, ...], spec: Mapping[str, Any]) -> tuple[ResolvedLayer, ...]:
-    return resolve(
-        network,
-        image_size=spec["image_size"],
-        classes=DATASETS[spec["dataset"]].classes,
-        normalization=spec["normalization"],
-        activation=spec["activation"],
-        affine=spec["affine"],
-        groups=spec["group_count"],
-    )
+    defaults = Defaults(spec["normalization"], spec["activation"], spec["affine"], spec["group_count"])
+    classes = DATASETS[spec["dataset"]].classes
+    return resolve(network, image_size=spec["image_size"], classes=classes, defaults=defaults)

@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from service.experiments.network import Activation, ConvolutionSpec, MeanPoolSpec, Normalization, resolve
+from service.experiments.network import Activation, ConvolutionSpec, MeanPoolSpec, Normalization
 from service.experiments.protocols import PROTOCOLS
+from service.experiments.resolving import Defaults, resolve
 from service.experiments.spec import ExperimentSpec
+from tests.factories import MIXED
 
 
 def test_an_empty_spec_is_the_articles_baseline():
@@ -33,6 +35,21 @@ def test_the_studys_network_has_the_experiments_activation_and_a_list_may_name_i
     named = [{"kind": "convolution", "channels": 10}, {"kind": "silu"}, {"kind": "mean_pool"}]
     layers = ExperimentSpec.model_validate({"activation": activation, "network": named}).resolved_network()
     assert layers[1].kind == "silu"
+
+
+def test_pools_linear_layers_and_dropout_resolve_to_their_shapes_and_parameters():
+    layers = ExperimentSpec.model_validate({"dataset": "digits", "network": MIXED}).resolved_network()
+    assert [(layer.layer, layer.kind, layer.output_shape, layer.parameters) for layer in layers] == [
+        (1, "convolution", (6, 32, 32), 6 * 3 * 9 + 6),
+        (1, "relu", (6, 32, 32), 0),
+        (1, "max_pool", (6, 16, 16), 0),
+        (2, "convolution", (12, 16, 16), 12 * 3 * 9),
+        (2, "average_pool", (12, 7, 7), 0),
+        (3, "linear", (20,), 12 * 49 * 20 + 20),
+        (3, "relu", (20,), 0),
+        (3, "dropout", (20,), 0),
+        (4, "linear", (10,), 200),
+    ]
 
 
 LEARNED = {"box_cox": 5, "yeo_johnson": 5 * 16, "dynamic_tanh": 5, "filter_response": 5 * 16}
@@ -100,11 +117,11 @@ REFUSED = {
         "7 scores, the data set has 10",
     ),
     "no pooling at the end": (
-        "network", {"network": [{"kind": "convolution", "channels": 10}]}, "last layer must be mean_pool",
+        "network", {"network": [{"kind": "convolution", "channels": 10}]}, "convolution makes 10×96×96",
     ),
     "a layer after the pooling": (
-        "network", {"network": [{"kind": "convolution", "channels": 10}, {"kind": "mean_pool"}, {"kind": "relu"}]},
-        "layer 2 (relu) comes after mean_pool",
+        "network", {"network": [{"kind": "convolution", "channels": 10}, {"kind": "mean_pool"}, {"kind": "max_pool"}]},
+        "layer 2 (max_pool) needs images; the layer before it makes 10 numbers",
     ),
     "two normalizations in a block": ("network", {
             "network": [
@@ -120,6 +137,15 @@ REFUSED = {
     ),
     "Box-Cox of what may be negative": (
         "network", {"normalization": "box_cox", "activation": "tanh"}, "layer 2: Box-Cox has no value for negative",
+    ),
+    "groups that do not divide": (
+        "network",
+        {"network": [{"kind": "convolution", "channels": 10, "groups": 2}, {"kind": "mean_pool"}]},
+        "layer 0: 2 groups divide neither or only one of its 3 input and 10 output channels",
+    ),
+    "a window larger than its image": (
+        "network", {"image_size": 4, "network": [{"kind": "max_pool", "size": 5}, {"kind": "linear", "features": 10}]},
+        "layer 0: a 5×5 window with padding 0 does not fit its input of shape 3×4×4",
     ),
     "no weights to standardize": (
         "network",
@@ -137,7 +163,7 @@ REFUSED = {
                 {"kind": "convolution", "channels": 10, "padding": 0}, {"kind": "mean_pool"},
             ],
         },
-        "layer 4: a 3×3 kernel with padding 0 does not fit its input of shape 16×1×1",
+        "layer 4: a 3×3 window with padding 0 does not fit its input of shape 16×1×1",
     ),
 }  # fmt: skip
 
@@ -163,7 +189,7 @@ def test_the_arithmetic_of_shapes_is_normcores(size, kernel, stride, padding):
     layer = ConvolutionSpec(channels=2, kernel_size=kernel, stride=stride, padding=padding)
     ours = Convolution(torch.zeros(2, 3, kernel, kernel), stride=stride, padding=padding)
     try:
-        resolved = resolve((layer, MeanPoolSpec()), image_size=size, classes=2, normalization="none")
+        resolved = resolve((layer, MeanPoolSpec()), image_size=size, classes=2, defaults=Defaults())
     except ValueError:
         with pytest.raises(ValueError, match="does not fit"):
             ours.forward(torch.zeros(1, 3, size, size))

@@ -1,0 +1,199 @@
+"""What comes of a network's list once the images' size is known: every layer with its shapes and parameters.
+
+Pure arithmetic, so that the service refuses what does not fit before anything is queued.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from service.experiments.network import (
+    Activation,
+    ActivationSpec,
+    ConvolutionSpec,
+    DropoutSpec,
+    LayerSpec,
+    LinearSpec,
+    MeanPoolSpec,
+    Normalization,
+    NormalizationSpec,
+    PoolSpec,
+    StrictModel,
+)
+
+Kind = Literal[
+    "convolution", "linear", Activation, "normalization", "affine", "threshold", "max_pool", "average_pool",
+    "mean_pool", "dropout",
+]  # fmt: skip
+Shape = tuple[int, ...]
+
+
+class ResolvedLayer(StrictModel):
+    """One layer with its shapes, C H W or D. layer: of the convolution or linear layer it belongs to, from 1.
+
+    kernel_size: also a window's. standardized: whether a convolution's weights are. groups: of a convolution or a group
+    normalization. rate: of dropout.
+    """
+
+    layer: int
+    kind: Kind
+    variant: Normalization | None = None
+    input_shape: Shape
+    output_shape: Shape
+    kernel_size: int | None = None
+    stride: int | None = None
+    padding: Literal["same"] | int | None = None
+    groups: int | None = None
+    bias: bool = False
+    standardized: bool = False
+    rate: float | None = None
+    parameters: int = 0
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What the experiment says for every layer that does not say it itself. groups: of group normalization."""
+
+    normalization: Normalization = "none"
+    activation: Activation = "relu"
+    affine: bool = False
+    groups: int = 4
+
+
+def resolve(
+    layers: Sequence[LayerSpec], *, image_size: int, classes: int | None, defaults: Defaults
+) -> tuple[ResolvedLayer, ...]:
+    """Every layer with its shapes; a normalization becomes the layers it is made of.
+
+    Raises: ValueError naming the layer's index where one does not fit.
+    """
+    resolving = _Resolving((3, image_size, image_size), defaults)
+    for index, layer in enumerate(layers):
+        resolving.add(index, layer)
+    if resolving.number == 0:
+        raise ValueError("a network needs at least one convolution or linear layer; there is nothing to train in this")
+    scores = resolving.shape
+    if len(scores) != 1:
+        raise ValueError(
+            f"the last layer must make the classes' scores, as mean_pool or linear does; {layers[-1].kind} makes "
+            f"{_words(scores)}"
+        )
+    if classes is not None and scores[0] != classes:
+        raise ValueError(f"the network ends in {scores[0]} scores, the data set has {classes} classes")
+    return tuple(resolving.resolved)
+
+
+@dataclass
+class _Resolving:
+    """As far as it has come: the shape that the next layer gets, and the number of the last weighted layer."""
+
+    shape: Shape
+    defaults: Defaults
+    number: int = 0
+    resolved: list[ResolvedLayer] = field(default_factory=list)
+    normalized: set[int] = field(default_factory=set)
+
+    def add(self, index: int, layer: LayerSpec) -> None:
+        if len(self.shape) != 3 and not isinstance(layer, LinearSpec | ActivationSpec | DropoutSpec):
+            raise ValueError(
+                f"layer {index} ({layer.kind}) needs images; the layer before it makes {self.shape[0]} numbers"
+            )
+        match layer:
+            case ConvolutionSpec():
+                self._convolution(index, layer)
+            case LinearSpec():
+                self.number += 1
+                inputs = math.prod(self.shape)
+                parameters = inputs * layer.features + layer.bias * layer.features
+                self._append("linear", (layer.features,), bias=layer.bias, parameters=parameters)
+            case ActivationSpec():
+                self._append(self.defaults.activation if layer.kind == "activation" else layer.kind, self.shape)
+            case NormalizationSpec():
+                self._normalization(index, layer.variant or self.defaults.normalization)
+            case PoolSpec():
+                sizes = (_windows(index, size, layer.size, layer.stride, 0, self.shape) for size in self.shape[1:])
+                shape = (self.shape[0], *sizes)
+                self._append(layer.kind, shape, kernel_size=layer.size, stride=layer.stride)
+            case MeanPoolSpec():
+                self._append("mean_pool", self.shape[:1])
+            case DropoutSpec():
+                self._append("dropout", self.shape, rate=layer.rate)
+
+    def _convolution(self, index: int, layer: ConvolutionSpec) -> None:
+        channels = self.shape[0]
+        if channels % layer.groups or layer.channels % layer.groups:
+            raise ValueError(
+                f"layer {index}: {layer.groups} groups divide neither or only one of its {channels} input and "
+                f"{layer.channels} output channels; they must divide both"
+            )
+        self.number += 1
+        shape = (layer.channels, *(_convolved(index, size, self.shape, layer) for size in self.shape[1:]))
+        weights = layer.channels * (channels // layer.groups) * layer.kernel_size**2
+        self._append(
+            "convolution", shape, kernel_size=layer.kernel_size, stride=layer.stride, padding=layer.padding,
+            groups=layer.groups, bias=layer.bias, parameters=weights + layer.bias * layer.channels,
+        )  # fmt: skip
+
+    def _normalization(self, index: int, variant: Normalization) -> None:
+        if self.number in self.normalized:
+            raise ValueError(f"layer {index}: convolution {self.number} is already followed by a normalization")
+        self.normalized.add(self.number)
+        channels, groups = self.shape[0], self.defaults.groups
+        if variant == "none":
+            return
+        if variant == "weight_standardization":
+            self._standardize_the_convolution_before(index)
+            return
+        if variant == "box_cox" and (not self.resolved or self.resolved[-1].kind != "relu"):
+            raise ValueError(
+                f"layer {index}: Box-Cox has no value for negative numbers, so it must follow a relu; "
+                "yeo_johnson takes any"
+            )
+        if variant == "group" and channels % groups:
+            raise ValueError(
+                f"layer {index}: the {channels} channels of its input do not divide into {groups} groups; "
+                "set group_count to a number that divides them"
+            )
+        learned: dict[Normalization, int] = {"box_cox": 1, "yeo_johnson": channels, "dynamic_tanh": 1}
+        self._append(
+            "normalization", self.shape, variant=variant, groups=groups if variant == "group" else None,
+            parameters=learned.get(variant, 0),
+        )  # fmt: skip
+        if self.defaults.affine:
+            self._append("affine", self.shape, variant=variant, parameters=2 * channels)
+        if variant == "filter_response":
+            self._append("threshold", self.shape, variant=variant, parameters=channels)
+
+    def _standardize_the_convolution_before(self, index: int) -> None:
+        place = max((place for place, made in enumerate(self.resolved) if made.kind == "convolution"), default=None)
+        if place is None:
+            raise ValueError(f"layer {index}: there is no convolution before it whose weights could be standardized")
+        self.resolved[place] = self.resolved[place].model_copy(update={"standardized": True})
+
+    def _append(self, kind: Kind, output_shape: Shape, **details: object) -> None:
+        made = {"layer": self.number, "kind": kind, "input_shape": self.shape, "output_shape": output_shape}
+        self.resolved.append(ResolvedLayer.model_validate(made | details))
+        self.shape = output_shape
+
+
+def _convolved(index: int, size: int, shape: Shape, layer: ConvolutionSpec) -> int:
+    """The length of an axis after a convolution."""
+    if layer.padding == "same":
+        return -(-size // layer.stride)
+    return _windows(index, size, layer.kernel_size, layer.stride, layer.padding, shape)
+
+
+def _windows(index: int, size: int, window: int, stride: int, padding: int, shape: Shape) -> int:
+    """How many windows an axis has room for."""
+    padded = size + 2 * padding
+    if padded < window:
+        raise ValueError(
+            f"layer {index}: a {window}×{window} window with padding {padding} does not fit its input of shape "
+            f'{_words(shape)}; use a larger image_size, a smaller stride before it or padding "same"'
+        )
+    return (padded - window) // stride + 1
+
+
+def _words(shape: Shape) -> str:
+    return "×".join(map(str, shape))
