@@ -64,7 +64,7 @@ def _silu_slope(x: Tensor) -> Tensor:
 
 VALUES: dict[Function, Callable[[Tensor], Tensor]] = {
     "leaky_relu": lambda x: torch.where(x > 0, x, LEAK * x),
-    "elu": lambda x: torch.where(x > 0, x, torch.expm1(x.clamp(max=0))),
+    "elu": lambda x: torch.where(x > 0, x, torch.expm1(torch.where(x > 0, 0.0, x))),
     "gelu": lambda x: x * _normal_distribution(x),
     "silu": lambda x: x * torch.sigmoid(x),
     "tanh": torch.tanh,

@@ -21,7 +21,8 @@ class Threshold:
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The output, and where it is x for backward."""
-        return torch.maximum(x, self.tau), x > self.tau
+        above = x > self.tau
+        return torch.where(above, x, self.tau), above
 
     def infer(self, x: Tensor) -> Tensor:
         """As forward."""

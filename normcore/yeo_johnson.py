@@ -35,7 +35,8 @@ class YeoJohnson:
 
     def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
         """The output, and u and the sign for backward."""
-        cache = Cache(torch.log1p(x.abs()), x < 0)
+        negative = x < 0
+        cache = Cache(torch.log1p(torch.where(negative, -x, x)), negative)
         size = cache.u * first_quotient(self._exponent(cache) * cache.u)
         return torch.where(cache.negative, -size, size), cache
 

@@ -40,9 +40,9 @@ from service.experiments.resolving import ResolvedLayer
 from service.experiments.spec import ExperimentSpec
 
 
-def build_network(spec: ExperimentSpec, device: torch.device) -> Network:
+def build_network(spec: ExperimentSpec, device: torch.device, dtype: torch.dtype = torch.float32) -> Network:
     """The spec's network. Weights are drawn on the CPU, so that a seed means the same weights on every device."""
-    generator = torch.Generator().manual_seed(spec.seed)
+    generator, like = torch.Generator().manual_seed(spec.seed), torch.empty(0, device=device, dtype=dtype)
     layers: list[Layer] = []
     for place, resolved in enumerate(spec.resolved_network()):
         if spec.initial_weights == "same_seed_per_layer":
@@ -52,7 +52,7 @@ def build_network(spec: ExperimentSpec, device: torch.device) -> Network:
             seed = (spec.seed << 8) + place  # each layer of each experiment drops others
             layers.append(Dropout(resolved.rate, seed, torch.zeros((), dtype=torch.int64, device=device)))
         else:
-            layers.append(_layer(spec, resolved, generator, device))
+            layers.append(_layer(spec, resolved, generator, like))
     return Network(layers)
 
 
@@ -96,23 +96,23 @@ def _schedule(spec: ExperimentSpec, steps_per_epoch: int) -> Schedule:
     return warmed_up(schedule, steps=warm_up) if warm_up else schedule
 
 
-def _layer(spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Generator, device: torch.device) -> Layer:
+def _layer(spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Generator, like: Tensor) -> Layer:
     match resolved.kind:
         case "convolution":
-            return _convolution(spec, resolved, generator, device)
+            return _convolution(spec, resolved, generator, like)
         case "relu":
             return ReLU()
         case "leaky_relu" | "elu" | "gelu" | "silu" | "tanh":
             return Activation(resolved.kind)
         case "normalization":
-            return _normalization(spec, resolved, device)
+            return _normalization(spec, resolved, like)
         case "affine":
             shape = (1, resolved.input_shape[0], 1, 1)
-            return Affine(torch.ones(shape, device=device), torch.zeros(shape, device=device))
+            return Affine(like.new_ones(shape), like.new_zeros(shape))
         case "threshold":
-            return Threshold(torch.zeros((1, resolved.input_shape[0], 1, 1), device=device))
+            return Threshold(like.new_zeros((1, resolved.input_shape[0], 1, 1)))
         case "linear":
-            return _linear(spec, resolved, generator, device)
+            return _linear(spec, resolved, generator, like)
         case "max_pool" | "average_pool":
             assert resolved.kernel_size and resolved.stride
             pool = MaxPool if resolved.kind == "max_pool" else AveragePool
@@ -123,35 +123,33 @@ def _layer(spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Gener
             raise ValueError(f"no layer is built for {kind!r}")
 
 
-def _convolution(
-    spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Generator, device: torch.device
-) -> Layer:
+def _convolution(spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Generator, like: Tensor) -> Layer:
     assert resolved.kernel_size and resolved.stride and resolved.groups and resolved.padding is not None
     outputs, inputs, size = resolved.output_shape[0], resolved.input_shape[0] // resolved.groups, resolved.kernel_size
     weight = torch.empty(outputs, inputs, size, size).normal_(0.0, spec.weight_std, generator=generator)
     convolution = Convolution(
-        weight.to(device),
+        weight.to(like),
         stride=resolved.stride,
         padding=resolved.padding,
         divide_by_batch=spec.filter_gradient == "divided_by_batch",
         groups=resolved.groups,
-        bias=torch.zeros(outputs, device=device) if resolved.bias else None,
+        bias=like.new_zeros(outputs) if resolved.bias else None,
     )
     return WeightStandardized(convolution, spec.norm_eps) if resolved.standardized else convolution
 
 
-def _linear(spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Generator, device: torch.device) -> Linear:
+def _linear(spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Generator, like: Tensor) -> Linear:
     shape = (resolved.output_shape[0], math.prod(resolved.input_shape))
     weight = torch.empty(shape).normal_(0.0, spec.weight_std, generator=generator)
-    return Linear(weight.to(device), torch.zeros(shape[0], device=device) if resolved.bias else None)
+    return Linear(weight.to(like), like.new_zeros(shape[0]) if resolved.bias else None)
 
 
-def _normalization(spec: ExperimentSpec, resolved: ResolvedLayer, device: torch.device) -> Layer:
+def _normalization(spec: ExperimentSpec, resolved: ResolvedLayer, like: Tensor) -> Layer:
     channels = resolved.input_shape[0]
     by_slot = spec.test_statistics == "slot"
 
     def averages(*shape: int) -> tuple[Tensor, Tensor, float]:
-        mean = torch.zeros(shape, device=device)
+        mean = like.new_zeros(shape)
         return mean, torch.full_like(mean, spec.running_var_start), spec.norm_momentum
 
     match resolved.variant:
@@ -170,14 +168,14 @@ def _normalization(spec: ExperimentSpec, resolved: ResolvedLayer, device: torch.
         case "filter_response":
             return RMSNorm((2, 3), spec.norm_eps)
         case "range":
-            low = torch.zeros((1, channels, 1, 1), device=device)
+            low = like.new_zeros((1, channels, 1, 1))
             return RangeNorm(low, torch.full_like(low, spec.running_var_start), spec.norm_momentum, spec.norm_eps)
         case "yeo_johnson":
-            return YeoJohnson(torch.full((1, channels, 1, 1), spec.yeo_johnson_lambda, device=device))
+            return YeoJohnson(like.new_full((1, channels, 1, 1), spec.yeo_johnson_lambda))
         case "dynamic_tanh":
-            return DynamicTanh(torch.tensor(spec.dynamic_tanh_alpha, device=device))
+            return DynamicTanh(like.new_tensor(spec.dynamic_tanh_alpha))
         case "box_cox":
-            lam = torch.tensor(spec.box_cox_lambda, device=device)
+            lam = like.new_tensor(spec.box_cox_lambda)
             return BoxCox(lam, spec.box_cox_denominator_eps, spec.lambda_gradient)
         case variant:
             raise ValueError(f"no normalization is built for variant {variant!r}")

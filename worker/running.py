@@ -17,6 +17,7 @@ from service.experiments.models import Experiment
 from service.experiments.queue import Claim
 from service.experiments.spec import ExperimentSpec
 from worker import datasets, device, progress
+from worker.certificate import WrongGradient, certify
 from worker.checkpoints import state_of, unpack
 from worker.datasets import DatasetUnavailable, ImageData
 from worker.device import DeviceUnavailable
@@ -53,7 +54,7 @@ def run(database: Database, held: Claim, settings: WorkerSettings, stop: threadi
             return
         except Diverged as diverged:
             end, said = partial(_record_and_fail, diverged=diverged), f"failed: {diverged}"
-        except (DatasetUnavailable, DeviceUnavailable, ValueError) as expected:
+        except (DatasetUnavailable, DeviceUnavailable, WrongGradient, ValueError) as expected:
             end, said = partial(queue.fail, error=str(expected)), f"failed: {expected}"
         except (OperationalError, InterfaceError):
             raise  # the database is away; when it is back and the lease has run out, somebody goes on
@@ -88,6 +89,11 @@ def _train(
             provenance=provenance(chosen, seed=spec.seed, resumed_at_epoch=training.epochs_done or None),
             steps_total=spec.epochs * training.steps_per_epoch,
         )
+    if spec.gradient_check and not training.epochs_done:
+        images = training.batches(0)[0]
+        checked = certify(spec, training.train.images[images], training.train.labels[images])
+        with database.writing.begin() as session:
+            queue.certify(session, held, checked)
 
     title = f"experiment {held.experiment_id} ({spec.normalization}, {spec.dataset})"
     shown = progress.show(

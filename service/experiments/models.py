@@ -74,6 +74,7 @@ class Experiment(Base):
     ended_at: Mapped[float | None] = mapped_column(Double)
     error: Mapped[str | None] = mapped_column(Text)
     provenance: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    gradient_check: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
 
 
 class TagRow(Base):

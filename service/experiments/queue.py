@@ -97,6 +97,11 @@ def heartbeat(session: Session, held: Claim, *, step: int, lease_seconds: float)
     return bool(row.cancel_requested)
 
 
+def certify(session: Session, held: Claim, gradient_check: list[dict[str, Any]]) -> None:
+    """Note how far each layer's gradients were from autograd's before training."""
+    _write(session, held, gradient_check=gradient_check)
+
+
 def describe(session: Session, held: Claim, *, provenance: dict[str, Any], steps_total: int) -> None:
     """Note what an experiment runs on, and how many steps it will take."""
     _write(session, held, provenance=provenance, steps_total=steps_total)

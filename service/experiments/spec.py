@@ -99,6 +99,12 @@ class ExperimentSpec(BaseModel):
         description="`auto` (cuda, else mps, else cpu), `cpu`, `cuda`, `cuda:N` or `mps`.",
     )
 
+    gradient_check: bool = Field(
+        default=True,
+        description="Whether the gradients are first held against autograd's, in float64 on one batch; wrong ones fail "
+        "the experiment.",
+    )
+
     protocol: Protocol = Field(
         default="standard", description="The study as it should be, or `original`: as the 2018 notebook ran it."
     )

@@ -66,6 +66,9 @@ class ExperimentAnswer(BaseModel):
     network: tuple[ResolvedLayer, ...] = Field(description="Every layer with its shapes, C H W.")
     parameters: int
     provenance: dict[str, Any] | None
+    gradient_check: list[dict[str, Any]] | None = Field(
+        description="Per layer the largest relative error of its gradients beside autograd's, before training."
+    )
     links: dict[str, str]
 
 
@@ -90,6 +93,7 @@ def experiment_answer(experiment: Experiment) -> ExperimentAnswer:
         network=network,
         parameters=sum(layer.parameters for layer in network),
         provenance=experiment.provenance,
+        gradient_check=experiment.gradient_check,
         links={"self": here} | {name: f"{here}/{name}" for name in ("metrics", "layers", "histograms", "plots")},
     )
 

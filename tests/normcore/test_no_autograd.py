@@ -47,7 +47,9 @@ def torch_but_functional(module):
 
 
 def sources():
-    return [path for package in ("normcore", "worker") for path in sorted(ROOT.joinpath(package).rglob("*.py"))]
+    """All but the certificate, whose work is to ask autograd whether the rest is right."""
+    found = [path for package in ("normcore", "worker") for path in sorted(ROOT.joinpath(package).rglob("*.py"))]
+    return [path for path in found if path != ROOT / "worker" / "certificate.py"]
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))

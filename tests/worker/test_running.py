@@ -10,6 +10,7 @@ import time
 import pytest
 from sqlalchemy import update
 
+from normcore import ReLU
 from service.experiments import queue, recording
 from service.experiments.errors import NotNow
 from service.experiments.models import Experiment
@@ -53,6 +54,8 @@ def test_an_experiment_ends_succeeded_with_every_epoch_recorded_and_what_it_ran_
     assert (experiment.status, experiment.error, experiment.epochs_done) == ("succeeded", None, 3)
     assert (experiment.step, experiment.steps_total) == (12, 12)
     assert experiment.provenance["engine"] == "eager"
+    assert {row["layer"] for row in experiment.gradient_check} == {1, 2, 3, 4, 5, 6}
+    assert all(row["error"] < 1e-10 for row in experiment.gradient_check)
     assert experiment.provenance["device"] in ("cpu", "cuda", "mps")
     assert experiment.provenance["versions"].keys() == {"python", "normlab", "torch", "numpy"}
     with database.reading() as session:
@@ -143,6 +146,17 @@ class Stops(threading.Event):
     def is_set(self):
         self.left -= 1
         return self.left < 0
+
+
+def test_a_wrong_gradient_fails_the_experiment_with_the_layers_name_before_it_trains(database, tmp_path, monkeypatch):
+    monkeypatch.setattr(ReLU, "backward", lambda self, dout, cache: (dout, {}))
+    unchecked, checked = enqueue(database, gradient_check=False), enqueue(database)
+    assert run_next(database, tmp_path).id == unchecked
+    experiment = run_next(database, tmp_path)
+    assert (experiment.id, experiment.status, experiment.epochs_done) == (checked, "failed", 0)
+    assert "the gradient of layer 6 (relu) is wrong" in experiment.error
+    assert read(database, unchecked).gradient_check is None
+    assert read(database, unchecked).status == "succeeded"
 
 
 FAILING = {

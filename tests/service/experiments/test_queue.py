@@ -85,6 +85,7 @@ def test_a_lease_that_ran_out_is_put_back_and_a_live_one_is_not(database):
 STALE_WRITES = {
     "heartbeat": partial(queue.heartbeat, step=1, lease_seconds=30),
     "describe": partial(queue.describe, provenance={}, steps_total=1),
+    "certify": partial(queue.certify, gradient_check=[]),
     "record_epoch": partial(recording.record_epoch, record=record_of(0)),
     "give_back": queue.give_back,
     "succeed": queue.succeed,
