@@ -22,7 +22,7 @@ RUN pip install --no-cache-dir --no-deps .
 
 RUN useradd --create-home --uid 10001 normlab && mkdir /data && chown normlab /data
 USER normlab
-ENV NORMLAB_DATA_DIR=/data MPLCONFIGDIR=/tmp/matplotlib PYTHONUNBUFFERED=1
+ENV NORMLAB_DATA_DIR=/data NORMLAB_DATABASE_URL=sqlite:////data/normlab.db MPLCONFIGDIR=/tmp/matplotlib PYTHONUNBUFFERED=1
 VOLUME /data
 EXPOSE 8000
 CMD ["python", "-m", "service"]

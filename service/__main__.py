@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from contextlib import nullcontext
+from typing import Any
 
 import uvicorn
 from sqlalchemy.exc import DBAPIError
@@ -30,15 +31,19 @@ def main() -> None:
     settings = ServiceSettings.read(**given)
     _ready_the_database(settings)
     listening = _listen(settings)
-    # uvicorn shuts down at these signals and then raises them again; by then there is only the worker left to stop.
+    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_level="warning", server_header=False))
+
+    def stop(number: int, frame: Any) -> None:
+        server.should_exit = True
+
+    # Until uvicorn heeds these itself, and when it raises them again at its end, with only the worker left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda number, frame: None)
+        signal.signal(number, stop)
     keeps_worker = settings.local_worker and not arguments.no_worker
     with LocalWorker(settings) if keeps_worker else nullcontext():
         # The socket listens already: who connects from here on is served as soon as the application runs.
         print(f"normlab serves on http://{settings.host}:{listening.getsockname()[1]}", flush=True)
-        config = uvicorn.Config(create_app(settings), log_level="warning", server_header=False)
-        uvicorn.Server(config).run([listening])
+        server.run([listening])
 
 
 def _ready_the_database(settings: ServiceSettings) -> None:

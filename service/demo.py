@@ -5,6 +5,7 @@ A client like any other: it starts `python -m service` (which keeps a worker), p
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -31,21 +32,28 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--out", type=Path, default=Path("demo"), help="where the pictures go")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # by way of what stops the service
+    try:
+        _run(arguments.epochs, arguments.out)
+    except KeyboardInterrupt:
+        sys.exit("interrupted; all that was started is stopped")
 
+
+def _run(epochs: int, out: Path) -> None:
     console, began = Console(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="normlab-") as scratch, _service(Path(scratch)) as client:
         console.print(f"normlab serves on {client.base_url}; five experiments on UCI's digits are posted")
-        ids = {variant: _post(client, variant, arguments.epochs) for variant in VARIANTS}
+        ids = {variant: _post(client, variant, epochs) for variant in VARIANTS}
         ended = _watch(client, ids, console)
         failed = [experiment for experiment in ended.values() if experiment["status"] != "succeeded"]
         for experiment in failed:
             console.print(f"experiment {experiment['id']} {experiment['status']}: {experiment['error']}", style="red")
         if failed:
             sys.exit(1)
-        drawn = _save_pictures(client, ids, arguments.out, console)
+        drawn = _save_pictures(client, ids, out, console)
         console.print(_table(client, ids))
     console.print(
-        f"{drawn} pictures in {arguments.out.resolve()}; all of it took {time.monotonic() - began:.0f} s and is stopped"
+        f"{drawn} pictures in {out.resolve()}; all of it took {time.monotonic() - began:.0f} s and is stopped"
     )
 
 

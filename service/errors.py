@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
 from service.experiments.errors import KeyReused, NoSuchExperiment, NotNow
@@ -34,6 +35,8 @@ def map_errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, _with_status(status))
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
+    for away in (OperationalError, InterfaceError):
+        app.add_exception_handler(away, _database_away)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -79,6 +82,13 @@ def _one(found: Mapping[str, Any]) -> dict[str, str]:
     expected = EXPECTED.get(found["type"], found["msg"].removeprefix("Value error, "))
     field = ".".join(str(part) for part in found["loc"] if part not in ("body", "query")) or "body"
     return {"field": field, "expected": expected, "got": _shortened(found.get("input"))}
+
+
+def _database_away(request: Request, error: Exception) -> JSONResponse:
+    log.warning("%s %s: the database did not answer: %s", request.method, request.url.path, error)
+    answer = problem(503, "the database does not answer; try again in some seconds")
+    answer.headers["retry-after"] = "5"
+    return answer
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:

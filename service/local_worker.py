@@ -13,6 +13,7 @@ from service.settings import ServiceSettings
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
+PATIENCE_SECONDS = 30.0  # for the step at hand; who is killed loses its epoch, not its experiment
 
 
 class LocalWorker:
@@ -48,9 +49,18 @@ class LocalWorker:
                 while process.poll() is None and not self._over.wait(0.2):
                     pass
                 if process.poll() is None:
-                    process.terminate()
-                    process.wait()
+                    _stop(process)
                     return
             log.warning("the worker ended with code %s; another starts in %.0f s", process.returncode, pause)
             self._over.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        log.warning("the worker did not stop within %.0f s; it is killed", PATIENCE_SECONDS)
+        process.kill()
+        process.wait()

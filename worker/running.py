@@ -17,6 +17,7 @@ from service.experiments.models import Experiment
 from service.experiments.queue import Claim
 from service.experiments.spec import ExperimentSpec
 from worker import datasets, device, progress
+from worker.attending import attended
 from worker.certificate import WrongGradient, certify
 from worker.checkpoints import state_of, unpack
 from worker.datasets import DatasetUnavailable, ImageData
@@ -77,8 +78,17 @@ def _train(
     with database.reading() as session:
         spec = ExperimentSpec.model_validate(session.get_one(Experiment, held.experiment_id).spec)
         checkpoint = recording.checkpoint(session, held.experiment_id)
+
+    def check() -> None:
+        if heartbeat.verdict == "lost":
+            raise ClaimLost(f"experiment {held.experiment_id}: the lease of attempt {held.attempt} was lost")
+        if heartbeat.verdict == "cancelled":
+            raise _Cancelled
+        if stop.is_set():
+            raise _Stopped
+
     chosen = device.choose(spec.device)
-    training = Training(spec, _load(spec, settings.data_dir), chosen)
+    training = Training(spec, attended(lambda: _load(spec, settings.data_dir), check), chosen)
     if checkpoint is not None:
         training.resume(unpack(checkpoint.content, checkpoint.sha256), checkpoint.epoch + 1)
     heartbeat.step = steps_done = training.epochs_done * training.steps_per_epoch
@@ -105,14 +115,6 @@ def _train(
     )
     with shown:
 
-        def check() -> None:
-            if heartbeat.verdict == "lost":
-                raise ClaimLost(f"experiment {held.experiment_id}: the lease of attempt {held.attempt} was lost")
-            if heartbeat.verdict == "cancelled":
-                raise _Cancelled
-            if stop.is_set():
-                raise _Stopped
-
         def after_step(step: int, loss: Tensor) -> None:
             heartbeat.step = step
             shown.step(step, loss)
@@ -135,13 +137,16 @@ def _record_and_fail(session: Session, held: Claim, *, diverged: Diverged) -> No
 
 
 def _load(spec: ExperimentSpec, data_dir: Path) -> ImageData:
-    return _loaded(spec.dataset, data_dir, spec.image_size, spec.train_size, spec.test_size, spec.folder)
+    load = _load_anew if spec.dataset == "folder" else _load_once  # a folder's images may have changed since
+    return load(spec.dataset, data_dir, spec.image_size, spec.train_size, spec.test_size, spec.folder)
 
 
-@lru_cache(maxsize=1)  # a study's experiments come one after another and share their images
-def _loaded(
+def _load_anew(
     name: str, data_dir: Path, image_size: int, train_size: int | None, test_size: int | None, folder: str | None
 ) -> ImageData:
     return datasets.load(
         name, data_dir=data_dir, image_size=image_size, train_size=train_size, test_size=test_size, folder=folder
     )
+
+
+_load_once = lru_cache(maxsize=1)(_load_anew)  # a study's experiments come one after another and share their images

@@ -7,7 +7,7 @@ verb names its claim; if the claim is no longer current it changes nothing and r
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Double, Update, cast, delete, func, insert, select, update
+from sqlalchemy import Double, Update, case, cast, delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from service.experiments.database import database_now
@@ -21,6 +21,8 @@ from service.experiments.models import (
     TagRow,
 )
 from service.experiments.spec import ExperimentSpec
+
+MOST_ATTEMPTS = 5  # workers that an experiment may lose
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,11 @@ def describe(session: Session, held: Claim, *, provenance: dict[str, Any], steps
 
 
 def give_back(session: Session, held: Claim) -> None:
-    """Put a running experiment back into the queue, for any worker to go on from its last checkpoint."""
-    _write(session, held, status="queued", worker=None, lease_expires_at=None)
+    """Put a running experiment back into the queue, for any worker to go on from its last checkpoint.
+
+    One whose cancellation was asked for is cancelled instead.
+    """
+    _write(session, held, worker=None, lease_expires_at=None, **_cancelled_or("queued"))
 
 
 def succeed(session: Session, held: Claim) -> None:
@@ -130,15 +135,25 @@ def stop_cancelled(session: Session, held: Claim) -> None:
 def requeue_stalled(session: Session) -> int:
     """Put back what is running on a lease that has run out; returns how many those were.
 
-    Their workers' next writes find the attempt gone as soon as somebody claims again, and the status at once.
+    What was to be cancelled is cancelled instead, and what has lost MOST_ATTEMPTS workers fails: it may be what ends
+    them. Their workers' next writes find the attempt gone as soon as somebody claims again, and the status at once.
     """
-    stalled = session.execute(
-        update(Experiment)
-        .where(Experiment.status == "running", Experiment.lease_expires_at < database_now())
-        .values(status="queued", worker=None, lease_expires_at=None)
+    stalled = update(Experiment).where(Experiment.status == "running", Experiment.lease_expires_at < database_now())
+    given_up = session.execute(
+        stalled.where(Experiment.attempt >= MOST_ATTEMPTS, ~Experiment.cancel_requested)
+        .values(
+            status="failed",
+            lease_expires_at=None,
+            ended_at=database_now(),
+            error=f"its worker was lost, and that after {MOST_ATTEMPTS} attempts or more: it may need more memory than "
+            "there is. Retry it if the machine was to blame",
+        )
         .returning(Experiment.id)
     )
-    return len(stalled.all())
+    put_back = session.execute(
+        stalled.values(worker=None, lease_expires_at=None, **_cancelled_or("queued")).returning(Experiment.id)
+    )
+    return len(given_up.all()) + len(put_back.all())
 
 
 def cancel(session: Session, experiment_id: int) -> Experiment:
@@ -186,6 +201,15 @@ def remove(session: Session, experiment_id: int) -> None:
 def still_held(session: Session, held: Claim, **values: Any) -> None:
     """Check that the claim is current, in the caller's transaction, and set columns of the experiment in passing."""
     _write(session, held, **(values or {"attempt": held.attempt}))
+
+
+def _cancelled_or(status: str) -> dict[str, Any]:
+    """The columns of an experiment that nobody runs any more."""
+    asked = Experiment.cancel_requested
+    return {
+        "status": case((asked, "cancelled"), else_=status),
+        "ended_at": case((asked, database_now()), else_=None),
+    }
 
 
 def _held(held: Claim) -> Update:

@@ -38,11 +38,11 @@ class ExperimentSpec(BaseModel):
         description="Height and width in pixels, resized to. Default: the data set's (STL-10, synthetic, folder 96; "
         "CIFAR-10 32; Fashion-MNIST 28; digits 32, enlarged from 8).",
     )
-    train_size: int | None = Field(default=None, ge=1, description="How many training images. Default: all.")
-    test_size: int | None = Field(default=None, ge=1, description="How many test images. Default: all.")
+    train_size: int | None = Field(default=None, ge=1, le=100_000_000, description="Training images. Default: all.")
+    test_size: int | None = Field(default=None, ge=1, le=100_000_000, description="Test images. Default: all.")
 
     normalization: Normalization = Field(default="none", description="The variant under study.")
-    norm_eps: float = Field(default=1e-8, gt=0, le=1, description="ε beside the variance in a normalization.")
+    norm_eps: float = Field(default=1e-8, ge=1e-30, le=1, description="ε beside the variance in a normalization.")
     norm_momentum: float = Field(default=0.9, ge=0, lt=1, description="What running statistics keep at each batch.")
     box_cox_lambda: float = Field(default=2.0, ge=-10, le=10, description="Box-Cox's λ at the start.")
     yeo_johnson_lambda: float = Field(default=1.0, ge=-10, le=10, description="Yeo-Johnson's λ at the start.")
@@ -86,7 +86,7 @@ class ExperimentSpec(BaseModel):
     sgd_nesterov: bool = Field(default=False, description="Whether SGD's momentum is Nesterov's.")
     adam_beta1: float = Field(default=0.9, ge=0, lt=1, description="Adam's β1.")
     adam_beta2: float = Field(default=0.999, ge=0, lt=1, description="Adam's β2.")
-    adam_eps: float = Field(default=1e-9, gt=0, le=1, description="Adam's ε.")
+    adam_eps: float = Field(default=1e-9, ge=1e-30, le=1, description="Adam's ε.")
     seed: int = Field(
         default=0,
         ge=0,
@@ -144,7 +144,7 @@ class ExperimentSpec(BaseModel):
         f"after it. {_BY_PROTOCOL} (original: `after_updates`).",
     )
 
-    capture_every: int = Field(default=1, ge=1, description="Layers are looked at every so many …")
+    capture_every: int = Field(default=1, ge=1, le=1_000_000_000, description="Layers are looked at every so many …")
     capture_unit: Literal["epoch", "step"] = Field(default="epoch", description="… epochs, or training steps.")
     capture_quantities: tuple[QuantityName, ...] = Field(
         default=get_args(QuantityName), strict=False, description="What is looked at."
@@ -163,7 +163,7 @@ class ExperimentSpec(BaseModel):
     def _check_folder(cls, folder: str | None, others: ValidationInfo) -> str | None:
         if (others.data.get("dataset") == "folder") != (folder is not None):
             raise ValueError("needed with dataset `folder`, and only there")
-        if folder is not None and (PurePath(folder).is_absolute() or ".." in PurePath(folder).parts):
+        if folder is not None and (not folder or PurePath(folder).is_absolute() or ".." in PurePath(folder).parts):
             raise ValueError("expected a folder below the data directory, such as flowers or flowers/small")
         return folder
 

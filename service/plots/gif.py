@@ -1,7 +1,7 @@
 """Frames into a GIF: one palette for all of them, made of the figures' own colours, so that nothing flickers."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from matplotlib.colors import to_rgb
 from PIL import Image
@@ -12,12 +12,12 @@ FRAME_MILLISECONDS, LAST_FRAME_MILLISECONDS = 120, 2000
 RAMPS = (("white", INK, 20), ("white", FAINT, 12), ("white", VALUES, 12), ("white", ZEROS, 12), (VALUES, ZEROS, 4))
 
 
-def gif(frames: Sequence[Image.Image]) -> bytes:
-    """An endless GIF of RGB images alike in size; the last one stays a while."""
+def gif(frames: Iterable[Image.Image]) -> bytes:
+    """An endless GIF of RGB images alike in size; the last one stays a while. Takes them one at a time."""
     palette = Image.new("P", (1, 1))
     palette.putpalette([level for colour in _colours() for level in colour])
     # Without dithering, which would make noise of the edges' antialiasing.
-    first, *rest = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
+    first, *rest = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     out = io.BytesIO()
     first.save(
         out,

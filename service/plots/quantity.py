@@ -1,6 +1,6 @@
 """A quantity over the layers: a still of one capture, or a GIF of all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,6 +14,8 @@ from service.plots.gif import gif
 from service.plots.grid import COLUMNS, Panel, legend, panels
 from service.plots.scales import Axis, Scale
 from service.plots.style import FAINT, INK, ImageFormat, encode, figure, literal
+
+MOST_FRAMES = 400  # of a GIF: one lasts for 48 s and takes some 400 MB to make
 
 
 def quantity_still(
@@ -34,13 +36,15 @@ def quantity_still(
 def quantity_gif(
     captures: Sequence[Capture], quantity: Quantity, *, heading: str, axis: Axis = "fixed", scale: Scale = "linear"
 ) -> bytes:
-    """Every capture, a frame each. Raises ValueError if there is none, or none of this quantity."""
+    """Every capture, a frame each; of more than MOST_FRAMES as many, evenly chosen, the first and the last among them.
+
+    Raises: ValueError if there is none, or none of this quantity.
+    """
     _check(captures, quantity)
+    shown = sorted({round(place) for place in np.linspace(0, len(captures) - 1, min(len(captures), MOST_FRAMES))})
     if axis == "fixed":
-        frames = _animated(_Frame(captures, quantity, heading, scale), captures)
-    else:
-        frames = [_redrawn(captures, shown, quantity, heading, scale) for shown in range(len(captures))]
-    return gif(frames)
+        return gif(_animated(_Frame(captures, quantity, heading, scale), captures, shown))
+    return gif(_redrawn(captures, place, quantity, heading, scale) for place in shown)
 
 
 class _Frame:
@@ -82,7 +86,7 @@ class _Frame:
         return canvas
 
 
-def _animated(frame: _Frame, captures: Sequence[Capture]) -> list[Image.Image]:
+def _animated(frame: _Frame, captures: Sequence[Capture], shown: Sequence[int]) -> Iterator[Image.Image]:
     """Frames by drawing the still parts once, and upon a copy of them only what moves."""
     moving = [(panel.axes, artist) for panel in frame.panels.values() for artist in panel.moving()]
     for _, artist in moving:
@@ -91,15 +95,13 @@ def _animated(frame: _Frame, captures: Sequence[Capture]) -> list[Image.Image]:
     canvas = frame.canvas()
     canvas.draw()
     still = canvas.copy_from_bbox(frame.figure.bbox)
-    frames = []
-    for shown in range(len(captures)):
+    for place in shown:
         canvas.restore_region(still)
-        frame.show(captures, shown)
+        frame.show(captures, place)
         for axes, artist in moving:
             axes.draw_artist(artist)
         frame.figure.draw_artist(frame.epoch)
-        frames.append(_image(canvas))
-    return frames
+        yield _image(canvas)
 
 
 def _redrawn(

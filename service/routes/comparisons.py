@@ -54,12 +54,17 @@ def _runs(session: Session, found: list[Experiment]) -> list[Run]:
     ]
 
 
+def _is_a_number(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) <= 10 and 0 < int(word) < 2**31
+
+
 def _called(experiment: Experiment) -> str:
-    return short(experiment.spec["name"] or str(experiment.id))
+    name = experiment.spec["name"]
+    return f"{short(name)}, {experiment.id}" if name else str(experiment.id)
 
 
 def _numbers(listed: str) -> list[int]:
     words = [word.strip() for word in listed.split(",") if word.strip()]
-    if not words or len(words) > MOST or not all(w.isascii() and w.isdigit() and 0 < int(w) < 2**31 for w in words):
+    if not words or len(words) > MOST or not all(map(_is_a_number, words)):
         raise HTTPException(422, f"experiments: expected 1 to {MOST} numbers such as 1,2,3; got {listed[:50]!r}")
     return list(dict.fromkeys(map(int, words)))

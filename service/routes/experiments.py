@@ -13,7 +13,7 @@ from service.experiments import queue
 from service.experiments.datasets import DatasetName
 from service.experiments.models import Experiment, TagRow
 from service.experiments.network import Normalization
-from service.experiments.spec import ExperimentSpec
+from service.experiments.spec import ExperimentSpec, Tag
 from service.routes.answers import ExperimentAnswer, ExperimentId, Reading, Writing, existing, experiment_answer
 
 router = APIRouter(prefix="/experiments", tags=["experiments"])
@@ -87,7 +87,7 @@ def listing(
     status: Literal["queued", "running", "succeeded", "failed", "cancelled"] | None = None,
     normalization: Normalization | None = None,
     dataset: DatasetName | None = None,
-    tag: str | None = None,
+    tag: Tag | None = None,
     sort: Annotated[Literal["id", "-id"], Query(description="Oldest or newest first.")] = "-id",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(description="From a page's `next`.")] = None,

@@ -10,6 +10,7 @@ from service.experiments import recording
 from service.experiments.models import Experiment
 from service.experiments.quantities import ARTICLE_QUANTITIES, QUANTITIES
 from service.experiments.records import Capture
+from service.experiments.spec import ExperimentSpec
 from service.plots import (
     Axis,
     ImageFormat,
@@ -87,9 +88,10 @@ def plot(
 
 
 def _names(experiment: Experiment) -> list[str]:
-    """The figures of this experiment: those of the quantities it captures."""
-    captured = [name for name in QUANTITIES if name in experiment.spec["capture_quantities"]]
-    if experiment.normalization == "none":
+    """The figures of this experiment: those of the quantities it captures, of the layers that it has."""
+    spec = ExperimentSpec.model_validate(experiment.spec)
+    captured = [name for name in QUANTITIES if name in spec.capture_quantities]
+    if not any(layer.kind == "normalization" for layer in spec.resolved_network()):
         captured = [name for name in captured if QUANTITIES[name].layers != "normalization"]
     has_summary = set(ARTICLE_QUANTITIES) <= set(captured)
     return [name for name in TITLES if name in captured or name in CURVES or (name == "summary" and has_summary)]

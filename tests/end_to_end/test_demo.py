@@ -42,18 +42,23 @@ def test_the_demo_trains_every_variant_draws_its_pictures_and_ends(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/1/stat").exists(), reason="who started whom is read from Linux's /proc")
-def test_an_interrupted_demo_leaves_nothing_running(tmp_path):
+@pytest.mark.parametrize("how", ["ctrl-C", "terminated"])
+def test_an_interrupted_demo_leaves_nothing_running(tmp_path, how):
     process = subprocess.Popen(
-        demo(out=tmp_path), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, start_new_session=True
+        demo(out=tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )
     assert "normlab serves on" in process.stdout.readline()
     children = descendants(process.pid)
     while len(children) < 2:  # the service, and the worker it keeps
         time.sleep(0.1)
         children = descendants(process.pid)
-    os.killpg(process.pid, signal.SIGINT)  # as a ctrl-C in the terminal does
-    process.wait(60)
-    process.stdout.close()
+    if how == "ctrl-C":
+        os.killpg(process.pid, signal.SIGINT)  # as the terminal does, to all that run in it
+    else:
+        process.terminate()
+    _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
+    assert process.returncode != 0
     assert [pid for pid in children if Path(f"/proc/{pid}").exists()] == []
 
 

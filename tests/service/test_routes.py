@@ -4,7 +4,9 @@ import csv
 import io
 
 import pytest
+from fastapi.testclient import TestClient
 
+from service.app import create_app
 from service.experiments import queue
 from service.routes.experiments import EXAMPLES
 from service.settings import ServiceSettings
@@ -79,6 +81,48 @@ def test_what_is_not_json_is_a_problem_that_says_where(client, content, said):
 def test_json_that_does_not_say_it_is_json_is_told_the_header(client):
     answer = client.post("/experiments", content=b"{}", headers={"content-type": "text/plain"})
     assert "content-type: application/json; got text/plain" in problem(answer, 415)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "there"),
+    [
+        ({"normalization": "none"}, False),
+        ({"normalization": "batch"}, True),
+        ({"normalization": "weight_standardization"}, False),
+        (
+            {"normalization": "batch", "network": [{"kind": "convolution", "channels": 10}, {"kind": "mean_pool"}]},
+            False,
+        ),
+        (
+            {
+                "normalization": "none",
+                "network": [
+                    {"kind": "convolution", "channels": 10},
+                    {"kind": "normalization", "variant": "layer"},
+                    {"kind": "mean_pool"},
+                ],
+            },
+            True,
+        ),
+    ],
+)
+def test_a_normalizations_figures_are_there_if_the_network_has_one(client, fields, there):
+    location = client.post("/experiments", json={"dataset": "digits"} | fields).headers["location"]
+    names = [plot["name"] for plot in client.get(f"{location}/plots").json()["plots"]]
+    assert ("norm_output_gradient" in names) == there
+
+
+def test_numbers_too_long_to_be_numbers_and_tags_that_can_be_none_are_refused(client):
+    problem(client.get("/plots/test-accuracy.png?experiments=" + "9" * 5000), 422)
+    problem(client.get("/experiments?tag=%00"), 422)
+
+
+def test_a_database_that_is_away_is_a_503_that_says_when_to_come_again():
+    settings = ServiceSettings(database_url="postgresql://nobody@127.0.0.1:1/nothing")
+    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+        for answer in (client.get("/experiments"), client.post("/experiments", json={}), client.get("/experiments/1")):
+            problem(answer, 503)
+            assert answer.headers["retry-after"] == "5"
 
 
 def test_a_body_of_over_a_million_bytes_is_refused(client):

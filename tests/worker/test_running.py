@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from PIL import Image
 from sqlalchemy import update
 
 from normcore import ReLU
@@ -157,6 +158,50 @@ def test_a_wrong_gradient_fails_the_experiment_with_the_layers_name_before_it_tr
     assert "the gradient of layer 6 (relu) is wrong" in experiment.error
     assert read(database, unchecked).gradient_check is None
     assert read(database, unchecked).status == "succeeded"
+
+
+@pytest.mark.parametrize("what", ["cancelled", "stopped"])
+def test_who_loads_a_data_set_heeds_a_cancellation_and_a_stop(database, tmp_path, monkeypatch, what):
+    loading, released = threading.Event(), threading.Event()
+
+    def slowly(*request):
+        loading.set()
+        released.wait(60)
+
+    monkeypatch.setattr("worker.running._load_once", slowly)
+    number, stop = enqueue(database), threading.Event()
+    settings = WorkerSettings(database_url=database.url, data_dir=tmp_path, lease_seconds=0.6)
+    running = threading.Thread(target=run, args=[database, claimed(database), settings, stop])
+    running.start()
+    loading.wait(10)
+    if what == "cancelled":
+        with database.writing.begin() as session:
+            queue.cancel(session, number)
+    else:
+        stop.set()
+    running.join(10)
+    released.set()
+    assert not running.is_alive()
+    assert read(database, number).status == ("cancelled" if what == "cancelled" else "queued")
+
+
+def test_a_folders_images_are_read_anew_for_every_experiment(database, tmp_path):
+    def put(images_a_class):
+        for split in ("train", "test"):
+            for label in ("cat", "dog"):
+                folder = tmp_path / "pets" / split / label
+                folder.mkdir(parents=True, exist_ok=True)
+                for number in range(images_a_class):
+                    Image.new("RGB", (16, 16), (number, 0, 0)).save(folder / f"{number}.png")
+
+    network = [{"kind": "convolution", "channels": 2}, {"kind": "mean_pool"}]
+    fields = {"dataset": "folder", "folder": "pets", "train_size": None, "test_size": None, "batch_size": 1}
+    steps = []
+    for images in (2, 3):
+        put(images)
+        enqueue(database, network=network, epochs=1, **fields)
+        steps.append(run_next(database, tmp_path).steps_total)
+    assert steps == [4, 6]
 
 
 FAILING = {

@@ -82,6 +82,35 @@ def test_a_lease_that_ran_out_is_put_back_and_a_live_one_is_not(database):
     assert (read(database, stalled).status, read(database, live).status) == ("queued", "running")
 
 
+@pytest.mark.parametrize("way", ["given back", "lease ran out"])
+def test_a_cancellation_asked_for_is_kept_when_the_worker_lets_go(database, way):
+    number = enqueue(database)
+    held = claim(database)
+    do(database, queue.cancel, number)
+    if way == "given back":
+        do(database, queue.give_back, held)
+    else:
+        expire(database, number)
+        do(database, queue.requeue_stalled)
+    experiment = read(database, number)
+    assert (experiment.status, experiment.lease_expires_at) == ("cancelled", None)
+    assert experiment.ended_at is not None
+    assert claim(database) is None
+
+
+def test_an_experiment_that_loses_its_worker_again_and_again_fails_and_lets_the_next_one_run(database):
+    deadly, harmless = enqueue(database), enqueue(database)
+    for attempt in range(1, queue.MOST_ATTEMPTS + 1):
+        held = claim(database)
+        assert (held.experiment_id, held.attempt) == (deadly, attempt)
+        expire(database, deadly)
+        do(database, queue.requeue_stalled)
+    experiment = read(database, deadly)
+    assert experiment.status == "failed"
+    assert "after 5 attempts or more" in experiment.error
+    assert claim(database).experiment_id == harmless
+
+
 STALE_WRITES = {
     "heartbeat": partial(queue.heartbeat, step=1, lease_seconds=30),
     "describe": partial(queue.describe, provenance={}, steps_total=1),

@@ -125,6 +125,17 @@ def test_many_long_names_widen_the_comparison_and_leave_its_axes_as_they_are():
     assert (one == other).all()  # the y axis stands where it stood
 
 
+def test_of_more_captures_than_a_gif_has_room_for_as_many_are_drawn_the_first_and_last_among_them(monkeypatch):
+    monkeypatch.setattr("service.plots.quantity.MOST_FRAMES", 3)
+    captures = [capture_of(epoch) for epoch in range(7)]
+    few = quantity_gif(captures, GRADIENT, heading="batch")
+    assert len(frames(few)) == 3
+    monkeypatch.setattr("service.plots.quantity.MOST_FRAMES", 7)
+    every = frames(quantity_gif(captures, GRADIENT, heading="batch"))
+    for frame, place in zip(frames(few), (0, 3, 6), strict=True):
+        assert (frame == every[place]).all()
+
+
 def test_a_gif_of_free_axes_redraws_them_for_every_frame():
     growing = [Capture(e, e + 1, {(1, "weight_gradient"): histogram_of(np.arange(9) * 10.0**e)}) for e in range(3)]
     assert len(frames(quantity_gif(growing, GRADIENT, heading="x", axis="free"))) == 3
