@@ -26,7 +26,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         database.close()
 
     app = FastAPI(title="normlab", version=version("normlab"), description=DESCRIPTION, lifespan=lifespan)
-    app.state.database = database
+    app.state.database, app.state.settings = database, settings
     map_errors(app)
     app.middleware("http")(_guard)
     app.include_router(experiments.router)

@@ -10,13 +10,18 @@ from service.experiments.settings import DatabaseSettings
 
 
 class ServiceSettings(DatabaseSettings):
-    """Where the service listens, and whether it keeps a worker of its own."""
+    """Where the service listens, whether it keeps a worker of its own, and how large an experiment may be.
+
+    most_parameters, most_activation_bytes: of one experiment, as estimated before it is queued.
+    """
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)  # 0: any that is free
     allow_remote_without_key: bool = False
     local_worker: bool = True
     data_dir: Path = Path("data")
+    most_parameters: int = Field(default=1_000_000_000, ge=1)
+    most_activation_bytes: int = Field(default=64_000_000_000, ge=1)
 
     @model_validator(mode="after")
     def _stay_on_loopback(self) -> Self:

@@ -11,10 +11,12 @@ from sqlalchemy.exc import IntegrityError
 
 from service.experiments import queue
 from service.experiments.datasets import DatasetName
+from service.experiments.estimating import estimate
 from service.experiments.models import Experiment, TagRow
 from service.experiments.network import Normalization
 from service.experiments.spec import ExperimentSpec, Tag
 from service.routes.answers import ExperimentAnswer, ExperimentId, Reading, Writing, existing, experiment_answer
+from service.settings import ServiceSettings
 
 router = APIRouter(prefix="/experiments", tags=["experiments"])
 
@@ -63,12 +65,14 @@ class ListAnswer(BaseModel):
 
 @router.post("", status_code=201, summary="Queue an experiment")
 def post(
+    request: Request,
     spec: Annotated[ExperimentSpec, Body(openapi_examples=EXAMPLES)],
     response: Response,
     writing: Writing,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
 ) -> ExperimentAnswer:
     """Validate the spec, fill in every default, queue it. The same Idempotency-Key and body: the same experiment."""
+    _check_size(spec, request.app.state.settings)
     digest = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
     try:
         with writing.begin() as session:
@@ -142,6 +146,17 @@ def retry(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
     """It goes on from its last checkpoint."""
     with writing.begin() as session:
         return experiment_answer(queue.retry(session, experiment_id))
+
+
+def _check_size(spec: ExperimentSpec, settings: ServiceSettings) -> None:
+    """Raises HTTPException 422 for an experiment larger than the service takes."""
+    size = estimate(spec)
+    for what, needed, most in (
+        ("network: trained parameters", size.parameters, settings.most_parameters),
+        ("network: bytes of activations for one batch", size.activation_bytes, settings.most_activation_bytes),
+    ):
+        if needed > most:
+            raise HTTPException(422, f"{what}: expected at most {most:,}; got some {needed:,}")
 
 
 def _read_fields(fields: str | None) -> set[str] | None:

@@ -8,6 +8,8 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.experiments import queue
+from service.experiments.estimating import estimate
+from service.experiments.spec import ExperimentSpec
 from service.routes.experiments import EXAMPLES
 from service.settings import ServiceSettings
 
@@ -110,6 +112,27 @@ def test_a_normalizations_figures_are_there_if_the_network_has_one(client, field
     location = client.post("/experiments", json={"dataset": "digits"} | fields).headers["location"]
     names = [plot["name"] for plot in client.get(f"{location}/plots").json()["plots"]]
     assert ("norm_output_gradient" in names) == there
+
+
+LARGE = {
+    "parameters": [{"kind": "convolution", "channels": 4096, "kernel_size": 31}] * 3,
+    "bytes of activations": [{"kind": "convolution", "channels": 4096}],
+}
+
+
+@pytest.mark.parametrize(("what", "layers"), LARGE.items(), ids=LARGE)
+def test_an_experiment_too_large_to_train_is_refused_with_the_estimate(client, what, layers):
+    network = [*layers, {"kind": "convolution", "channels": 10}, {"kind": "mean_pool"}]
+    told = problem(client.post("/experiments", json={"network": network, "batch_size": 1000}), 422)
+    assert what in told["detail"]
+    assert "got some " in told["detail"]
+    assert client.get("/experiments").json()["experiments"] == []
+
+
+def test_the_studys_network_is_estimated_from_its_shapes():
+    size = estimate(ExperimentSpec(normalization="batch"))
+    maps = 16 * (48**2 + 24**2 + 12**2 + 6**2 + 6**2) * 3 + 2 * 10 * 36 + 10
+    assert (size.parameters, size.activation_bytes) == (11_088, 4 * 20 * (3 * 96**2 + maps))
 
 
 def test_numbers_too_long_to_be_numbers_and_tags_that_can_be_none_are_refused(client):
