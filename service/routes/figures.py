@@ -25,7 +25,7 @@ def figure_answer(
     etag = f'"{hashlib.sha256(everything.encode()).hexdigest()[:32]}"'
     caching = "private, max-age=31536000, immutable" if immutable else "private, no-cache"
     headers = {"etag": etag, "cache-control": caching}
-    had = [tag.strip() for tag in request.headers.get("if-none-match", "").split(",")]
+    had = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if etag in had or "*" in had:
         return Response(status_code=304, headers=headers)
     with _drawing:

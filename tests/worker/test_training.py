@@ -160,7 +160,11 @@ def test_a_training_resumed_from_its_checkpoint_ends_the_same_to_the_bit(data, n
 
     assert records[-1].checkpoint == undisturbed[-1].checkpoint
     assert records[-1].metrics.test_loss == undisturbed[-1].metrics.test_loss
-    assert records[-1].captures[0].histograms.keys() == undisturbed[-1].captures[0].histograms.keys()
+    ours, theirs = (each[-1].captures[0].histograms for each in (records, undisturbed))
+    assert ours.keys() == theirs.keys()
+    for key, histogram in ours.items():
+        assert histogram.to_bytes() == theirs[key].to_bytes()
+        assert (histogram.zeros, histogram.total) == (theirs[key].zeros, theirs[key].total)
 
 
 @pytest.mark.parametrize("normalization", VARIANTS)
