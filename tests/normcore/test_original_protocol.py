@@ -37,11 +37,11 @@ def test_the_second_division_alone_leaves_what_is_passed_back_and_makes_weight_g
     assert_times(1 / 20, divided[1], true[1])
 
 
-def test_the_built_spec_of_the_original_protocol_has_these_factors_too(in_float64):
+def test_the_built_spec_of_the_original_protocol_has_these_factors_too():
     fields = {"normalization": "batch"}
-    true = study_gradients(build_network(ExperimentSpec(**fields), torch.device("cpu")))
+    true = study_gradients(build_network(ExperimentSpec(**fields), torch.device("cpu"), torch.float64))
     fields |= {"pool_gradient": "copied", "filter_gradient": "divided_by_batch"}
-    original = study_gradients(build_network(ExperimentSpec(**fields), torch.device("cpu")))
+    original = study_gradients(build_network(ExperimentSpec(**fields), torch.device("cpu"), torch.float64))
     assert_times(36, original[0], true[0])
     assert_times(36 / 20, original[1], true[1])
 
@@ -53,13 +53,6 @@ def test_the_original_protocol_starts_layers_alike_in_shape_with_the_same_weight
     standard = build_network(ExperimentSpec(), torch.device("cpu"))
     weights = [layer.weight for layer in standard.layers if hasattr(layer, "weight")]
     assert not torch.equal(weights[1], weights[2])
-
-
-@pytest.fixture
-def in_float64():
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 def study_gradients(network):
