@@ -25,6 +25,7 @@ from normcore.rms_norm import RMSNorm
 from normcore.running_statistics import RunningStatistics
 from normcore.sgd import SGD
 from normcore.slot_statistics import SlotStatistics
+from normcore.sum import Sum
 from normcore.threshold import Threshold
 from normcore.weight_decay import WeightDecay
 from normcore.weight_standardization import WeightStandardized
@@ -59,6 +60,7 @@ __all__ = [
     "ReLU",
     "RunningStatistics",
     "SlotStatistics",
+    "Sum",
     "Threshold",
     "WeightDecay",
     "WeightStandardized",

@@ -58,15 +58,13 @@ class Convolution:
 
     def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
         """dx, N C H W, and {"weight": dw, "bias": db}, shaped as those; no "bias" where there is none."""
-        padded, (height, width), (top, left) = cache
-        dpadded, dw, _ = torch.ops.aten.convolution_backward(
-            dout, padded, self.weight, None, [self.stride] * 2, [0, 0], [1, 1], False, [0, 0], self.groups,
-            [True, True, False],
-        )  # fmt: skip
-        if self.divide_by_batch:
-            dw = dw / len(dout)
-        gradients = {"weight": dw} if self.bias is None else {"weight": dw, "bias": dout.sum((0, 2, 3))}
+        _, (height, width), (top, left) = cache
+        dpadded, gradients = self._backward(dout, cache, need_dx=True)
         return dpadded[:, :, top : top + height, left : left + width], gradients
+
+    def parameter_gradients(self, dout: Tensor, cache: Cache) -> Gradients:
+        """Those of backward, without the work for dx."""
+        return self._backward(dout, cache, need_dx=False)[1]
 
     def parameters(self) -> dict[str, Tensor]:
         """The weight, O C/groups K K, and the bias, O, if there is one."""
@@ -75,6 +73,16 @@ class Convolution:
     def buffers(self) -> dict[str, Tensor]:
         """None."""
         return {}
+
+    def _backward(self, dout: Tensor, cache: Cache, *, need_dx: bool) -> tuple[Tensor, Gradients]:
+        """The gradient of the padded input, if needed, and the parameters'."""
+        dpadded, dw, _ = torch.ops.aten.convolution_backward(
+            dout, cache.padded, self.weight, None, [self.stride] * 2, [0, 0], [1, 1], False, [0, 0], self.groups,
+            [need_dx, True, False],
+        )  # fmt: skip
+        if self.divide_by_batch:
+            dw = dw / len(dout)
+        return dpadded, {"weight": dw} if self.bias is None else {"weight": dw, "bias": dout.sum((0, 2, 3))}
 
     def _zeros(self, size: int) -> tuple[int, int]:
         """Zeros before and after an axis of the given size."""

@@ -1,6 +1,6 @@
 """What every layer of ours can do."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -10,20 +10,22 @@ Gradients = dict[str, Tensor]  # by the parameter's name
 class Layer(Protocol):
     """A step of a network with its derivative written out.
 
+    It takes one tensor, x, or several (a sum): hence the open signatures.
+
     What backward needs is in the cache that forward returned, nowhere else: a layer holds its parameters and running
     statistics, nothing of the batch. Images are N C H W.
     """
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Any]:
+    def forward(self, *xs: Any, **none: Any) -> tuple[Tensor, Any]:
         """The output on a training batch, and the cache that backward needs. Moves running statistics, if any."""
         ...
 
-    def infer(self, x: Tensor) -> Tensor:
+    def infer(self, *xs: Any, **none: Any) -> Tensor:
         """The output at test time; changes nothing."""
         ...
 
     def backward(self, dout: Tensor, cache: Any) -> tuple[Tensor, Gradients]:
-        """The loss's gradient with respect to the input and to each parameter, from that of the output."""
+        """The loss's gradient with respect to the input (to each, if several) and each parameter, from the output's."""
         ...
 
     def parameters(self) -> dict[str, Tensor]:
@@ -32,4 +34,13 @@ class Layer(Protocol):
 
     def buffers(self) -> dict[str, Tensor]:
         """The running statistics, by name; changed in place."""
+        ...
+
+
+@runtime_checkable
+class Weighted(Protocol):
+    """A layer that can leave dx out, for the first layer of a network: nobody asks for the gradient of the images."""
+
+    def parameter_gradients(self, dout: Tensor, cache: Any) -> Gradients:
+        """Those of backward."""
         ...

@@ -37,10 +37,12 @@ class Linear:
 
     def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
         """dx, in the input's shape, and {"weight": dw, "bias": db}; no "bias" where there is none."""
-        gradients = {"weight": dout.T @ cache.flat}
-        if self.bias is not None:
-            gradients["bias"] = dout.sum(0)
-        return (dout @ self.weight).view(cache.shape), gradients
+        return (dout @ self.weight).view(cache.shape), self.parameter_gradients(dout, cache)
+
+    def parameter_gradients(self, dout: Tensor, cache: Cache) -> Gradients:
+        """Those of backward, without the work for dx."""
+        dw = dout.T @ cache.flat
+        return {"weight": dw} if self.bias is None else {"weight": dw, "bias": dout.sum(0)}
 
     def parameters(self) -> dict[str, Tensor]:
         """The weight, K D, and the bias, K, if there is one."""

@@ -1,13 +1,15 @@
-"""A network: a list of layers run forward in order and backward in reverse, open to a probe on the way."""
+"""A network: layers run forward in order and backward in reverse, open to a probe on the way."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from normcore.cross_entropy import cross_entropy
-from normcore.layer import Gradients, Layer
+from normcore.layer import Gradients, Layer, Weighted
+
+IMAGES = -1  # where a layer takes the batch itself
 
 
 class Probe(Protocol):
@@ -19,35 +21,56 @@ class Probe(Protocol):
 
 
 class Network:
-    """Layers in a row, the last one's output N K being the classes' scores."""
+    """Layers, the last one's output N K being the classes' scores.
 
-    def __init__(self, layers: Sequence[Layer]) -> None:
+    inputs: for each layer the places of the layers before it whose outputs it takes, or IMAGES; by default the one
+    layer before it. Raises ValueError for a layer that takes what is not made yet or makes what nothing takes.
+    """
+
+    def __init__(self, layers: Sequence[Layer], inputs: Sequence[tuple[int, ...]] | None = None) -> None:
         self.layers = tuple(layers)
+        self.inputs = tuple(inputs) if inputs is not None else tuple((place - 1,) for place in range(len(self.layers)))
+        last_use = {source: place for place, sources in enumerate(self.inputs) for source in sources}
+        if any(not IMAGES <= source < place for place, sources in enumerate(self.inputs) for source in sources):
+            raise ValueError("a layer takes the output of one that is not before it")
+        if unused := set(range(len(self.layers) - 1)) - last_use.keys():
+            raise ValueError(f"nothing takes the output of layer {min(unused)}")
+        self._done_after = [
+            [source for source, last in last_use.items() if last == place] for place in range(len(self.layers))
+        ]
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Any]]:
         """Scores, N K, of a training batch, N C H W, and every layer's cache."""
         caches = []
-        for layer in self.layers:
-            x, cache = layer.forward(x)
+
+        def forward(layer: Layer, *xs: Tensor) -> Tensor:
+            out, cache = layer.forward(*xs)
             caches.append(cache)
-        return x, caches
+            return out
+
+        return self._run(x, forward), caches
 
     def infer(self, x: Tensor) -> Tensor:
         """Scores, N K, at test time."""
-        for layer in self.layers:
-            x = layer.infer(x)
-        return x
+        return self._run(x, lambda layer, *xs: layer.infer(*xs))
 
     def backward(self, dscores: Tensor, caches: list[Any], probe: Probe | None = None) -> Gradients:
-        """The gradient of every parameter, by the names of parameters(). Empties the list of caches on its way."""
+        """The gradient of every parameter, by the names of parameters(). Empties the list of caches on its way.
+
+        The gradient of the images themselves is made only if there is a probe to see it.
+        """
         by_place: list[Gradients] = [{}] * len(self.layers)
-        dout = dscores
+        douts = {len(self.layers) - 1: dscores}
         for place in reversed(range(len(self.layers))):
-            dx, gradients = self.layers[place].backward(dout, caches.pop())
+            layer, dout, cache = self.layers[place], douts.pop(place), caches.pop()
+            if probe is None and self.inputs[place] == (IMAGES,) and isinstance(layer, Weighted):
+                by_place[place] = layer.parameter_gradients(dout, cache)
+                continue
+            dx, by_place[place] = layer.backward(dout, cache)
             if probe is not None:
-                probe(place, dout, dx, gradients)
-            by_place[place] = gradients
-            dout = dx
+                probe(place, dout, dx, by_place[place])
+            for source in self.inputs[place]:
+                douts[source] = douts[source] + dx if source in douts else dx
         return _named(by_place)
 
     def gradients(self, x: Tensor, labels: Tensor, probe: Probe | None = None) -> tuple[Tensor, Tensor, Gradients]:
@@ -66,11 +89,24 @@ class Network:
 
     def first_nonfinite(self, x: Tensor) -> int | None:
         """The index of the first layer whose output on a training batch holds a NaN or an infinity; None if none."""
+        finite = []
+
+        def forward(layer: Layer, *xs: Tensor) -> Tensor:
+            out, _ = layer.forward(*xs)
+            finite.append(bool(torch.isfinite(out).all()))
+            return out
+
+        self._run(x, forward)
+        return finite.index(False) if False in finite else None
+
+    def _run(self, x: Tensor, forward: Callable[..., Tensor]) -> Tensor:
+        """The last layer's output; forward(layer, *inputs) is every layer's. What nothing takes any more is let go."""
+        outputs = {IMAGES: x}
         for place, layer in enumerate(self.layers):
-            x, _ = layer.forward(x)
-            if not torch.isfinite(x).all():
-                return place
-        return None
+            outputs[place] = forward(layer, *(outputs[source] for source in self.inputs[place]))
+            for source in self._done_after[place]:
+                del outputs[source]
+        return outputs[len(self.layers) - 1]
 
 
 def _named(by_place: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -44,10 +44,12 @@ class WeightStandardized:
 
     def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
         """dx, N C H W, and {"weight": dw}, O C K K, beside the bias's if there is one."""
-        standardized = replace(self.convolution, weight=cache.standardization.out)
-        dx, gradients = standardized.backward(dout, cache.convolution)
-        dw = standardize_backward(gradients["weight"], cache.standardization, FILTER)
-        return dx, gradients | {"weight": dw}
+        dx, gradients = self._by_standardized(cache).backward(dout, cache.convolution)
+        return dx, self._passed_back(gradients, cache)
+
+    def parameter_gradients(self, dout: Tensor, cache: Cache) -> Gradients:
+        """Those of backward, without the work for dx."""
+        return self._passed_back(self._by_standardized(cache).parameter_gradients(dout, cache.convolution), cache)
 
     def parameters(self) -> dict[str, Tensor]:
         """The convolution's weight as it is, O C K K, and its bias."""
@@ -56,3 +58,10 @@ class WeightStandardized:
     def buffers(self) -> dict[str, Tensor]:
         """None."""
         return {}
+
+    def _by_standardized(self, cache: Cache) -> Convolution:
+        return replace(self.convolution, weight=cache.standardization.out)
+
+    def _passed_back(self, gradients: Gradients, cache: Cache) -> Gradients:
+        """dŵ becomes dw."""
+        return gradients | {"weight": standardize_backward(gradients["weight"], cache.standardization, FILTER)}

@@ -35,6 +35,18 @@ MIXED = [  # a network of every layer that the study's has not
     {"kind": "linear", "features": 10, "bias": False},
 ]  # fmt: skip
 
+RESIDUAL = [  # two blocks of a small ResNet, the second one halving the maps, its shortcut by a convolution
+    {"kind": "convolution", "channels": 8, "stride": 2}, {"kind": "normalization"}, {"kind": "activation"},
+    {"kind": "convolution", "channels": 8}, {"kind": "normalization"}, {"kind": "activation"},
+    {"kind": "convolution", "channels": 8}, {"kind": "normalization"}, {"kind": "sum", "shortcut": 2},
+    {"kind": "activation"},
+    {"kind": "convolution", "channels": 12, "stride": 2}, {"kind": "normalization"}, {"kind": "activation"},
+    {"kind": "convolution", "channels": 12}, {"kind": "normalization"},
+    {"kind": "convolution", "channels": 12, "kernel_size": 1, "stride": 2, "input": 9}, {"kind": "normalization"},
+    {"kind": "sum", "shortcut": 14}, {"kind": "activation"},
+    {"kind": "mean_pool"}, {"kind": "linear", "features": 10},
+]  # fmt: skip
+
 rng = np.random.default_rng(11)
 
 

@@ -1,4 +1,4 @@
-"""From a spec to normcore: layers with their first weights, and the optimizer."""
+"""From a spec to normcore: the network, with its first weights."""
 
 import math
 
@@ -6,9 +6,7 @@ import torch
 from torch import Tensor
 
 from normcore import (
-    SGD,
     Activation,
-    Adam,
     Affine,
     AveragePool,
     BatchNorm,
@@ -24,19 +22,17 @@ from normcore import (
     MaxPool,
     MeanPool,
     Network,
-    Optimizer,
     RangeNorm,
     ReLU,
     RMSNorm,
     RunningStatistics,
     SlotStatistics,
+    Sum,
     Threshold,
-    WeightDecay,
     WeightStandardized,
     YeoJohnson,
 )
-from normcore.schedules import Schedule, constant, cosine, step_decay, warmed_up
-from service.experiments.resolving import ResolvedLayer
+from service.experiments.resolved import ResolvedLayer
 from service.experiments.spec import ExperimentSpec
 
 
@@ -44,7 +40,8 @@ def build_network(spec: ExperimentSpec, device: torch.device, dtype: torch.dtype
     """The spec's network. Weights are drawn on the CPU, so that a seed means the same weights on every device."""
     generator, like = torch.Generator().manual_seed(spec.seed), torch.empty(0, device=device, dtype=dtype)
     layers: list[Layer] = []
-    for place, resolved in enumerate(spec.resolved_network()):
+    network = spec.resolved_network()
+    for place, resolved in enumerate(network):
         if spec.initial_weights == "same_seed_per_layer":
             generator.manual_seed(spec.seed)
         if resolved.kind == "dropout":
@@ -53,47 +50,7 @@ def build_network(spec: ExperimentSpec, device: torch.device, dtype: torch.dtype
             layers.append(Dropout(resolved.rate, seed, torch.zeros((), dtype=torch.int64, device=device)))
         else:
             layers.append(_layer(spec, resolved, generator, like))
-    return Network(layers)
-
-
-def build_optimizer(spec: ExperimentSpec, parameters: dict[str, Tensor], *, steps_per_epoch: int) -> Optimizer:
-    """The spec's optimizer of these parameters. Weights decay; thresholds, exponents, scales and shifts do not."""
-    decay = WeightDecay(
-        spec.weight_decay,
-        coupled=spec.weight_decay_kind == "coupled",
-        names=frozenset(name for name in parameters if name.endswith(".weight")),
-    )
-    schedule = _schedule(spec, steps_per_epoch)
-    if spec.optimizer == "sgd":
-        return SGD(
-            parameters,
-            learning_rate=schedule,
-            momentum=spec.sgd_momentum,
-            nesterov=spec.sgd_nesterov,
-            weight_decay=decay,
-        )
-    return Adam(
-        parameters,
-        learning_rate=schedule,
-        beta1=spec.adam_beta1,
-        beta2=spec.adam_beta2,
-        eps=spec.adam_eps,
-        bias_correction=spec.adam_bias_correction,
-        weight_decay=decay,
-    )
-
-
-def _schedule(spec: ExperimentSpec, steps_per_epoch: int) -> Schedule:
-    warm_up = spec.warmup_epochs * steps_per_epoch
-    match spec.learning_rate_schedule:
-        case "constant":
-            schedule = constant(spec.learning_rate)
-        case "step":
-            every = spec.schedule_step_epochs * steps_per_epoch
-            schedule = step_decay(spec.learning_rate, every=every, factor=spec.schedule_step_factor)
-        case "cosine":
-            schedule = cosine(spec.learning_rate, steps=spec.epochs * steps_per_epoch - warm_up)
-    return warmed_up(schedule, steps=warm_up) if warm_up else schedule
+    return Network(layers, [resolved.inputs for resolved in network])
 
 
 def _layer(spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Generator, like: Tensor) -> Layer:
@@ -119,6 +76,8 @@ def _layer(spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Gener
             return pool(resolved.kernel_size, resolved.stride)
         case "mean_pool":
             return MeanPool(spec.pool_gradient)
+        case "sum":
+            return Sum()
         case kind:
             raise ValueError(f"no layer is built for {kind!r}")
 

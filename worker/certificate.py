@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from normcore import Network
-from service.experiments.resolving import ResolvedLayer
+from normcore.network import IMAGES
+from service.experiments.resolved import ResolvedLayer
 from service.experiments.spec import ExperimentSpec
 from worker.building import build_network
 
@@ -66,14 +67,15 @@ def _ours(network: Network, x: Tensor, labels: Tensor) -> dict[tuple[int, str], 
 def _autograds(network: Network, x: Tensor, labels: Tensor) -> dict[tuple[int, str], Tensor]:
     """The same by differentiating the layers' forward passes and torch's own cross-entropy."""
     leaves: dict[tuple[int, str], Tensor] = {}
+    outputs = {IMAGES: x.clone().requires_grad_()}
     with torch.enable_grad():
-        for place, layer in enumerate(network.layers):
-            # A view: the same tensor may enter two layers in a row, and each has a gradient of its own.
-            x = x.view_as(x) if x.requires_grad else x.clone().requires_grad_()
-            leaves[place, "dx"] = x
+        for place, (layer, sources) in enumerate(zip(network.layers, network.inputs, strict=True)):
+            # Views: an output may enter several layers, and each passes a gradient of its own on.
+            xs = [outputs[source].view_as(outputs[source]) for source in sources]
+            leaves[place, "dx"] = xs[0]
             leaves |= {(place, name): tensor.requires_grad_() for name, tensor in layer.parameters().items()}
-            x, _ = layer.forward(x)
-        found = torch.autograd.grad(F.cross_entropy(x, labels), list(leaves.values()))
+            outputs[place], _ = layer.forward(*xs)
+        found = torch.autograd.grad(F.cross_entropy(outputs[place], labels), list(leaves.values()))
     return dict(zip(leaves, found, strict=True))
 
 

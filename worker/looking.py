@@ -9,7 +9,7 @@ import normcore
 from normcore import Gradients
 from service.experiments.histograms import Histogram
 from service.experiments.records import Capture
-from service.experiments.resolving import ResolvedLayer
+from service.experiments.resolved import ResolvedLayer
 
 
 class Look:

@@ -12,10 +12,11 @@ from torch import Tensor
 from normcore import cross_entropy
 from service.experiments.records import Capture, EpochMetrics, EpochRecord
 from service.experiments.spec import ExperimentSpec
-from worker.building import build_network, build_optimizer
+from worker.building import build_network
 from worker.checkpoints import State, pack, restore, state_of
 from worker.datasets import ImageData, Split
 from worker.looking import Look
+from worker.optimizing import build_optimizer
 
 TEST_BATCH = 500  # images at once in the test pass; no statistics depend on it but the original's slots, which follow
 

@@ -27,7 +27,16 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class ConvolutionSpec(StrictModel):
+class _LayerSpec(StrictModel):
+    input: int | None = Field(
+        default=None,
+        ge=-1,
+        description="The layer whose output it takes, by its index in the list, from 0; -1: the images. Default: the "
+        "layer before it.",
+    )
+
+
+class ConvolutionSpec(_LayerSpec):
     """A square convolution."""
 
     kind: Literal["convolution"] = "convolution"
@@ -41,7 +50,7 @@ class ConvolutionSpec(StrictModel):
     bias: bool = Field(default=False, description="Whether a number a channel is learned and added.")
 
 
-class LinearSpec(StrictModel):
+class LinearSpec(_LayerSpec):
     """A fully connected layer; images are flattened before it."""
 
     kind: Literal["linear"] = "linear"
@@ -49,13 +58,13 @@ class LinearSpec(StrictModel):
     bias: bool = Field(default=True, description="Whether a number a feature is learned and added.")
 
 
-class ActivationSpec(StrictModel):
+class ActivationSpec(_LayerSpec):
     """`activation` is the experiment's, so that one list serves every one; or name it."""
 
     kind: Literal["activation", Activation] = "activation"
 
 
-class NormalizationSpec(StrictModel):
+class NormalizationSpec(_LayerSpec):
     """The normalization under study."""
 
     kind: Literal["normalization"] = "normalization"
@@ -64,7 +73,7 @@ class NormalizationSpec(StrictModel):
     )
 
 
-class PoolSpec(StrictModel):
+class PoolSpec(_LayerSpec):
     """The greatest value, or the mean, of windows."""
 
     kind: Literal["max_pool", "average_pool"]
@@ -72,21 +81,28 @@ class PoolSpec(StrictModel):
     stride: int = Field(default=2, ge=1, le=64, description="Step between windows.")
 
 
-class MeanPoolSpec(StrictModel):
+class MeanPoolSpec(_LayerSpec):
     """Mean over all positions: a number a channel."""
 
     kind: Literal["mean_pool"] = "mean_pool"
 
 
-class DropoutSpec(StrictModel):
+class DropoutSpec(_LayerSpec):
     """Sets a share of the values to 0 in training, other ones at every step, drawn from the experiment's seed."""
 
     kind: Literal["dropout"] = "dropout"
     rate: float = Field(default=0.5, ge=0, lt=1, description="The share.")
 
 
+class SumSpec(_LayerSpec):
+    """Adds the output of an earlier layer to its input: where a residual block's shortcut ends."""
+
+    kind: Literal["sum"] = "sum"
+    shortcut: int = Field(ge=-1, description="That layer's index in the list, from 0; -1: the images.")
+
+
 LayerSpec = Annotated[
-    ConvolutionSpec | LinearSpec | ActivationSpec | NormalizationSpec | PoolSpec | MeanPoolSpec | DropoutSpec,
+    ConvolutionSpec | LinearSpec | ActivationSpec | NormalizationSpec | PoolSpec | MeanPoolSpec | DropoutSpec | SumSpec,
     Field(discriminator="kind"),
 ]
 

@@ -6,7 +6,6 @@ Pure arithmetic, so that the service refuses what does not fit before anything i
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from service.experiments.network import (
     Activation,
@@ -19,36 +18,9 @@ from service.experiments.network import (
     Normalization,
     NormalizationSpec,
     PoolSpec,
-    StrictModel,
+    SumSpec,
 )
-
-Kind = Literal[
-    "convolution", "linear", Activation, "normalization", "affine", "threshold", "max_pool", "average_pool",
-    "mean_pool", "dropout",
-]  # fmt: skip
-Shape = tuple[int, ...]
-
-
-class ResolvedLayer(StrictModel):
-    """One layer with its shapes, C H W or D. layer: of the convolution or linear layer it belongs to, from 1.
-
-    kernel_size: also a window's. standardized: whether a convolution's weights are. groups: of a convolution or a group
-    normalization. rate: of dropout.
-    """
-
-    layer: int
-    kind: Kind
-    variant: Normalization | None = None
-    input_shape: Shape
-    output_shape: Shape
-    kernel_size: int | None = None
-    stride: int | None = None
-    padding: Literal["same"] | int | None = None
-    groups: int | None = None
-    bias: bool = False
-    standardized: bool = False
-    rate: float | None = None
-    parameters: int = 0
+from service.experiments.resolved import IMAGES, Kind, ResolvedLayer, Shape
 
 
 @dataclass(frozen=True)
@@ -73,7 +45,8 @@ def resolve(
         resolving.add(index, layer)
     if resolving.number == 0:
         raise ValueError("a network needs at least one convolution or linear layer; there is nothing to train in this")
-    scores = resolving.shape
+    resolving.check_that_all_is_taken()
+    scores = resolving.shape_of(len(layers) - 1)
     if len(scores) != 1:
         raise ValueError(
             f"the last layer must make the classes' scores, as mean_pool or linear does; {layers[-1].kind} makes "
@@ -86,19 +59,24 @@ def resolve(
 
 @dataclass
 class _Resolving:
-    """As far as it has come: the shape that the next layer gets, and the number of the last weighted layer."""
+    """As far as it has come. number: of the last weighted layer; places: in resolved, of what each spec's layer made.
 
-    shape: Shape
+    source: the place, in resolved, of what the layer at hand takes.
+    """
+
+    images: Shape
     defaults: Defaults
     number: int = 0
     resolved: list[ResolvedLayer] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    source: int = IMAGES
     normalized: set[int] = field(default_factory=set)
 
     def add(self, index: int, layer: LayerSpec) -> None:
-        if len(self.shape) != 3 and not isinstance(layer, LinearSpec | ActivationSpec | DropoutSpec):
-            raise ValueError(
-                f"layer {index} ({layer.kind}) needs images; the layer before it makes {self.shape[0]} numbers"
-            )
+        self.source = self._place(index, index - 1 if layer.input is None else layer.input)
+        flat = LinearSpec | ActivationSpec | DropoutSpec | SumSpec
+        if len(self.shape) != 3 and not isinstance(layer, flat):
+            raise ValueError(f"layer {index} ({layer.kind}) needs images; its input is {self.shape[0]} numbers")
         match layer:
             case ConvolutionSpec():
                 self._convolution(index, layer)
@@ -106,7 +84,7 @@ class _Resolving:
                 self.number += 1
                 inputs = math.prod(self.shape)
                 parameters = inputs * layer.features + layer.bias * layer.features
-                self._append("linear", (layer.features,), bias=layer.bias, parameters=parameters)
+                self._append("linear", (layer.features,), layer=self.number, bias=layer.bias, parameters=parameters)
             case ActivationSpec():
                 self._append(self.defaults.activation if layer.kind == "activation" else layer.kind, self.shape)
             case NormalizationSpec():
@@ -119,6 +97,32 @@ class _Resolving:
                 self._append("mean_pool", self.shape[:1])
             case DropoutSpec():
                 self._append("dropout", self.shape, rate=layer.rate)
+            case SumSpec():
+                self._sum(index, layer)
+        self.places.append(self.source)
+
+    def check_that_all_is_taken(self) -> None:
+        taken = {place for made in self.resolved for place in made.inputs} | {self.places[-1]}
+        for index, place in enumerate(self.places):
+            if place != IMAGES and place not in taken:
+                raise ValueError(f"nothing takes the output of layer {index}; name it as an input or leave it out")
+
+    @property
+    def shape(self) -> Shape:
+        """Of what the layer at hand takes."""
+        return self._shape_at(self.source)
+
+    def shape_of(self, index: int) -> Shape:
+        """Of the output of a layer of the spec."""
+        return self._shape_at(self.places[index])
+
+    def _shape_at(self, place: int) -> Shape:
+        return self.images if place == IMAGES else self.resolved[place].output_shape
+
+    def _place(self, index: int, named: int) -> int:
+        if named >= index:
+            raise ValueError(f"layer {index} can only take the output of a layer before it, not of layer {named}")
+        return IMAGES if named == IMAGES else self.places[named]
 
     def _convolution(self, index: int, layer: ConvolutionSpec) -> None:
         channels = self.shape[0]
@@ -131,21 +135,23 @@ class _Resolving:
         shape = (layer.channels, *(_convolved(index, size, self.shape, layer) for size in self.shape[1:]))
         weights = layer.channels * (channels // layer.groups) * layer.kernel_size**2
         self._append(
-            "convolution", shape, kernel_size=layer.kernel_size, stride=layer.stride, padding=layer.padding,
-            groups=layer.groups, bias=layer.bias, parameters=weights + layer.bias * layer.channels,
+            "convolution", shape, layer=self.number, kernel_size=layer.kernel_size, stride=layer.stride,
+            padding=layer.padding, groups=layer.groups, bias=layer.bias,
+            parameters=weights + layer.bias * layer.channels,
         )  # fmt: skip
 
     def _normalization(self, index: int, variant: Normalization) -> None:
-        if self.number in self.normalized:
-            raise ValueError(f"layer {index}: convolution {self.number} is already followed by a normalization")
-        self.normalized.add(self.number)
+        number = self._number()
+        if number in self.normalized:
+            raise ValueError(f"layer {index}: convolution {number} is already followed by a normalization")
+        self.normalized.add(number)
         channels, groups = self.shape[0], self.defaults.groups
         if variant == "none":
             return
         if variant == "weight_standardization":
             self._standardize_the_convolution_before(index)
             return
-        if variant == "box_cox" and (not self.resolved or self.resolved[-1].kind != "relu"):
+        if variant == "box_cox" and (self.source == IMAGES or self.resolved[self.source].kind != "relu"):
             raise ValueError(
                 f"layer {index}: Box-Cox has no value for negative numbers, so it must follow a relu; "
                 "yeo_johnson takes any"
@@ -166,15 +172,33 @@ class _Resolving:
             self._append("threshold", self.shape, variant=variant, parameters=channels)
 
     def _standardize_the_convolution_before(self, index: int) -> None:
-        place = max((place for place, made in enumerate(self.resolved) if made.kind == "convolution"), default=None)
-        if place is None:
+        place = self.source
+        while place != IMAGES and self.resolved[place].kind != "convolution":
+            place = self.resolved[place].inputs[0]
+        if place == IMAGES:
             raise ValueError(f"layer {index}: there is no convolution before it whose weights could be standardized")
         self.resolved[place] = self.resolved[place].model_copy(update={"standardized": True})
 
+    def _sum(self, index: int, layer: SumSpec) -> None:
+        shortcut = self._place(index, layer.shortcut)
+        if self._shape_at(shortcut) != self.shape:
+            raise ValueError(
+                f"layer {index}: a sum needs two inputs of one shape; its input is {_words(self.shape)}, its shortcut, "
+                f"layer {layer.shortcut}, {_words(self._shape_at(shortcut))}"
+            )
+        self._append("sum", self.shape, inputs=(self.source, shortcut))
+
+    def _number(self) -> int:
+        """Of the weighted layer that what the layer at hand takes comes from."""
+        return 0 if self.source == IMAGES else self.resolved[self.source].layer
+
     def _append(self, kind: Kind, output_shape: Shape, **details: object) -> None:
-        made = {"layer": self.number, "kind": kind, "input_shape": self.shape, "output_shape": output_shape}
+        made = {
+            "layer": self._number(), "kind": kind, "inputs": (self.source,), "input_shape": self.shape,
+            "output_shape": output_shape,
+        }  # fmt: skip
         self.resolved.append(ResolvedLayer.model_validate(made | details))
-        self.shape = output_shape
+        self.source = len(self.resolved) - 1
 
 
 def _convolved(index: int, size: int, shape: Shape, layer: ConvolutionSpec) -> int:

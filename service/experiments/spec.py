@@ -10,7 +10,8 @@ from service.experiments.datasets import DATASETS, DatasetName
 from service.experiments.network import Activation, LayerSpec, Normalization, study_network
 from service.experiments.protocols import PROTOCOLS, Protocol
 from service.experiments.quantities import QuantityName
-from service.experiments.resolving import Defaults, ResolvedLayer, resolve
+from service.experiments.resolved import ResolvedLayer
+from service.experiments.resolving import Defaults, resolve
 
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.:/ -]+$")]
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")]

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.experiments.errors import NoSuchExperiment
 from service.experiments.models import Experiment
-from service.experiments.resolving import ResolvedLayer
+from service.experiments.resolved import ResolvedLayer
 from service.experiments.spec import ExperimentSpec
 
 ExperimentId = Annotated[int, Path(ge=1, le=2**31 - 1, description="The experiment's number.")]

@@ -10,7 +10,7 @@ import normcore.batch_norm
 import normcore.box_cox
 from service.experiments.network import Activation, Normalization
 from service.experiments.spec import ExperimentSpec
-from tests.factories import MIXED
+from tests.factories import MIXED, RESIDUAL
 from worker import datasets
 from worker.certificate import WrongGradient, certify
 
@@ -26,6 +26,7 @@ EXPERIMENTS = (
     | {activation: {"activation": activation, "normalization": "batch"} for activation in get_args(Activation)}
     | {
         "every other layer": {"network": MIXED},
+        "a residual network": {"network": RESIDUAL, "normalization": "instance"},
         "Box-Cox at 0": {"normalization": "box_cox", "box_cox_lambda": 0.0},
         "Yeo-Johnson at 0": {"normalization": "yeo_johnson", "yeo_johnson_lambda": 0.0, "activation": "silu"},
         "Yeo-Johnson at 2": {"normalization": "yeo_johnson", "yeo_johnson_lambda": 2.0, "activation": "tanh"},

@@ -8,7 +8,7 @@ import torch
 
 from service.experiments.network import Activation, Normalization
 from service.experiments.spec import ExperimentSpec
-from tests.factories import MIXED, histogram_of
+from tests.factories import MIXED, RESIDUAL, histogram_of
 from worker import datasets
 from worker.building import build_network
 from worker.checkpoints import pack, restore, state_of, unpack
@@ -116,13 +116,17 @@ def test_every_optimizer_learns_and_goes_on_from_its_checkpoint_to_the_bit(large
     assert last.checkpoint == records[-1].checkpoint
 
 
-def test_a_network_of_every_other_layer_learns_is_looked_into_and_is_resumed_to_the_bit(larger):
-    spec = ExperimentSpec(dataset="digits", train_size=100, test_size=40, network=MIXED, learning_rate=0.003, epochs=12)
+@pytest.mark.parametrize(("network", "layers"), [(MIXED, 4), (RESIDUAL, 7)], ids=["mixed", "residual"])
+def test_a_network_of_every_other_layer_learns_is_looked_into_and_is_resumed_to_the_bit(larger, network, layers):
+    spec = ExperimentSpec(
+        dataset="digits", train_size=100, test_size=40, normalization="batch", network=network, learning_rate=0.003,
+        epochs=12,
+    )  # fmt: skip
     training, resumed = Training(spec, larger, CPU), Training(spec, larger, CPU)
     records = [training.run_epoch(lambda step, loss: None) for _ in range(spec.epochs)]
     assert records[-1].metrics.train_accuracy > 0.5
     seen = {layer for layer, quantity in records[-1].captures[0].histograms if quantity == "weight_gradient"}
-    assert seen == {1, 2, 3, 4}
+    assert seen == set(range(1, layers + 1))
 
     resumed.resume(unpack(records[7].checkpoint.content, records[7].checkpoint.sha256), 8)
     while resumed.epochs_done < spec.epochs:

@@ -12,7 +12,7 @@ from service.experiments.network import Activation, ConvolutionSpec, MeanPoolSpe
 from service.experiments.protocols import PROTOCOLS
 from service.experiments.resolving import Defaults, resolve
 from service.experiments.spec import ExperimentSpec
-from tests.factories import MIXED
+from tests.factories import MIXED, RESIDUAL
 
 
 def test_an_empty_spec_is_the_articles_baseline():
@@ -121,7 +121,7 @@ REFUSED = {
     ),
     "a layer after the pooling": (
         "network", {"network": [{"kind": "convolution", "channels": 10}, {"kind": "mean_pool"}, {"kind": "max_pool"}]},
-        "layer 2 (max_pool) needs images; the layer before it makes 10 numbers",
+        "layer 2 (max_pool) needs images; its input is 10 numbers",
     ),
     "two normalizations in a block": ("network", {
             "network": [
@@ -155,6 +155,28 @@ REFUSED = {
         },
         "layer 0: there is no convolution before it",
     ),
+    "a sum of two shapes": (
+        "network",
+        {"network": [{"kind": "convolution", "channels": 10}, {"kind": "sum", "shortcut": -1}, {"kind": "mean_pool"}]},
+        "layer 1: a sum needs two inputs of one shape; its input is 10×96×96, its shortcut, layer -1, 3×96×96",
+    ),
+    "a shortcut from further on": (
+        "network",
+        {"network": [{"kind": "convolution", "channels": 10}, {"kind": "sum", "shortcut": 2}, {"kind": "mean_pool"}]},
+        "layer 1 can only take the output of a layer before it, not of layer 2",
+    ),
+    "a layer that takes itself": (
+        "network", {"network": [{"kind": "convolution", "channels": 10, "input": 0}, {"kind": "mean_pool"}]},
+        "layer 0 can only take the output of a layer before it, not of layer 0",
+    ),
+    "a layer whose output goes nowhere": (
+        "network",
+        {"network": [
+            {"kind": "convolution", "channels": 4}, {"kind": "convolution", "channels": 10, "input": -1},
+            {"kind": "mean_pool"},
+        ]},
+        "nothing takes the output of layer 0",
+    ),
     "an image that shrinks to nothing": ("network", {
             "dataset": "digits", "image_size": 8,
             "network": [
@@ -175,6 +197,16 @@ def test_a_spec_is_refused_for(field, data, said):
     error = refused.value.errors()[0]
     assert ".".join(map(str, error["loc"])) == field
     assert said in error["msg"]
+
+
+def test_a_residual_network_resolves_to_layers_that_name_their_inputs():
+    spec = ExperimentSpec(dataset="digits", normalization="batch", network=RESIDUAL)
+    layers = spec.resolved_network()
+    assert [layer.inputs for layer in layers if layer.kind == "sum"] == [(7, 2), (16, 14)]
+    assert layers[15].inputs == (9,)
+    assert [layer.output_shape for layer in layers if layer.kind == "sum"] == [(8, 16, 16), (12, 8, 8)]
+    without = ExperimentSpec(dataset="digits", network=RESIDUAL).resolved_network()  # no normalization: other places
+    assert [layer.inputs for layer in without if layer.kind == "sum"] == [(4, 1), (10, 9)]
 
 
 @given(
