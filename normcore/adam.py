@@ -39,18 +39,28 @@ class Adam:
         self.m = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
         self.v = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
 
-    def step(self, gradients: Mapping[str, Tensor]) -> None:
-        """Move every parameter by its gradient, of the same name and shape. Raises KeyError for a missing gradient."""
+    def coefficients(self) -> list[float]:
+        """The learning rate and what m and v are multiplied by; the step counts as taken."""
         rate = self.learning_rate(self.steps)
         self.steps += 1
         power = self.steps if self.bias_correction == "power" else 1
-        m_scale, v_scale = 1 / (1 - self.beta1**power), 1 / (1 - self.beta2**power)
-        for name, parameter in self.parameters.items():
-            gradient = self.weight_decay.decay(name, parameter, gradients[name], rate)
-            m, v = self.m[name], self.v[name]
-            m.lerp_(gradient, 1 - self.beta1)
-            v.mul_(self.beta2).addcmul_(gradient, gradient, value=1 - self.beta2)
-            parameter.addcdiv_(m * m_scale, (v * v_scale).sqrt_().add_(self.eps), value=-rate)
+        return [rate, 1 / (1 - self.beta1**power), 1 / (1 - self.beta2**power)]
+
+    def move(self, gradients: Mapping[str, Tensor], coefficients: Tensor) -> None:
+        """Move every parameter by its gradient, of the same name and shape. Raises KeyError for a missing gradient."""
+        rate, m_scale, v_scale = coefficients.unbind()
+        g = self.weight_decay.decayed(self.parameters, gradients, rate)
+        m, v = list(self.m.values()), list(self.v.values())
+        # Lists at once: on a GPU a kernel for all of the parameters instead of one for each.
+        torch._foreach_lerp_(m, g, 1 - self.beta1)
+        torch._foreach_mul_(v, self.beta2)
+        torch._foreach_addcmul_(v, g, g, value=1 - self.beta2)
+        denominators = torch._foreach_mul(v, v_scale)
+        torch._foreach_sqrt_(denominators)
+        torch._foreach_add_(denominators, self.eps)
+        moves = torch._foreach_mul(m, rate * m_scale)
+        torch._foreach_div_(moves, denominators)
+        torch._foreach_sub_(list(self.parameters.values()), moves)
 
     def state(self) -> dict[str, Tensor]:
         """The averages m and v of every parameter; the live tensors."""

@@ -58,13 +58,16 @@ class Convolution:
 
     def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
         """dx, N C H W, and {"weight": dw, "bias": db}, shaped as those; no "bias" where there is none."""
-        _, (height, width), (top, left) = cache
-        dpadded, gradients = self._backward(dout, cache, need_dx=True)
-        return dpadded[:, :, top : top + height, left : left + width], gradients
+        dpadded, dw = self._backward(dout, cache.padded, [True, True, False])
+        return self._cropped(dpadded, cache), self._gradients(dout, dw)
+
+    def input_gradient(self, dout: Tensor, cache: Cache) -> Tensor:
+        """The dx of backward."""
+        return self._cropped(self._backward(dout, cache.padded, [True, False, False])[0], cache)
 
     def parameter_gradients(self, dout: Tensor, cache: Cache) -> Gradients:
-        """Those of backward, without the work for dx."""
-        return self._backward(dout, cache, need_dx=False)[1]
+        """Those of backward."""
+        return self._gradients(dout, self._backward(dout, cache.padded, [False, True, False])[1])
 
     def parameters(self) -> dict[str, Tensor]:
         """The weight, O C/groups K K, and the bias, O, if there is one."""
@@ -74,15 +77,21 @@ class Convolution:
         """None."""
         return {}
 
-    def _backward(self, dout: Tensor, cache: Cache, *, need_dx: bool) -> tuple[Tensor, Gradients]:
-        """The gradient of the padded input, if needed, and the parameters'."""
+    def _backward(self, dout: Tensor, padded: Tensor, asked: list[bool]) -> tuple[Tensor, Tensor]:
+        """The gradients of the padded input and of the weight, as asked."""
         dpadded, dw, _ = torch.ops.aten.convolution_backward(
-            dout, cache.padded, self.weight, None, [self.stride] * 2, [0, 0], [1, 1], False, [0, 0], self.groups,
-            [need_dx, True, False],
-        )  # fmt: skip
+            dout, padded, self.weight, None, [self.stride] * 2, [0, 0], [1, 1], False, [0, 0], self.groups, asked
+        )
+        return dpadded, dw
+
+    def _cropped(self, dpadded: Tensor, cache: Cache) -> Tensor:
+        (height, width), (top, left) = cache.size, cache.start
+        return dpadded[:, :, top : top + height, left : left + width]
+
+    def _gradients(self, dout: Tensor, dw: Tensor) -> Gradients:
         if self.divide_by_batch:
             dw = dw / len(dout)
-        return dpadded, {"weight": dw} if self.bias is None else {"weight": dw, "bias": dout.sum((0, 2, 3))}
+        return {"weight": dw} if self.bias is None else {"weight": dw, "bias": dout.sum((0, 2, 3))}
 
     def _zeros(self, size: int) -> tuple[int, int]:
         """Zeros before and after an axis of the given size."""

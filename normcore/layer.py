@@ -39,7 +39,11 @@ class Layer(Protocol):
 
 @runtime_checkable
 class Weighted(Protocol):
-    """A layer that can leave dx out, for the first layer of a network: nobody asks for the gradient of the images."""
+    """A layer whose backward pass comes in two parts: a network's first one is trained without the images' gradient."""
+
+    def input_gradient(self, dout: Tensor, cache: Any) -> Tensor:
+        """The dx of backward."""
+        ...
 
     def parameter_gradients(self, dout: Tensor, cache: Any) -> Gradients:
         """Those of backward."""

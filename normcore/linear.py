@@ -37,10 +37,14 @@ class Linear:
 
     def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
         """dx, in the input's shape, and {"weight": dw, "bias": db}; no "bias" where there is none."""
-        return (dout @ self.weight).view(cache.shape), self.parameter_gradients(dout, cache)
+        return self.input_gradient(dout, cache), self.parameter_gradients(dout, cache)
+
+    def input_gradient(self, dout: Tensor, cache: Cache) -> Tensor:
+        """The dx of backward."""
+        return (dout @ self.weight).view(cache.shape)
 
     def parameter_gradients(self, dout: Tensor, cache: Cache) -> Gradients:
-        """Those of backward, without the work for dx."""
+        """Those of backward."""
         dw = dout.T @ cache.flat
         return {"weight": dw} if self.bias is None else {"weight": dw, "bias": dout.sum(0)}
 

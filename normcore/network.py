@@ -1,7 +1,7 @@
 """A network: layers run forward in order and backward in reverse, open to a probe on the way."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,12 +12,16 @@ from normcore.layer import Gradients, Layer, Weighted
 IMAGES = -1  # where a layer takes the batch itself
 
 
-class Probe(Protocol):
-    """Sees each layer's gradients as the backward pass makes them; must not change them."""
+class Passed(NamedTuple):
+    """What one layer's backward pass took and made. dx is None where the images' gradient was left out."""
 
-    def __call__(self, place: int, dout: Tensor, dx: Tensor, gradients: Gradients) -> None:
-        """place: the layer's index in the list; dout and dx as its output and input; gradients by parameter."""
-        ...
+    dout: Tensor
+    dx: Tensor | None
+    gradients: Gradients
+    cache: Any
+
+
+Probe = Callable[[int, Passed], None]  # shown each layer's place and backward pass, last layer first; changes nothing
 
 
 class Network:
@@ -35,6 +39,11 @@ class Network:
             raise ValueError("a layer takes the output of one that is not before it")
         if unused := set(range(len(self.layers) - 1)) - last_use.keys():
             raise ValueError(f"nothing takes the output of layer {min(unused)}")
+        self.first = {
+            place: layer
+            for place, layer in enumerate(self.layers)
+            if self.inputs[place] == (IMAGES,) and isinstance(layer, Weighted)
+        }
         self._done_after = [
             [source for source, last in last_use.items() if last == place] for place in range(len(self.layers))
         ]
@@ -54,30 +63,37 @@ class Network:
         """Scores, N K, at test time."""
         return self._run(x, lambda layer, *xs: layer.infer(*xs))
 
-    def backward(self, dscores: Tensor, caches: list[Any], probe: Probe | None = None) -> Gradients:
+    def backward(
+        self, dscores: Tensor, caches: list[Any], probe: Probe | None = None, *, images_gradient: bool = False
+    ) -> Gradients:
         """The gradient of every parameter, by the names of parameters(). Empties the list of caches on its way.
 
-        The gradient of the images themselves is made only if there is a probe to see it.
+        images_gradient: whether the first layer makes it; nothing is trained by it.
         """
         by_place: list[Gradients] = [{}] * len(self.layers)
+        first = {} if images_gradient else self.first
         douts = {len(self.layers) - 1: dscores}
         for place in reversed(range(len(self.layers))):
             layer, dout, cache = self.layers[place], douts.pop(place), caches.pop()
-            if probe is None and self.inputs[place] == (IMAGES,) and isinstance(layer, Weighted):
-                by_place[place] = layer.parameter_gradients(dout, cache)
-                continue
-            dx, by_place[place] = layer.backward(dout, cache)
+            dx: Tensor | None = None
+            if place in first:
+                by_place[place] = first[place].parameter_gradients(dout, cache)
+            else:
+                dx, by_place[place] = layer.backward(dout, cache)
+                for source in self.inputs[place]:
+                    douts[source] = douts[source] + dx if source in douts else dx
             if probe is not None:
-                probe(place, dout, dx, by_place[place])
-            for source in self.inputs[place]:
-                douts[source] = douts[source] + dx if source in douts else dx
+                probe(place, Passed(dout, dx, by_place[place], cache))
         return _named(by_place)
 
     def gradients(self, x: Tensor, labels: Tensor, probe: Probe | None = None) -> tuple[Tensor, Tensor, Gradients]:
-        """Loss (scalar), scores (N K) and every parameter's gradient on one training batch, x N C H W and labels N."""
+        """Loss (scalar), scores (N K) and every parameter's gradient on one training batch, x N C H W and labels N.
+
+        The gradient of the images is made if there is a probe to see it.
+        """
         scores, caches = self.forward(x)
         loss, dscores = cross_entropy(scores, labels)
-        return loss, scores, self.backward(dscores, caches, probe)
+        return loss, scores, self.backward(dscores, caches, probe, images_gradient=probe is not None)
 
     def parameters(self) -> dict[str, Tensor]:
         """What training changes, by "index.name"."""

@@ -33,15 +33,20 @@ class SGD:
         self.steps = 0
         self.velocity = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
 
-    def step(self, gradients: Mapping[str, Tensor]) -> None:
-        """Move every parameter by its gradient, of the same name and shape. Raises KeyError for a missing gradient."""
-        rate = self.learning_rate(self.steps)
+    def coefficients(self) -> list[float]:
+        """The learning rate; the step counts as taken."""
         self.steps += 1
-        for name, parameter in self.parameters.items():
-            gradient = self.weight_decay.decay(name, parameter, gradients[name], rate)
-            velocity = self.velocity[name].mul_(self.momentum).add_(gradient)
-            move = gradient + self.momentum * velocity if self.nesterov else velocity
-            parameter.add_(move, alpha=-rate)
+        return [self.learning_rate(self.steps - 1)]
+
+    def move(self, gradients: Mapping[str, Tensor], coefficients: Tensor) -> None:
+        """Move every parameter by its gradient, of the same name and shape. Raises KeyError for a missing gradient."""
+        (rate,) = coefficients.unbind()
+        g = self.weight_decay.decayed(self.parameters, gradients, rate)
+        v = list(self.velocity.values())
+        torch._foreach_mul_(v, self.momentum)
+        torch._foreach_add_(v, g)
+        moves = torch._foreach_add(g, v, alpha=self.momentum) if self.nesterov else v
+        torch._foreach_sub_(list(self.parameters.values()), torch._foreach_mul(moves, rate))
 
     def state(self) -> dict[str, Tensor]:
         """The velocity of every parameter; the live tensors."""

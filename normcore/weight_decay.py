@@ -1,6 +1,6 @@
 """Weight decay, coupled to the gradient or decoupled from it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -17,11 +17,19 @@ class WeightDecay:
     coupled: bool = False
     names: Collection[str] = frozenset()
 
-    def decay(self, name: str, parameter: Tensor, gradient: Tensor, learning_rate: float) -> Tensor:
-        """The gradient to step by; the parameter has decayed, if decoupled."""
-        if not self.rate or name not in self.names:
-            return gradient
-        if self.coupled:
-            return gradient + self.rate * parameter
-        parameter.mul_(1 - learning_rate * self.rate)
-        return gradient
+    def decayed(
+        self, parameters: Mapping[str, Tensor], gradients: Mapping[str, Tensor], learning_rate: Tensor
+    ) -> list[Tensor]:
+        """The gradients to step by, in the parameters' order; those of them that decay have done so, if decoupled.
+
+        Raises KeyError for a parameter without a gradient.
+        """
+        named = [name for name in parameters if name in self.names] if self.rate else []
+        if not self.coupled:
+            for name in named:
+                parameters[name].mul_(1 - learning_rate * self.rate)
+            return [gradients[name] for name in parameters]
+        return [
+            gradients[name] + self.rate * parameter if name in named else gradients[name]
+            for name, parameter in parameters.items()
+        ]

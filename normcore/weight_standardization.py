@@ -47,8 +47,12 @@ class WeightStandardized:
         dx, gradients = self._by_standardized(cache).backward(dout, cache.convolution)
         return dx, self._passed_back(gradients, cache)
 
+    def input_gradient(self, dout: Tensor, cache: Cache) -> Tensor:
+        """The dx of backward."""
+        return self._by_standardized(cache).input_gradient(dout, cache.convolution)
+
     def parameter_gradients(self, dout: Tensor, cache: Cache) -> Gradients:
-        """Those of backward, without the work for dx."""
+        """Those of backward."""
         return self._passed_back(self._by_standardized(cache).parameter_gradients(dout, cache.convolution), cache)
 
     def parameters(self) -> dict[str, Tensor]:

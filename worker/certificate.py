@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from normcore import Network
-from normcore.network import IMAGES
+from normcore.network import IMAGES, Passed
 from service.experiments.resolved import ResolvedLayer
 from service.experiments.spec import ExperimentSpec
 from worker.building import build_network
@@ -57,8 +57,10 @@ def _ours(network: Network, x: Tensor, labels: Tensor) -> dict[tuple[int, str], 
     """By the layer's place: what it passes on, and each of its parameters' gradients."""
     found: dict[tuple[int, str], Tensor] = {}
 
-    def probe(place: int, dout: Tensor, dx: Tensor, gradients: dict[str, Tensor]) -> None:
-        found.update({(place, name): gradient for name, gradient in gradients.items()} | {(place, "dx"): dx})
+    def probe(place: int, passed: Passed) -> None:
+        assert passed.dx is not None
+        found.update({(place, name): gradient for name, gradient in passed.gradients.items()})
+        found[place, "dx"] = passed.dx
 
     network.gradients(x, labels, probe)
     return found

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 
-from normcore import Gradients
+from normcore.network import Passed
+from normcore.step import scaled
 from service.experiments.records import EpochRecord
 from worker.checkpoints import State
-from worker.training import Training, scaled
+from worker.training import Training
 
 
 class Diverged(Exception):
@@ -25,9 +25,10 @@ class FirstNonfinite:
     def __init__(self) -> None:
         self.place: int | None = None
 
-    def __call__(self, place: int, dout: Tensor, dx: Tensor, gradients: Gradients) -> None:
+    def __call__(self, place: int, passed: Passed) -> None:
         """Called by the network at each layer of the backward pass."""
-        if self.place is None and not all(torch.isfinite(t).all() for t in (dx, *gradients.values())):
+        made = [gradient for gradient in (passed.dx, *passed.gradients.values()) if gradient is not None]
+        if self.place is None and not all(torch.isfinite(gradient).all() for gradient in made):
             self.place = place
 
 
@@ -48,7 +49,7 @@ def where_it_began(training: Training, start: State, epoch: int, check: Callable
             return _sentence(training, step, "output", training.network.first_nonfinite(images))
         if probe.place is not None:
             return _sentence(training, step, "gradient", probe.place)
-        training.optimizer.step(gradients)
+        training.optimizer.move(gradients, training.step.coefficients())
         for name, parameter in training.network.parameters().items():
             if not torch.isfinite(parameter).all():
                 return _sentence(training, step, "update", int(name.split(".")[0]))

@@ -7,9 +7,20 @@ from torch import Tensor
 
 import normcore
 from normcore import Gradients
+from normcore.network import Passed
 from service.experiments.histograms import Histogram
 from service.experiments.records import Capture
 from service.experiments.resolved import ResolvedLayer
+
+WEIGHTED = ("convolution", "linear")
+
+
+def looked_at(layers: Sequence[ResolvedLayer], quantities: Collection[str]) -> set[int]:
+    """The places of the layers whose backward pass a look at these quantities needs to see."""
+    wanted = {kind for kind in WEIGHTED if {"input_gradient", "weight_gradient"} & set(quantities)}
+    if {"norm_output_gradient", "norm_input_gradient"} & set(quantities):
+        wanted.add("normalization")
+    return {place for place, layer in enumerate(layers) if layer.kind in wanted}
 
 
 class Look:
@@ -19,15 +30,16 @@ class Look:
         self._layers, self._quantities = layers, frozenset(quantities)
         self._seen: dict[tuple[int, str], normcore.Histogram] = {}
 
-    def __call__(self, place: int, dout: Tensor, dx: Tensor, gradients: Gradients) -> None:
+    def __call__(self, place: int, passed: Passed) -> None:
         """Called by the network at each layer of the backward pass."""
+        assert passed.dx is not None, "a look asks for the images' gradient too"
         match self._layers[place].kind:
             case "convolution" | "linear":
-                self._see(place, "input_gradient", dx)
-                self._see(place, "weight_gradient", gradients["weight"])
+                self._see(place, "input_gradient", passed.dx)
+                self._see(place, "weight_gradient", passed.gradients["weight"])
             case "normalization":
-                self._see(place, "norm_output_gradient", dout)
-                self._see(place, "norm_input_gradient", dx)
+                self._see(place, "norm_output_gradient", passed.dout)
+                self._see(place, "norm_input_gradient", passed.dx)
 
     def see_weights(self, weights: Mapping[int, Tensor], gradients: Gradients) -> None:
         """The weights, by place, that the gradients were taken at."""

@@ -78,6 +78,7 @@ def _train(
     with database.reading() as session:
         spec = ExperimentSpec.model_validate(session.get_one(Experiment, held.experiment_id).spec)
         checkpoint = recording.checkpoint(session, held.experiment_id)
+        earlier = session.get_one(Experiment, held.experiment_id).provenance
 
     def check() -> None:
         if heartbeat.verdict == "lost":
@@ -91,12 +92,16 @@ def _train(
     training = Training(spec, attended(lambda: _load(spec, settings.data_dir), check), chosen)
     if checkpoint is not None:
         training.resume(unpack(checkpoint.content, checkpoint.sha256), checkpoint.epoch + 1)
+    # A resumed training keeps the engine it began with: its last bits are that engine's own.
+    wanted = (earlier or {}).get("engine", spec.engine) if training.epochs_done else spec.engine
+    choice = attended(lambda: training.ready(wanted), check)
+    log.info("experiment %d: engine %s, %s", held.experiment_id, choice.name, choice.reason)
     heartbeat.step = steps_done = training.epochs_done * training.steps_per_epoch
     with database.writing.begin() as session:
         queue.describe(
             session,
             held,
-            provenance=provenance(chosen, seed=spec.seed, resumed_at_epoch=training.epochs_done or None),
+            provenance=provenance(chosen, choice, seed=spec.seed, resumed_at_epoch=training.epochs_done or None),
             steps_total=spec.epochs * training.steps_per_epoch,
         )
     if spec.gradient_check and not training.epochs_done:

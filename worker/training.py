@@ -4,18 +4,21 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from normcore import cross_entropy
+from normcore.engines import Choice, Eager, Engine, EngineName, choose
+from normcore.step import Step, scaled
 from service.experiments.records import Capture, EpochMetrics, EpochRecord
 from service.experiments.spec import ExperimentSpec
 from worker.building import build_network
 from worker.checkpoints import State, pack, restore, state_of
 from worker.datasets import ImageData, Split
-from worker.looking import Look
+from worker.looking import Look, looked_at
 from worker.optimizing import build_optimizer
 
 TEST_BATCH = 500  # images at once in the test pass; no statistics depend on it but the original's slots, which follow
@@ -52,6 +55,20 @@ class Training:
             if self.layers[place].kind in ("convolution", "linear")
         }
         self.epochs_done = 0
+        self.step = Step(self.network, self.optimizer, self.train.images, self.train.labels)
+        self.eager = Eager(self.step)  # for what is no whole batch
+        self.engine: Engine = self.eager
+
+    def ready(self, wanted: EngineName | Literal["auto"]) -> Choice:
+        """Make ready the engine that whole batches are trained with from here on, and say which it is and why."""
+        batch = self.batches(self.epochs_done)[0]
+        if len(batch) < self.spec.batch_size:
+            return Choice(self.eager, "eager", "there are fewer images than a batch takes")
+        steps_left = (self.spec.epochs - self.epochs_done) * self.steps_per_epoch
+        places = looked_at(self.layers, self.spec.capture_quantities)
+        choice = choose(self.step, wanted, indices=batch, steps_left=steps_left, looked=places)
+        self.engine = choice.engine
+        return choice
 
     def resume(self, state: State, epochs_done: int) -> None:
         """Go on from a checkpoint."""
@@ -105,24 +122,23 @@ class Training:
         sums = EpochSums(torch.zeros(len(batches), device=device), torch.zeros((), dtype=torch.int64, device=device), 0)
         for place, indices in enumerate(batches):
             step, last = epoch * len(batches) + place + 1, place == len(batches) - 1
-            images, labels = scaled(self.train.images[indices]), self.train.labels[indices]
+            engine = self.engine if len(indices) == self.spec.batch_size else self.eager
             look = Look(self.layers, self.spec.capture_quantities) if self._is_looked_at(epoch, step, last) else None
             before = {place: weight.clone() for place, weight in self.weights.items()} if look else {}
             at_the_step = self.spec.capture_moment == "last_step"
 
-            loss, scores, gradients = self.network.gradients(images, labels, look if at_the_step else None)
-            self.optimizer.step(gradients)
+            loss, correct, gradients = engine(indices, look if at_the_step else None)
 
             if look:
                 if at_the_step:
                     look.see_weights(before, gradients)
                 else:
-                    self._look_again(look, images, labels)
+                    self._look_again(look, indices)
                 look.see_updates(before, self.weights)
                 captures.append(look.capture(epoch, step))
-            sums.losses[place] = loss * len(labels)
-            sums.correct += (scores.argmax(1) == labels).sum()
-            sums.images += len(labels)
+            sums.losses[place] = loss * len(indices)
+            sums.correct += correct
+            sums.images += len(indices)
             after_step(step, loss)
         sums.losses *= len(batches) / sums.images  # so that their mean is the mean over the images
         return sums, captures
@@ -133,18 +149,14 @@ class Training:
             return step % every == 0
         return last and (epoch % every == 0 or epoch == self.spec.epochs - 1)
 
-    def _look_again(self, look: Look, images: Tensor, labels: Tensor) -> None:
+    def _look_again(self, look: Look, indices: Tensor) -> None:
         """The gradients once more, at the weights after the step; running statistics are left as they were."""
         kept = {name: buffer.clone() for name, buffer in self.network.buffers().items()}
+        images, labels = scaled(self.train.images[indices]), self.train.labels[indices]
         _, _, gradients = self.network.gradients(images, labels, look)
         look.see_weights(self.weights, gradients)
         for name, buffer in self.network.buffers().items():
             buffer.copy_(kept[name])
-
-
-def scaled(images: Tensor) -> Tensor:
-    """Pixel values / 255: the only thing done to an image. uint8 to float32, N C H W."""
-    return images.to(torch.float32) / 255
 
 
 def _finite(value: float) -> float | None:

@@ -100,6 +100,11 @@ class ExperimentSpec(BaseModel):
         description="`auto` (cuda, else mps, else cpu), `cpu`, `cuda`, `cuda:N` or `mps`.",
     )
 
+    engine: Literal["auto", "eager", "compiled", "cuda_graph"] = Field(
+        default="auto",
+        description="How a step is run: an operator at a time, compiled by torch.compile, or as a CUDA graph. `auto` "
+        "measures what is at hand if the training is long enough to repay it. The provenance says what ran and why.",
+    )
     gradient_check: bool = Field(
         default=True,
         description="Whether the gradients are first held against autograd's, in float64 on one batch; wrong ones fail "

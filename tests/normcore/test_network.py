@@ -30,15 +30,16 @@ def test_the_probe_sees_every_layer_once_in_reverse_and_each_passed_gradient_twi
     network, seen = study_network("batch"), []
     x, labels = batch_of(3, 16)
 
-    _, scores, gradients = network.gradients(x, labels, lambda *call: seen.append(call))
+    _, scores, gradients = network.gradients(x, labels, lambda place, passed: seen.append((place, passed)))
 
-    assert [place for place, *_ in seen] == list(reversed(range(18)))
-    assert torch.equal(seen[0][1], cross_entropy(scores, labels)[1])
-    for (_, _, dx, _), (_, dout, _, _) in pairwise(seen):
-        assert dx is dout
-    assert seen[-1][2].shape == x.shape
-    assert {f"{place}.{name}": own[name] for place, _, _, own in seen for name in own}.keys() == gradients.keys()
-    assert all(own[name] is gradients[f"{place}.{name}"] for place, _, _, own in seen for name in own)
+    assert [place for place, _ in seen] == list(reversed(range(18)))
+    assert torch.equal(seen[0][1].dout, cross_entropy(scores, labels)[1])
+    for (_, later), (_, earlier) in pairwise(seen):
+        assert later.dx is earlier.dout
+    assert seen[-1][1].dx.shape == x.shape
+    named = {f"{place}.{name}": own for place, passed in seen for name, own in passed.gradients.items()}
+    assert named.keys() == gradients.keys()
+    assert all(own is gradients[name] for name, own in named.items())
 
 
 def test_a_probe_changes_no_gradient():
@@ -97,6 +98,6 @@ def test_every_variant_has_the_same_11088_weights_and_box_cox_a_lambda_a_layer(n
 def test_the_studys_maps_are_48_24_12_6_6_6_wide_and_its_scores_ten():
     network, sizes = study_network("batch"), {}
     x, labels = batch_of(2, 96)
-    _, scores, _ = network.gradients(x, labels, lambda place, dout, dx, own: sizes.update({place: dout.shape[-1]}))
+    _, scores, _ = network.gradients(x, labels, lambda place, seen: sizes.update({place: seen.dout.shape[-1]}))
     assert [sizes[place] for place in places_of(network, Convolution)] == [48, 24, 12, 6, 6, 6]
     assert scores.shape == (2, 10)

@@ -59,7 +59,7 @@ def study_gradients(network):
     """dL/dx and dL/dW of the six convolutions, on twenty images of 96×96."""
     passed = {}
     x, labels = batch_of(20, 96)
-    _, _, gradients = network.gradients(x, labels, lambda place, dout, dx, own: passed.update({place: dx}))
+    _, _, gradients = network.gradients(x, labels, lambda place, seen: passed.update({place: seen.dx}))
     places = places_of(network, Convolution)
     assert len(places) == 6
     return [passed[place] for place in places], [gradients[f"{place}.weight"] for place in places]

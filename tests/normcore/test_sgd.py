@@ -6,6 +6,7 @@ import torch
 from normcore import SGD
 from normcore.schedules import constant
 from tests.normcore.averages import randn
+from tests.normcore.optimizing import take_step
 
 
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True), (0.5, True)])
@@ -16,7 +17,7 @@ def test_it_is_torchs_at_every_one_of_twenty_steps(momentum, nesterov):
     peer = torch.optim.SGD(theirs.values(), lr=0.05, momentum=momentum, nesterov=nesterov)
     for _ in range(20):
         gradients = {name: randn(*tensor.shape) for name, tensor in ours.items()}
-        optimizer.step(gradients)
+        take_step(optimizer, gradients)
         for name, tensor in theirs.items():
             tensor.grad = gradients[name]
         peer.step()
@@ -28,7 +29,7 @@ def test_parameters_are_changed_in_place_and_gradients_are_not():
     w, gradient = torch.zeros(3), torch.ones(3)
     optimizer = SGD({"w": w}, learning_rate=constant(0.1), nesterov=True)
     for _ in range(2):
-        optimizer.step({"w": gradient})
+        take_step(optimizer, {"w": gradient})
     assert torch.equal(gradient, torch.ones(3))
     assert (w < 0).all()
     assert optimizer.state().keys() == {"velocity/w"}
@@ -36,4 +37,4 @@ def test_parameters_are_changed_in_place_and_gradients_are_not():
 
 def test_a_missing_gradient_is_refused():
     with pytest.raises(KeyError, match="w"):
-        SGD({"w": torch.zeros(3)}, learning_rate=constant(0.1)).step({"v": torch.zeros(3)})
+        take_step(SGD({"w": torch.zeros(3)}, learning_rate=constant(0.1)), {"v": torch.zeros(3)})

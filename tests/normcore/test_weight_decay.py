@@ -6,6 +6,7 @@ import torch
 from normcore import SGD, Adam, WeightDecay
 from normcore.schedules import constant
 from tests.normcore.averages import randn
+from tests.normcore.optimizing import take_step
 
 RATE = 0.05
 PEERS = {
@@ -23,7 +24,7 @@ def test_it_is_torchs_at_every_one_of_twenty_steps(optimizer, coupled, peer):
     torchs = peer(theirs)
     for _ in range(20):
         theirs.grad = randn(5, 3)
-        ours.step({"w": theirs.grad.clone()})
+        take_step(ours, {"w": theirs.grad.clone()})
         torchs.step()
         torch.testing.assert_close(w, theirs.detach(), rtol=1e-12, atol=1e-14)
 
@@ -32,7 +33,7 @@ def test_decoupled_from_sgd_a_weight_without_a_gradient_shrinks_by_the_same_shar
     w = torch.ones((), dtype=torch.float64)
     optimizer = SGD({"w": w}, learning_rate=constant(0.1), weight_decay=WeightDecay(0.5, names={"w"}))
     for _ in range(3):
-        optimizer.step({"w": torch.zeros((), dtype=torch.float64)})
+        take_step(optimizer, {"w": torch.zeros((), dtype=torch.float64)})
     assert w.item() == pytest.approx(0.95**3, rel=1e-14)
 
 
@@ -41,7 +42,9 @@ def test_decoupled_from_sgd_a_weight_without_a_gradient_shrinks_by_the_same_shar
 def test_what_is_not_named_does_not_decay_and_no_gradient_is_changed(optimizer, coupled):
     w, lam, zero = torch.ones(3), torch.ones(3), torch.zeros(3)
     decay = WeightDecay(0.5, coupled, {"w"})
-    optimizer({"w": w, "lam": lam}, learning_rate=constant(0.1), weight_decay=decay).step({"w": zero, "lam": zero})
+    take_step(
+        optimizer({"w": w, "lam": lam}, learning_rate=constant(0.1), weight_decay=decay), {"w": zero, "lam": zero}
+    )
     assert (w < 1).all()
     assert torch.equal(lam, torch.ones(3))
     assert torch.equal(zero, torch.zeros(3))

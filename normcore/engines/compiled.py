@@ -1,0 +1,59 @@
+"""The whole step compiled by torch.compile: forward, backward and optimizer fused across each other."""
+
+import os
+import shutil
+from collections.abc import Collection
+from copy import deepcopy
+
+import torch
+from torch import Tensor
+
+from normcore.engines.engine import EngineUnavailable
+from normcore.network import Passed, Probe
+from normcore.step import Outcome, Step
+
+
+class Compiled:
+    """Runs batches of the one size it is first given: another size would be compiled anew.
+
+    The compiled step always returns what a probe of the looked places may want to see, which lies in memory anyway, so
+    that the same machine code runs whether somebody looks or not. Only the images' gradient is made when asked for.
+
+    Raises EngineUnavailable where there is no compiler for the device.
+    """
+
+    def __init__(self, step: Step, looked: Collection[int]) -> None:
+        check_compiler(step.images.device)
+        self._step, self._looked = step, frozenset(looked)
+        torch.compiler.reset()  # an experiment at a time: what earlier ones compiled would only count against a limit
+        self._run = torch.compile(self._whole, fullgraph=True, dynamic=False)
+
+    def __call__(self, indices: Tensor, probe: Probe | None = None) -> Outcome:
+        """One step; the probe sees the looked places."""
+        coefficients = self._step.coefficients()
+        # The images' gradient is made after the step, from the weights that were before it.
+        before = deepcopy(self._step.network.first) if probe is not None else {}
+        outcome, seen = self._run(indices, coefficients)
+        if probe is not None:
+            for place, passed in seen:
+                if passed.dx is None:
+                    passed = passed._replace(dx=before[place].input_gradient(passed.dout, passed.cache))
+                probe(place, passed)
+        return outcome
+
+    def _whole(self, indices: Tensor, coefficients: Tensor) -> tuple[Outcome, list[tuple[int, Passed]]]:
+        seen: list[tuple[int, Passed]] = []
+
+        def keep(place: int, passed: Passed) -> None:
+            if place in self._looked:  # a cache is kept only where it is needed: it would have to be written to memory
+                seen.append((place, passed if passed.dx is None else passed._replace(cache=None)))
+
+        return self._step(indices, coefficients, keep), seen
+
+
+def check_compiler(device: torch.device) -> None:
+    """Raises EngineUnavailable where torch.compile would find no compiler for the device."""
+    if device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None and shutil.which("clang++") is None:
+        raise EngineUnavailable("torch.compile needs a C++ compiler on the CPU, and there is none here")
+    if device.type not in ("cpu", "cuda"):
+        raise EngineUnavailable(f"torch.compile is not used on {device.type}")

@@ -1,0 +1,77 @@
+"""The step recorded once as a CUDA graph and replayed: no work for the host but one launch."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from normcore.engines.engine import EngineUnavailable, preserved
+from normcore.network import Passed, Probe
+from normcore.step import Outcome, Step
+
+WARM_UP = 3  # runs before recording, in which libraries choose their algorithms and allocate what they keep
+
+Seen = list[tuple[int, Passed]]
+Recorded = Callable[[Tensor, Tensor], tuple[Outcome, Seen]]
+
+
+class CudaGraph:
+    """Runs batches of one size, that of the indices it is made with: a graph's memory is fixed.
+
+    It records two graphs of the same kernels, with a probe and, when first somebody looks, without: what is trained is
+    the same. Raises EngineUnavailable off CUDA.
+    """
+
+    def __init__(self, step: Step, indices: Tensor) -> None:
+        if step.images.device.type != "cuda":
+            raise EngineUnavailable(f"CUDA graphs need a CUDA device, not {step.images.device.type}")
+        self._step = step
+        self._indices = indices.clone()
+        with preserved(step):
+            self._coefficients = step.coefficients().clone()
+        self._blind = _Graph(step, self._unseen, self._indices, self._coefficients)
+        self._seeing: _Graph | None = None
+
+    def __call__(self, indices: Tensor, probe: Probe | None = None) -> Outcome:
+        """One step; the probe sees every layer."""
+        if probe is not None and self._seeing is None:
+            self._seeing = _Graph(self._step, self._seen, self._indices, self._coefficients)
+        self._indices.copy_(indices)
+        self._coefficients.copy_(self._step.coefficients())
+        graph = self._blind if probe is None or self._seeing is None else self._seeing
+        outcome, seen = graph.replay()
+        if probe is not None:
+            for place, passed in seen:
+                probe(place, passed)
+        return outcome
+
+    def _unseen(self, indices: Tensor, coefficients: Tensor) -> tuple[Outcome, Seen]:
+        return self._step(indices, coefficients), []
+
+    def _seen(self, indices: Tensor, coefficients: Tensor) -> tuple[Outcome, Seen]:
+        seen: Seen = []
+        outcome = self._step(
+            indices, coefficients, lambda place, passed: seen.append((place, passed)), images_gradient=True
+        )
+        return outcome, seen
+
+
+class _Graph:
+    """One recording, and the tensors that each replay leaves its results in."""
+
+    def __init__(self, step: Step, run: Recorded, indices: Tensor, coefficients: Tensor) -> None:
+        self._graph = torch.cuda.CUDAGraph()
+        with preserved(step):
+            beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            beside.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(beside):
+                for _ in range(WARM_UP):
+                    run(indices, coefficients)
+            torch.cuda.current_stream().wait_stream(beside)
+            with torch.cuda.graph(self._graph):
+                self._results = run(indices, coefficients)
+
+    def replay(self) -> tuple[Outcome, Seen]:
+        """Run it; the results are overwritten by the next replay."""
+        self._graph.replay()
+        return self._results

@@ -1,0 +1,19 @@
+"""The step as it is written, an operator at a time."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from normcore.network import Probe
+from normcore.step import Outcome, Step
+
+
+@dataclass(frozen=True)
+class Eager:
+    """Needs nothing but torch, and takes batches of any size."""
+
+    step: Step
+
+    def __call__(self, indices: Tensor, probe: Probe | None = None) -> Outcome:
+        """One step; the probe sees every layer."""
+        return self.step(indices, self.step.coefficients(), probe, images_gradient=probe is not None)

@@ -1,0 +1,59 @@
+"""A whole training step: forward, backward, optimizer. What every engine runs, each in its own way."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from normcore.cross_entropy import cross_entropy
+from normcore.layer import Gradients
+from normcore.network import Network, Probe
+from normcore.optimizer import Optimizer
+
+
+class Outcome(NamedTuple):
+    """loss: scalar, the batch's mean; correct: int64 scalar, how many images were told right; gradients: by name."""
+
+    loss: Tensor
+    correct: Tensor
+    gradients: Gradients
+
+
+@dataclass(frozen=True)
+class Step:
+    """One network's training step on some of the images, which lie on the training device as they were read.
+
+    images: M 3 H W uint8; labels: M int64. Scaling to 0…1 is the only thing done to an image.
+    """
+
+    network: Network
+    optimizer: Optimizer
+    images: Tensor
+    labels: Tensor
+
+    def __call__(
+        self, indices: Tensor, coefficients: Tensor, probe: Probe | None = None, *, images_gradient: bool = False
+    ) -> Outcome:
+        """Train on the images of these indices, N int64. coefficients: of the optimizer's coming step."""
+        labels = self.labels[indices]
+        scores, caches = self.network.forward(scaled(self.images[indices]))
+        loss, dscores = cross_entropy(scores, labels)
+        gradients = self.network.backward(dscores, caches, probe, images_gradient=images_gradient)
+        self.optimizer.move(gradients, coefficients)
+        return Outcome(loss, (scores.argmax(1) == labels).sum(), gradients)
+
+    def coefficients(self) -> Tensor:
+        """Of the optimizer's coming step, which counts as taken; on the device, in the parameters' precision."""
+        like = next(iter(self.network.parameters().values()))
+        return torch.tensor(self.optimizer.coefficients(), dtype=like.dtype, device=like.device)
+
+
+def scaled(images: Tensor) -> Tensor:
+    """Pixel values / 255. uint8 to float32, N C H W."""
+    return images.to(torch.float32, memory_format=layout(images.device)) / 255
+
+
+def layout(device: torch.device) -> torch.memory_format:
+    """How images and convolutions' weights best lie in memory: on a CPU with their channels last."""
+    return torch.channels_last if device.type == "cpu" else torch.contiguous_format
