@@ -6,11 +6,12 @@ from normcore.affine import Affine
 from normcore.batch_norm import BatchNorm
 from normcore.box_cox import BoxCox
 from normcore.convolution import Convolution
+from normcore.counting import histogram
 from normcore.cross_entropy import cross_entropy
 from normcore.dropout import Dropout
 from normcore.dynamic_tanh import DynamicTanh
 from normcore.group_norm import GroupNorm
-from normcore.histogram import MANTISSA_BITS, Histogram, histogram
+from normcore.histogram import MANTISSA_BITS, Histogram
 from normcore.instance_norm import InstanceNorm
 from normcore.layer import Gradients, Layer
 from normcore.layer_norm import LayerNorm

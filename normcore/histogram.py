@@ -1,4 +1,4 @@
-"""Counting a tensor's values in bins that are their own leading bits.
+"""The histogram of a tensor's values in bins that are their own leading bits.
 
 A float32's bin is its sign, exponent and first five mantissa bits: log-linear, at most 1/32 of the value wide. Edges
 never depend on the data, so no pass for minimum and maximum is needed, nothing is dropped, and any two histograms
@@ -7,7 +7,9 @@ compare bin by bin.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 MANTISSA_BITS = 5
@@ -16,52 +18,25 @@ CODES = 1 << (1 + 8 + MANTISSA_BITS)
 
 
 class Histogram(NamedTuple):
-    """counts: CODES int64, by code (the leading bits, sign first), of everything, zeros and non-finite included.
+    """codes, counts: the bins that hold something, ascending by code (the leading bits, sign first), and how many.
 
-    positive_zeros, negative_zeros, nans, positive_infinities, negative_infinities: int64 scalars. minimum, maximum:
-    float32 scalars over the finite values, +inf and −inf where there are none. total,
-    total_of_squares: float64 scalars over the finite values.
+    Zeros and what is not finite are in no bin but counted beside. minimum and maximum are over the finite values, +inf
+    and −inf where there are none; so are total and total_of_squares, added up in float64.
     """
 
-    counts: Tensor
-    positive_zeros: Tensor
-    negative_zeros: Tensor
-    nans: Tensor
-    positive_infinities: Tensor
-    negative_infinities: Tensor
-    minimum: Tensor
-    maximum: Tensor
-    total: Tensor
-    total_of_squares: Tensor
-
-
-def histogram(x: Tensor) -> Histogram:
-    """Count the values of x, any shape; other precisions are rounded to float32 first. On x's device, but for MPS."""
-    values = x.detach().to(torch.float32).flatten()
-    if values.device.type == "mps":
-        values = values.cpu()  # Apple's GPUs have no float64, which exact totals need
-    finite = values.isfinite()
-    zero, negative = values == 0, values.signbit()
-    exact = torch.where(finite, values, 0.0).to(torch.float64)
-    return Histogram(
-        counts=torch.bincount(codes(values), minlength=CODES),
-        positive_zeros=(zero & ~negative).sum(),
-        negative_zeros=(zero & negative).sum(),
-        nans=values.isnan().sum(),
-        positive_infinities=values.isposinf().sum(),
-        negative_infinities=values.isneginf().sum(),
-        minimum=_least(torch.where(finite, values, torch.inf)),
-        maximum=-_least(torch.where(finite, -values, torch.inf)),
-        total=exact.sum(),
-        total_of_squares=(exact * exact).sum(),
-    )
+    codes: NDArray[np.uint16]
+    counts: NDArray[np.int64]
+    positive_zeros: int
+    negative_zeros: int
+    nans: int
+    positive_infinities: int
+    negative_infinities: int
+    minimum: float
+    maximum: float
+    total: float
+    total_of_squares: float
 
 
 def codes(values: Tensor) -> Tensor:
     """Each float32's bin, 0…CODES−1, int32: 0 holds +0, CODES/2 holds −0 and the negative values follow it."""
     return (values.view(torch.int32) >> SHIFT) & (CODES - 1)
-
-
-def _least(values: Tensor) -> Tensor:
-    """The minimum, +inf of nothing at all."""
-    return values.min() if values.numel() else values.new_tensor(torch.inf)

@@ -2,11 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-import numpy as np
 from torch import Tensor
 
 import normcore
 from normcore import Gradients
+from normcore.counting import Counted, count, fetch
 from normcore.network import Passed
 from service.experiments.histograms import Histogram
 from service.experiments.records import Capture
@@ -24,11 +24,13 @@ def looked_at(layers: Sequence[ResolvedLayer], quantities: Collection[str]) -> s
 
 
 class Look:
-    """A probe of one step. Its histograms stay on the device until capture() fetches them."""
+    """A probe of one step. What is counted stays on the device until capture() fetches it."""
 
     def __init__(self, layers: Sequence[ResolvedLayer], quantities: Collection[str]) -> None:
         self._layers, self._quantities = layers, frozenset(quantities)
-        self._seen: dict[tuple[int, str], normcore.Histogram] = {}
+        self._seen: dict[tuple[int, str], normcore.Histogram | Counted] = {}
+        # By where the values lie; they are held, so that no others come to lie there while the look lasts.
+        self._counted: dict[tuple[object, ...], tuple[Tensor, normcore.Histogram | Counted]] = {}
 
     def __call__(self, place: int, passed: Passed) -> None:
         """Called by the network at each layer of the backward pass."""
@@ -54,35 +56,33 @@ class Look:
 
     def capture(self, epoch: int, step: int) -> Capture:
         """All that was seen, fetched to the host."""
-        return Capture(epoch, step, {key: _on_host(seen) for key, seen in sorted(self._seen.items())})
+        seen = dict(sorted(self._seen.items()))
+        histograms = fetch(list(seen.values()))
+        return Capture(epoch, step, dict(zip(seen, map(_stored, histograms), strict=True)))
 
     def _see(self, place: int, quantity: str, values: Tensor) -> None:
         if quantity in self._quantities:
-            self._seen[self._layers[place].layer, quantity] = normcore.histogram(values)
+            self._seen[self._layers[place].layer, quantity] = self._count(values)
+
+    def _count(self, values: Tensor) -> normcore.Histogram | Counted:
+        """Counted once, though it passes twice: what one layer hands back is what the next one gets."""
+        key = (values.data_ptr(), values.shape, values.stride())
+        if key not in self._counted:
+            self._counted[key] = (values, count(values))
+        return self._counted[key][1]
 
 
-def _on_host(seen: normcore.Histogram) -> Histogram:
-    """As it is stored: only the bins that hold something, zeros and non-finite values beside them."""
-    counts = seen.counts.cpu().numpy().copy()
-    # The lowest bin of each sign holds the smallest denormals beside its zeros, which are stored apart.
-    counts[0] -= int(seen.positive_zeros)
-    counts[len(counts) // 2] -= int(seen.negative_zeros)
-    codes = np.flatnonzero(counts)
-    codes = codes[(codes & _EXPONENT) != _EXPONENT]  # an exponent of all ones is an infinity or a NaN
-    minimum, maximum = float(seen.minimum), float(seen.maximum)
-    finite = minimum <= maximum
+def _stored(seen: normcore.Histogram) -> Histogram:
+    finite = seen.minimum <= seen.maximum
     return Histogram(
-        codes=codes.astype(np.uint16),
-        counts=counts[codes],
-        zeros=int(seen.positive_zeros) + int(seen.negative_zeros),
-        nans=int(seen.nans),
-        positive_infinities=int(seen.positive_infinities),
-        negative_infinities=int(seen.negative_infinities),
-        minimum=minimum if finite else None,
-        maximum=maximum if finite else None,
-        total=float(seen.total),
-        total_of_squares=float(seen.total_of_squares),
+        codes=seen.codes,
+        counts=seen.counts,
+        zeros=seen.positive_zeros + seen.negative_zeros,
+        nans=seen.nans,
+        positive_infinities=seen.positive_infinities,
+        negative_infinities=seen.negative_infinities,
+        minimum=seen.minimum if finite else None,
+        maximum=seen.maximum if finite else None,
+        total=seen.total,
+        total_of_squares=seen.total_of_squares,
     )
-
-
-_EXPONENT = 0xFF << normcore.MANTISSA_BITS

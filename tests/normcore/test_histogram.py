@@ -5,7 +5,8 @@ import pytest
 import torch
 
 import service.experiments.histograms as stored
-from normcore import Histogram, histogram
+from normcore import Histogram, counting
+from normcore.counting import fetch, native, on_device
 from normcore.histogram import CODES, MANTISSA_BITS, SHIFT, codes
 
 generator = torch.Generator().manual_seed(11)
@@ -29,6 +30,9 @@ TENSORS = {
     "transposed": randn(8, 6, 4).transpose(0, 2),
     "every other": randn(40, 40)[::2, 1::3],
     "expanded": randn(4, 1, 1).expand(4, 6, 6),
+    "a crop of images with channels last": randn(5, 33, 33, 7).permute(0, 3, 1, 2)[:, :, 1:, :31],
+    "a crop of larger images": randn(20, 49, 49, 16).permute(0, 3, 1, 2)[:, :, :48, :48],
+    "one value often": torch.full((70_000,), 0.3),
 }
 
 
@@ -37,14 +41,34 @@ def values(request):
     return request.param
 
 
-def test_every_value_is_counted_in_the_bin_of_its_leading_bits(values):
-    found, counts = np.unique(bits_of(values) >> stored.SHIFT, return_counts=True)
+@pytest.fixture(params=["by torch's operators", "by the loop"])
+def histogram(request):
+    if request.param == "by the loop" and native.library() is None:
+        pytest.skip("there is no C++ compiler here")
+    return native.count if request.param == "by the loop" else lambda values: fetch([on_device.count(values)])[0]
+
+
+def dense(counted):
+    """Counts by code, zeros and what is not finite put back into their bins."""
+    counts = np.zeros(CODES, np.int64)
+    counts[counted.codes] = counted.counts
+    counts[0] += counted.positive_zeros
+    counts[CODES // 2] += counted.negative_zeros
+    return counts
+
+
+def test_every_finite_value_is_counted_in_the_bin_of_its_leading_bits(values, histogram):
+    bits = bits_of(values)
+    found, counts = np.unique(bits[np.isfinite(bits.view(np.float32))] >> stored.SHIFT, return_counts=True)
     wanted = np.zeros(stored.CODES, np.int64)
     wanted[found] = counts
-    np.testing.assert_array_equal(histogram(values).counts.numpy(), wanted)
+    counted = histogram(values)
+    np.testing.assert_array_equal(dense(counted), wanted)
+    assert (counted.counts > 0).all()
+    assert (np.diff(counted.codes.astype(int)) > 0).all()
 
 
-def test_zeros_nans_and_infinities_are_counted_apart_by_sign(values):
+def test_zeros_nans_and_infinities_are_counted_apart_by_sign(values, histogram):
     bits, counted = bits_of(values), histogram(values)
     assert counted.positive_zeros == (bits == 0x00000000).sum()
     assert counted.negative_zeros == (bits == 0x80000000).sum()
@@ -53,50 +77,79 @@ def test_zeros_nans_and_infinities_are_counted_apart_by_sign(values):
     assert counted.nans == ((bits & 0x7FFFFFFF) > 0x7F800000).sum()
 
 
-def test_extremes_and_totals_are_those_of_the_finite_values(values):
+def test_extremes_and_totals_are_those_of_the_finite_values(values, histogram):
     counted, raw = histogram(values), bits_of(values).view(np.float32)
     finite = raw[np.isfinite(raw)].astype(np.float64)
-    assert (counted.minimum.item(), counted.maximum.item()) == (finite.min(), finite.max())
-    assert counted.total.dtype == counted.total_of_squares.dtype == torch.float64
-    assert counted.total.item() == pytest.approx(finite.sum(), rel=1e-12, abs=1e-13 * np.abs(finite).sum())
-    assert counted.total_of_squares.item() == pytest.approx((finite**2).sum(), rel=1e-12)
+    assert (counted.minimum, counted.maximum) == (finite.min(), finite.max())
+    assert counted.total == pytest.approx(finite.sum(), rel=1e-12, abs=1e-13 * np.abs(finite).sum())
+    assert counted.total_of_squares == pytest.approx((finite**2).sum(), rel=1e-12)
 
 
-def test_integers_are_totalled_exactly():
+def test_integers_are_totalled_exactly(histogram):
     counted = histogram(torch.arange(1, 1001, dtype=torch.float32))
     assert (counted.total, counted.total_of_squares) == (500_500, 333_833_500)
     # In float32 the one would be lost beside 2²⁴.
     assert histogram(torch.tensor([2.0**24, 1.0])).total == 2**24 + 1
 
 
-def test_a_tensor_of_nothing_has_a_histogram_of_nothing():
+def test_a_tensor_of_nothing_has_a_histogram_of_nothing(histogram):
     counted = histogram(torch.empty(0, 3, 4, 4))
     assert counted.counts.sum() == counted.nans == counted.total == 0
     assert (counted.minimum, counted.maximum) == (torch.inf, -torch.inf)
 
 
-def test_the_counts_are_the_same_on_every_run_and_in_every_order(values):
+def test_the_counts_are_the_same_on_every_run_and_in_every_order(values, histogram):
     first, again = histogram(values), histogram(values)
     flat = values.flatten()
     shuffled = histogram(flat[torch.randperm(len(flat), generator=generator)])
-    for field in (field for field in Histogram._fields if field not in ("total", "total_of_squares")):
-        assert torch.equal(getattr(first, field), getattr(again, field)), field
-        assert torch.equal(getattr(first, field), getattr(shuffled, field)), field
+    for field in Histogram._fields:
+        np.testing.assert_array_equal(getattr(first, field), getattr(again, field), field)
+        if not field.startswith("total"):
+            np.testing.assert_array_equal(getattr(first, field), getattr(shuffled, field), field)
 
 
-def test_nothing_finite_leaves_the_extremes_at_infinity_and_the_totals_at_zero():
+def test_nothing_finite_leaves_the_extremes_at_infinity_and_the_totals_at_zero(histogram):
     counted = histogram(torch.tensor([torch.nan, torch.inf, -torch.inf]))
     assert (counted.minimum, counted.maximum) == (torch.inf, -torch.inf)
     assert (counted.total, counted.total_of_squares) == (0, 0)
 
 
-def test_other_precisions_are_rounded_to_float32_first():
+def test_other_precisions_are_rounded_to_float32_first(histogram):
     precise = torch.randn(1000, dtype=torch.float64, generator=generator)
-    assert torch.equal(histogram(precise).counts, histogram(precise.to(torch.float32)).counts)
+    np.testing.assert_array_equal(dense(histogram(precise)), dense(histogram(precise.to(torch.float32))))
     assert histogram(torch.tensor([1e300], dtype=torch.float64)).positive_infinities == 1
 
 
-def test_counting_changes_nothing_of_what_is_counted():
+@pytest.mark.skipif(native.library() is None, reason="there is no C++ compiler here")
+def test_the_loop_counts_and_totals_the_same_whatever_the_number_of_threads():
+    values, threads, counted = TENSORS["wide"], torch.get_num_threads(), []
+    try:
+        for number in (1, 2, 3):
+            torch.set_num_threads(number)
+            counted.append(native.count(values))
+    finally:
+        torch.set_num_threads(threads)
+    for other in counted[1:]:
+        for ours, theirs in zip(other, counted[0], strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_without_a_compiler_torchs_operators_count(monkeypatch):
+    monkeypatch.setattr(native.shutil, "which", lambda name: None)
+    assert native.library.__wrapped__() is None
+    monkeypatch.setattr(native, "library", lambda: None)
+    assert isinstance(counting.count(TENSORS["random"]), on_device.Counted)
+    assert counting.histogram(TENSORS["random"]).counts.sum() == 100_000
+
+
+def test_a_compiler_that_fails_is_no_failure_of_counting(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(native, "FLAGS", ("--no-such-flag",))
+    assert native.library.__wrapped__() is None
+    assert not list(tmp_path.rglob("*.so"))
+
+
+def test_counting_changes_nothing_of_what_is_counted(histogram):
     values = TENSORS["every kind"].clone()
     histogram(values)
     assert torch.equal(values.view(torch.int32), TENSORS["every kind"].view(torch.int32))
