@@ -25,7 +25,7 @@ class BatchNorm:
     eps: float = 1e-8
 
     def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
-        """The output, and out and rstd for backward."""
+        """The output, and x with its moments for backward."""
         out, cache, moments = standardize(x, BATCH, self.eps)
         self.running.move(moments)
         return out, cache
@@ -37,6 +37,10 @@ class BatchNorm:
     def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
         """dx, and no parameter's gradient."""
         return standardize_backward(dout, cache, BATCH), {}
+
+    def again(self, cache: Cache) -> Tensor:
+        """The output of forward."""
+        return cache.out()
 
     def parameters(self) -> dict[str, Tensor]:
         """None: no scale or shift is learned."""

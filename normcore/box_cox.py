@@ -39,7 +39,8 @@ class BoxCox:
     def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
         """The output, and u for backward."""
         u = torch.log1p(x)
-        return self._transform(u) * self._ratio(), Cache(u)
+        cache = Cache(u)
+        return self.again(cache), cache
 
     def infer(self, x: Tensor) -> Tensor:
         """As forward."""
@@ -57,6 +58,10 @@ class BoxCox:
         if self.lambda_gradient == "mean":
             dlam = dlam / dout.numel()
         return dx, {"lam": dlam}
+
+    def again(self, cache: Cache) -> Tensor:
+        """The output of forward."""
+        return self._transform(cache.u) * self._ratio()
 
     def parameters(self) -> dict[str, Tensor]:
         """λ, a scalar."""

@@ -13,9 +13,12 @@ Padding = int | Literal["same"]
 
 
 class Cache(NamedTuple):
-    """padded: N C H' W', the input with its zeros around it; size: the input's own H, W; start: where it begins."""
+    """padded: N C H' W', the input with its zeros around it; size: the input's own H, W; start: where it begins.
 
-    padded: Tensor
+    padded may be left out, to be made again from the input.
+    """
+
+    padded: Tensor | None
     size: tuple[int, int]
     start: tuple[int, int]
 
@@ -44,13 +47,12 @@ class Convolution:
 
     def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
         """The output, and the padded input that dw needs. Raises ValueError if the kernel does not fit."""
-        height, width = x.shape[-2:]
-        (top, bottom), (left, right) = self._zeros(height), self._zeros(width)
-        padded = F.pad(x, (left, right, top, bottom)) if top or bottom or left or right else x
+        padded, cache = self._padded(x)
         if min(padded.shape[-2:]) < self.weight.shape[-1]:
-            raise ValueError(f"a {self.weight.shape[-1]}×{self.weight.shape[-1]} kernel does not fit {height}×{width}")
+            size, (height, width) = self.weight.shape[-1], cache.size
+            raise ValueError(f"a {size}×{size} kernel does not fit {height}×{width}")
         out = F.conv2d(padded, self.weight, self.bias, self.stride, groups=self.groups)
-        return out, Cache(padded, (height, width), (top, left))
+        return out, cache
 
     def infer(self, x: Tensor) -> Tensor:
         """As forward."""
@@ -58,16 +60,24 @@ class Convolution:
 
     def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
         """dx, N C H W, and {"weight": dw, "bias": db}, shaped as those; no "bias" where there is none."""
-        dpadded, dw = self._backward(dout, cache.padded, [True, True, False])
+        dpadded, dw = self._backward(dout, cache, [True, True, False])
         return self._cropped(dpadded, cache), self._gradients(dout, dw)
 
     def input_gradient(self, dout: Tensor, cache: Cache) -> Tensor:
         """The dx of backward."""
-        return self._cropped(self._backward(dout, cache.padded, [True, False, False])[0], cache)
+        return self._cropped(self._backward(dout, cache, [True, False, False])[0], cache)
 
     def parameter_gradients(self, dout: Tensor, cache: Cache) -> Gradients:
         """Those of backward."""
-        return self._gradients(dout, self._backward(dout, cache.padded, [False, True, False])[1])
+        return self._gradients(dout, self._backward(dout, cache, [False, True, False])[1])
+
+    def without_input(self, cache: Cache) -> Cache:
+        """The cache, its largest part left out."""
+        return cache._replace(padded=None)
+
+    def with_input(self, cache: Cache, x: Tensor) -> Cache:
+        """The whole cache of a forward pass of x."""
+        return self._padded(x)[1]
 
     def parameters(self) -> dict[str, Tensor]:
         """The weight, O C/groups K K, and the bias, O, if there is one."""
@@ -77,8 +87,16 @@ class Convolution:
         """None."""
         return {}
 
-    def _backward(self, dout: Tensor, padded: Tensor, asked: list[bool]) -> tuple[Tensor, Tensor]:
+    def _padded(self, x: Tensor) -> tuple[Tensor, Cache]:
+        height, width = x.shape[-2:]
+        (top, bottom), (left, right) = self._zeros(height), self._zeros(width)
+        padded = F.pad(x, (left, right, top, bottom)) if top or bottom or left or right else x
+        return padded, Cache(padded, (height, width), (top, left))
+
+    def _backward(self, dout: Tensor, cache: Cache, asked: list[bool]) -> tuple[Tensor, Tensor]:
         """The gradients of the padded input and of the weight, as asked."""
+        padded = cache.padded
+        assert padded is not None, "what was left out of the cache is to be put back before"
         dpadded, dw, _ = torch.ops.aten.convolution_backward(
             dout, padded, self.weight, None, [self.stride] * 2, [0, 0], [1, 1], False, [0, 0], self.groups, asked
         )

@@ -23,7 +23,7 @@ class GroupNorm:
     eps: float = 1e-8
 
     def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
-        """The output, and out and rstd by group for backward. Raises RuntimeError if the channels do not divide."""
+        """The output, and x with its moments by group. Raises RuntimeError if the channels do not divide."""
         out, cache, _ = standardize(self._grouped(x), GROUP, self.eps)
         return out.flatten(1, 2), cache
 
@@ -34,6 +34,10 @@ class GroupNorm:
     def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
         """dx, and no parameter's gradient."""
         return standardize_backward(self._grouped(dout), cache, GROUP).flatten(1, 2), {}
+
+    def again(self, cache: Cache) -> Tensor:
+        """The output of forward."""
+        return cache.out().flatten(1, 2)
 
     def parameters(self) -> dict[str, Tensor]:
         """None: no scale or shift is learned."""

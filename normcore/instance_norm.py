@@ -26,7 +26,7 @@ class InstanceNorm:
     slots: SlotStatistics | None = None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
-        """The output, and out and rstd for backward."""
+        """The output, and x with its moments for backward."""
         out, cache, moments = standardize(x, MAP, self.eps)
         if self.slots is not None:
             self.slots.move(moments)
@@ -41,6 +41,10 @@ class InstanceNorm:
     def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
         """dx, and no parameter's gradient."""
         return standardize_backward(dout, cache, MAP), {}
+
+    def again(self, cache: Cache) -> Tensor:
+        """The output of forward."""
+        return cache.out()
 
     def parameters(self) -> dict[str, Tensor]:
         """None: no scale or shift is learned."""

@@ -48,3 +48,25 @@ class Weighted(Protocol):
     def parameter_gradients(self, dout: Tensor, cache: Any) -> Gradients:
         """Those of backward."""
         ...
+
+
+@runtime_checkable
+class Forgetful(Protocol):
+    """A layer whose cache is large for the input in it, and can do without it in the meantime."""
+
+    def without_input(self, cache: Any) -> Any:
+        """The cache, its largest part left out."""
+        ...
+
+    def with_input(self, cache: Any, x: Tensor) -> Any:
+        """The whole cache of a forward pass of x."""
+        ...
+
+
+@runtime_checkable
+class Repeatable(Protocol):
+    """A layer that makes its output again from its cache, to the bit and cheaply."""
+
+    def again(self, cache: Any) -> Tensor:
+        """The output of forward."""
+        ...

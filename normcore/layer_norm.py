@@ -26,7 +26,7 @@ class LayerNorm:
     slots: SlotStatistics | None = None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
-        """The output, and out and rstd for backward."""
+        """The output, and x with its moments for backward."""
         out, cache, moments = standardize(x, SAMPLE, self.eps)
         if self.slots is not None:
             self.slots.move(moments)
@@ -41,6 +41,10 @@ class LayerNorm:
     def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
         """dx, and no parameter's gradient."""
         return standardize_backward(dout, cache, SAMPLE), {}
+
+    def again(self, cache: Cache) -> Tensor:
+        """The output of forward."""
+        return cache.out()
 
     def parameters(self) -> dict[str, Tensor]:
         """None: no scale or shift is learned."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from normcore.cross_entropy import cross_entropy
-from normcore.layer import Gradients, Layer, Weighted
+from normcore.layer import Forgetful, Gradients, Layer, Repeatable, Weighted
 
 IMAGES = -1  # where a layer takes the batch itself
 
@@ -28,10 +28,15 @@ class Network:
     """Layers, the last one's output N K being the classes' scores.
 
     inputs: for each layer the places of the layers before it whose outputs it takes, or IMAGES; by default the one
-    layer before it. Raises ValueError for a layer that takes what is not made yet or makes what nothing takes.
+    layer before it. lean: whether convolutions forget an input that the layer before can make again, to the bit, when
+    the backward pass needs it.
+
+    Raises ValueError for a layer that takes what is not made yet or makes what nothing takes.
     """
 
-    def __init__(self, layers: Sequence[Layer], inputs: Sequence[tuple[int, ...]] | None = None) -> None:
+    def __init__(
+        self, layers: Sequence[Layer], inputs: Sequence[tuple[int, ...]] | None = None, *, lean: bool = False
+    ) -> None:
         self.layers = tuple(layers)
         self.inputs = tuple(inputs) if inputs is not None else tuple((place - 1,) for place in range(len(self.layers)))
         last_use = {source: place for place, sources in enumerate(self.inputs) for source in sources}
@@ -44,6 +49,7 @@ class Network:
             for place, layer in enumerate(self.layers)
             if self.inputs[place] == (IMAGES,) and isinstance(layer, Weighted)
         }
+        self._remade = self._forgotten() if lean else {}
         self._done_after = [
             [source for source, last in last_use.items() if last == place] for place in range(len(self.layers))
         ]
@@ -51,17 +57,18 @@ class Network:
     def forward(self, x: Tensor) -> tuple[Tensor, list[Any]]:
         """Scores, N K, of a training batch, N C H W, and every layer's cache."""
         caches = []
+        forgetful = {place: layer for place, (layer, _, _) in self._remade.items()}
 
-        def forward(layer: Layer, *xs: Tensor) -> Tensor:
-            out, cache = layer.forward(*xs)
-            caches.append(cache)
+        def forward(place: int, *xs: Tensor) -> Tensor:
+            out, cache = self.layers[place].forward(*xs)
+            caches.append(forgetful[place].without_input(cache) if place in forgetful else cache)
             return out
 
         return self._run(x, forward), caches
 
     def infer(self, x: Tensor) -> Tensor:
         """Scores, N K, at test time."""
-        return self._run(x, lambda layer, *xs: layer.infer(*xs))
+        return self._run(x, lambda place, *xs: self.layers[place].infer(*xs))
 
     def backward(
         self, dscores: Tensor, caches: list[Any], probe: Probe | None = None, *, images_gradient: bool = False
@@ -75,6 +82,9 @@ class Network:
         douts = {len(self.layers) - 1: dscores}
         for place in reversed(range(len(self.layers))):
             layer, dout, cache = self.layers[place], douts.pop(place), caches.pop()
+            if place in self._remade:
+                forgetful, before, source = self._remade[place]
+                cache = forgetful.with_input(cache, before.again(caches[source]))
             dx: Tensor | None = None
             if place in first:
                 by_place[place] = first[place].parameter_gradients(dout, cache)
@@ -107,19 +117,28 @@ class Network:
         """The index of the first layer whose output on a training batch holds a NaN or an infinity; None if none."""
         finite = []
 
-        def forward(layer: Layer, *xs: Tensor) -> Tensor:
-            out, _ = layer.forward(*xs)
+        def forward(place: int, *xs: Tensor) -> Tensor:
+            out, _ = self.layers[place].forward(*xs)
             finite.append(bool(torch.isfinite(out).all()))
             return out
 
         self._run(x, forward)
         return finite.index(False) if False in finite else None
 
+    def _forgotten(self) -> dict[int, tuple[Forgetful, Repeatable, int]]:
+        """By place: the layer that forgets its input, the one that makes it again, and that one's place."""
+        found: dict[int, tuple[Forgetful, Repeatable, int]] = {}
+        for place, sources in enumerate(self.inputs):
+            forgetful, before = self.layers[place], self.layers[sources[0]]
+            if sources[0] != IMAGES and isinstance(forgetful, Forgetful) and isinstance(before, Repeatable):
+                found[place] = forgetful, before, sources[0]
+        return found
+
     def _run(self, x: Tensor, forward: Callable[..., Tensor]) -> Tensor:
-        """The last layer's output; forward(layer, *inputs) is every layer's. What nothing takes any more is let go."""
+        """The last layer's output; forward(place, *inputs) is every layer's. What nothing takes any more is let go."""
         outputs = {IMAGES: x}
-        for place, layer in enumerate(self.layers):
-            outputs[place] = forward(layer, *(outputs[source] for source in self.inputs[place]))
+        for place in range(len(self.layers)):
+            outputs[place] = forward(place, *(outputs[source] for source in self.inputs[place]))
             for source in self._done_after[place]:
                 del outputs[source]
         return outputs[len(self.layers) - 1]

@@ -10,9 +10,9 @@ from normcore.layer import Gradients
 
 
 class Cache(NamedTuple):
-    """out: as forward returned it; rrms: (mean(x²) + eps)^-½, of length 1 along the axes."""
+    """x: as it came in, which the layer before keeps anyway; rrms: (mean(x²) + eps)^-½, of length 1 along the axes."""
 
-    out: Tensor
+    x: Tensor
     rrms: Tensor
 
 
@@ -33,10 +33,9 @@ class RMSNorm:
     eps: float = 1e-8
 
     def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
-        """The output, and out and rrms for backward."""
+        """The output, and x and rrms for backward."""
         rrms = torch.rsqrt(x.square().mean(self.axes, keepdim=True) + self.eps)
-        out = x * rrms
-        return out, Cache(out, rrms)
+        return x * rrms, Cache(x, rrms)
 
     def infer(self, x: Tensor) -> Tensor:
         """As forward."""
@@ -44,8 +43,12 @@ class RMSNorm:
 
     def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
         """dx, and no parameter's gradient."""
-        out, rrms = cache
+        out, rrms = self.again(cache), cache.rrms
         return rrms * (dout - out * (dout * out).mean(self.axes, keepdim=True)), {}
+
+    def again(self, cache: Cache) -> Tensor:
+        """The output of forward."""
+        return cache.x * cache.rrms
 
     def parameters(self) -> dict[str, Tensor]:
         """None: no scale is learned."""

@@ -14,10 +14,11 @@ FILTER = (1, 2, 3)  # the axes C, K, K of a weight O C K K
 
 
 class Cache(NamedTuple):
-    """What the convolution remembers, and what the standardization of its filters does."""
+    """What the convolution remembers, what the standardization of its filters does, and the standardized filters."""
 
     convolution: convolution.Cache
     standardization: standardization.Cache
+    filters: Tensor
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class WeightStandardized:
         """The output, and what backward needs. Raises ValueError if the kernel does not fit."""
         standardized, remembered, _ = standardize(self.convolution.weight, FILTER, self.eps)
         out, cache = replace(self.convolution, weight=standardized).forward(x)
-        return out, Cache(cache, remembered)
+        return out, Cache(cache, remembered, standardized)
 
     def infer(self, x: Tensor) -> Tensor:
         """As forward."""
@@ -55,6 +56,14 @@ class WeightStandardized:
         """Those of backward."""
         return self._passed_back(self._by_standardized(cache).parameter_gradients(dout, cache.convolution), cache)
 
+    def without_input(self, cache: Cache) -> Cache:
+        """The cache, its largest part left out."""
+        return cache._replace(convolution=self.convolution.without_input(cache.convolution))
+
+    def with_input(self, cache: Cache, x: Tensor) -> Cache:
+        """The whole cache of a forward pass of x."""
+        return cache._replace(convolution=self.convolution.with_input(cache.convolution, x))
+
     def parameters(self) -> dict[str, Tensor]:
         """The convolution's weight as it is, O C K K, and its bias."""
         return self.convolution.parameters()
@@ -64,7 +73,7 @@ class WeightStandardized:
         return {}
 
     def _by_standardized(self, cache: Cache) -> Convolution:
-        return replace(self.convolution, weight=cache.standardization.out)
+        return replace(self.convolution, weight=cache.filters)
 
     def _passed_back(self, gradients: Gradients, cache: Cache) -> Gradients:
         """dŵ becomes dw."""

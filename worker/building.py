@@ -51,7 +51,7 @@ def build_network(spec: ExperimentSpec, device: torch.device, dtype: torch.dtype
             layers.append(Dropout(resolved.rate, seed, torch.zeros((), dtype=torch.int64, device=device)))
         else:
             layers.append(_layer(spec, resolved, generator, like))
-    return Network(layers, [resolved.inputs for resolved in network])
+    return Network(layers, [resolved.inputs for resolved in network], lean=spec.memory == "lean")
 
 
 def _layer(spec: ExperimentSpec, resolved: ResolvedLayer, generator: torch.Generator, like: Tensor) -> Layer:

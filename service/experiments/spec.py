@@ -105,6 +105,11 @@ class ExperimentSpec(BaseModel):
         description="How a step is run: an operator at a time, compiled by torch.compile, or as a CUDA graph. `auto` "
         "measures what is at hand if the training is long enough to repay it. The provenance says what ran and why.",
     )
+    memory: Literal["standard", "lean"] = Field(
+        default="standard",
+        description="`lean`: a convolution's input is made again in the backward pass instead of kept, about half the "
+        "activation memory for the same numbers.",
+    )
     gradient_check: bool = Field(
         default=True,
         description="Whether the gradients are first held against autograd's, in float64 on one batch; wrong ones fail "

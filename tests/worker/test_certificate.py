@@ -56,7 +56,7 @@ def test_every_layer_of_the_experiments_own_network_is_autograds_to_ten_digits(b
 WRONG = {
     "a batch normalization that forgets the mean of dout": (
         normcore.batch_norm, "standardize_backward", {"normalization": "batch"}, "layer 5 (normalization)",
-        lambda dout, cache, axes: cache.rstd * (dout - cache.out * (dout * cache.out).mean(axes, keepdim=True)),
+        lambda dout, cache, axes: cache.rstd * (dout - cache.out() * (dout * cache.out()).mean(axes, keepdim=True)),
     ),
     "a Box-Cox whose λ has half its slope": (
         normcore.box_cox, "second_quotient", {"normalization": "box_cox"}, "layer 5 (normalization)",
