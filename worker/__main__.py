@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from service.experiments import queue
 from service.experiments.database import Database
 from service.experiments.schema import is_at_head
+from worker.memory import keep_freed_memory
 from worker.running import run
 from worker.settings import WorkerSettings
 
@@ -41,6 +42,7 @@ def main() -> None:
     if arguments.stop_with_stdin:
         threading.Thread(target=_await_end_of_stdin, args=[stop], daemon=True).start()
 
+    keep_freed_memory()
     settings = WorkerSettings.read()
     database = Database(settings.database_url)
     try:
