@@ -1,17 +1,21 @@
 # make demo    trains the five variants on real images and draws them, under demo/
 # make test    proves that it works: lint, types, import rules, tests
-# Both make .venv and install into it first. PYTHON names another interpreter (3.11 or newer).
+# make bench   measures training steps, looking, memory and counting beside their peers, under benchmarks/results/
+# All make .venv and install into it first. PYTHON names another interpreter (3.11 or newer).
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint format clean
+.PHONY: demo test bench lint format clean
 
 demo: .venv/installed
 	$(BIN)/python -m service.demo
 
 test: .venv/installed-for-tests lint
 	$(BIN)/python -m pytest
+
+bench: .venv/installed-for-benchmarks
+	$(BIN)/python -m benchmarks
 
 lint: .venv/installed-for-tests
 	$(BIN)/ruff check .
@@ -32,6 +36,10 @@ format: .venv/installed-for-tests
 
 .venv/installed-for-tests: .venv/installed pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+.venv/installed-for-benchmarks: .venv/installed pyproject.toml
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[bench]'
 	@touch $@
 
 clean:

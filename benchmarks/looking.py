@@ -1,0 +1,83 @@
+"""(b) Looking into a step's layers: ours beside TensorBoard's histograms and hooks with torch.histc."""
+
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks import ours, peers
+from benchmarks.timing import by_turns
+
+BINS = 50
+
+
+def measure(device: torch.device) -> list[dict[str, Any]]:
+    """Milliseconds that a look adds to a step of batch normalization's network, 20 images, at every step."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    data = ours.random_images(device)
+    engines = ours.engines(lambda: ours.training("batch", 20, data, device))
+    name = "cuda_graph" if "cuda_graph" in engines else "compiled"
+    training, engine = engines[name]
+    images, labels = data.train.images[:20], data.train.labels[:20]
+    peer = peers.peer("batch", device, channels_last=device.type == "cpu")
+    with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as writer:
+
+        def tensorboard() -> None:
+            for key, values in _looked(peer, images, labels).items():
+                writer.add_histogram(key, values)
+
+        def histc() -> None:
+            for values in _looked(peer, images, labels).values():
+                torch.histc(values.float(), BINS).cpu()
+
+        candidates: dict[str, Callable[[], object]] = {
+            f"normcore {name}": ours.step(training, engine),
+            f"normcore {name}, looking": ours.looked_step(training, engine),
+            "autograd": lambda: peer.step(images, labels),
+            "autograd, hooks and torch.histc": histc,
+            "autograd, TensorBoard": tensorboard,
+        }
+        timings = by_turns(candidates)
+    added = {
+        "normcore": timings[f"normcore {name}, looking"].median - timings[f"normcore {name}"].median,
+        "hooks and torch.histc": timings["autograd, hooks and torch.histc"].median - timings["autograd"].median,
+        "TensorBoard": timings["autograd, TensorBoard"].median - timings["autograd"].median,
+    }
+    own = added["normcore"]
+    return [{"looking": how, "milliseconds added": cost, "times ours": cost / own} for how, cost in added.items()]
+
+
+def _looked(peer: peers.Peer, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """One step, and the same tensors that ours looks at: of the weights and of what is passed on."""
+    passed: dict[str, Tensor] = {}
+    hooks = []
+
+    def watch(key: str, module: nn.Module, outputs_too: bool) -> None:
+        def hook(_: nn.Module, given: tuple[Tensor, ...], taken: tuple[Tensor, ...]) -> None:
+            passed[f"{key}/input_gradient"] = given[0]
+            if outputs_too:
+                passed[f"{key}/output_gradient"] = taken[0]
+
+        hooks.append(module.register_full_backward_hook(hook))
+
+    for place, module in enumerate(peer.module):
+        if isinstance(module, peers.SameConvolution):
+            watch(f"{place}", module, outputs_too=False)
+        elif isinstance(module, nn.BatchNorm2d):
+            watch(f"{place}", module, outputs_too=True)
+    x = peer.batch(images).requires_grad_()
+    peer.gradients(x, labels)
+    weights = {name: weight.detach() for name, weight in peer.module.named_parameters()}
+    before = {name: weight.clone() for name, weight in weights.items()}
+    gradients = {name: weight.grad for name, weight in peer.module.named_parameters() if weight.grad is not None}
+    peer.optimizer.step()
+    for hook in hooks:
+        hook.remove()
+    for name, weight in before.items():
+        passed[f"{name}/weight"], passed[f"{name}/gradient"] = weight, gradients[name]
+        passed[f"{name}/weight_minus_gradient"] = weight - gradients[name]
+        passed[f"{name}/update"] = weights[name] - weight
+    return passed

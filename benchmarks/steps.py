@@ -1,0 +1,70 @@
+"""(a) A training step: normcore's engines beside autograd, eager and compiled; (b) what looking adds to it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from rich.progress import track
+
+from benchmarks import ours, peers
+from benchmarks.timing import Timing, by_turns
+from worker.datasets import ImageData
+
+BATCHES = (20, 256)
+
+
+def measure(device: torch.device) -> list[dict[str, Any]]:
+    """A row for each variant and batch size."""
+    data = ours.random_images(device)
+    cases = [(batch, variant) for batch in BATCHES for variant in peers.VARIANTS]
+    return [_row(variant, batch, data, device) for batch, variant in track(cases, "training steps")]
+
+
+def _row(variant: str, batch: int, data: ImageData, device: torch.device) -> dict[str, Any]:
+    engines = ours.engines(lambda: ours.training(variant, batch, data, device))  # first: it resets torch.compile
+    candidates = {f"normcore {name}": ours.step(*engine) for name, engine in engines.items()}
+    candidates |= {f"normcore {name}, looking": ours.looked_step(*engine) for name, engine in engines.items()}
+    candidates |= _peers(variant, batch, data, device)
+    timings = by_turns(candidates)
+    return {"variant": variant, "batch": batch, "milliseconds": _described(timings)} | _ratios(timings)
+
+
+def _peers(variant: str, batch: int, data: ImageData, device: torch.device) -> dict[str, Callable[[], object]]:
+    ways: dict[str, dict[str, Any]] = {
+        "autograd": {},
+        "autograd, channels last": {"channels_last": True},
+        "torch.compile": {"mode": "default"},
+    }
+    if device.type == "cuda":
+        ways["torch.compile, reduce-overhead"] = {"mode": "reduce-overhead"}
+        ways["torch.compile, max-autotune"] = {"mode": "max-autotune"}
+    elif batch == BATCHES[0]:  # at the larger it was never the faster one, and compiling it takes its time
+        ways["torch.compile, channels last"] = {"mode": "default", "channels_last": True}
+    indices = torch.randperm(len(data.train.labels), generator=torch.Generator().manual_seed(0))[:batch].to(device)
+
+    def step(peer: peers.Peer) -> Callable[[], object]:
+        return lambda: peer.step(data.train.images[indices], data.train.labels[indices])
+
+    return {name: step(peers.peer(variant, device, **way)) for name, way in ways.items()}
+
+
+def _ratios(timings: dict[str, Timing]) -> dict[str, Any]:
+    def best(start: str) -> tuple[str, Timing]:
+        return min(
+            ((name, timing) for name, timing in timings.items() if name.startswith(start) and "looking" not in name),
+            key=lambda found: found[1].median,
+        )
+
+    (our_name, our_best), (_, autograds), (_, compiled) = best("normcore"), best("autograd"), best("torch.compile")
+    looking = timings[f"{our_name}, looking"]
+    return {
+        "best engine": our_name.removeprefix("normcore "),
+        "over best autograd": our_best.over(autograds),
+        "over best compiled autograd": our_best.over(compiled),
+        "looking at every step": looking.over(our_best),
+        "looking once in 250 steps": 1 + (looking.over(our_best) - 1) / 250,
+    }
+
+
+def _described(timings: dict[str, Timing]) -> dict[str, Any]:
+    return {name: {"median": timing.median, "quartiles": timing.spread} for name, timing in timings.items()}
