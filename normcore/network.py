@@ -28,8 +28,8 @@ class Network:
     """Layers, the last one's output N K being the classes' scores.
 
     inputs: for each layer the places of the layers before it whose outputs it takes, or IMAGES; by default the one
-    layer before it. lean: whether convolutions forget an input that the layer before can make again, to the bit, when
-    the backward pass needs it.
+    layer before it. lean: whether convolutions forget an input that can be made again, to the bit, when the backward
+    pass needs it.
 
     Raises ValueError for a layer that takes what is not made yet or makes what nothing takes.
     """
@@ -71,11 +71,18 @@ class Network:
         return self._run(x, lambda place, *xs: self.layers[place].infer(*xs))
 
     def backward(
-        self, dscores: Tensor, caches: list[Any], probe: Probe | None = None, *, images_gradient: bool = False
+        self,
+        dscores: Tensor,
+        caches: list[Any],
+        probe: Probe | None = None,
+        *,
+        images: Callable[[], Tensor],
+        images_gradient: bool = False,
     ) -> Gradients:
         """The gradient of every parameter, by the names of parameters(). Empties the list of caches on its way.
 
-        images_gradient: whether the first layer makes it; nothing is trained by it.
+        images: makes the x of the forward pass again, for a lean network forgets it too. images_gradient: whether the
+        first layer makes it; nothing is trained by it.
         """
         by_place: list[Gradients] = [{}] * len(self.layers)
         first = {} if images_gradient else self.first
@@ -84,7 +91,7 @@ class Network:
             layer, dout, cache = self.layers[place], douts.pop(place), caches.pop()
             if place in self._remade:
                 forgetful, before, source = self._remade[place]
-                cache = forgetful.with_input(cache, before.again(caches[source]))
+                cache = forgetful.with_input(cache, images() if before is None else before.again(caches[source]))
             dx: Tensor | None = None
             if place in first:
                 by_place[place] = first[place].parameter_gradients(dout, cache)
@@ -103,7 +110,7 @@ class Network:
         """
         scores, caches = self.forward(x)
         loss, dscores = cross_entropy(scores, labels)
-        return loss, scores, self.backward(dscores, caches, probe, images_gradient=probe is not None)
+        return loss, scores, self.backward(dscores, caches, probe, images=lambda: x, images_gradient=probe is not None)
 
     def parameters(self) -> dict[str, Tensor]:
         """What training changes, by "index.name"."""
@@ -125,13 +132,17 @@ class Network:
         self._run(x, forward)
         return finite.index(False) if False in finite else None
 
-    def _forgotten(self) -> dict[int, tuple[Forgetful, Repeatable, int]]:
-        """By place: the layer that forgets its input, the one that makes it again, and that one's place."""
-        found: dict[int, tuple[Forgetful, Repeatable, int]] = {}
-        for place, sources in enumerate(self.inputs):
-            forgetful, before = self.layers[place], self.layers[sources[0]]
-            if sources[0] != IMAGES and isinstance(forgetful, Forgetful) and isinstance(before, Repeatable):
-                found[place] = forgetful, before, sources[0]
+    def _forgotten(self) -> dict[int, tuple[Forgetful, Repeatable | None, int]]:
+        """By place: the layer that forgets its input, what makes it again (None: the images), and where that is."""
+        found: dict[int, tuple[Forgetful, Repeatable | None, int]] = {}
+        for place, (source, *_) in enumerate(self.inputs):
+            forgetful, before = self.layers[place], self.layers[source]
+            if not isinstance(forgetful, Forgetful):
+                continue
+            if source == IMAGES:
+                found[place] = forgetful, None, source
+            elif isinstance(before, Repeatable):
+                found[place] = forgetful, before, source
         return found
 
     def _run(self, x: Tensor, forward: Callable[..., Tensor]) -> Tensor:

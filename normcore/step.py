@@ -37,11 +37,19 @@ class Step:
     ) -> Outcome:
         """Train on the images of these indices, N int64. coefficients: of the optimizer's coming step."""
         labels = self.labels[indices]
-        scores, caches = self.network.forward(scaled(self.images[indices]))
+
+        def images() -> Tensor:
+            return scaled(self.images[indices])
+
+        scores, caches = self.network.forward(images())
         loss, dscores = cross_entropy(scores, labels)
-        gradients = self.network.backward(dscores, caches, probe, images_gradient=images_gradient)
+        gradients = self.network.backward(dscores, caches, probe, images=images, images_gradient=images_gradient)
         self.optimizer.move(gradients, coefficients)
         return Outcome(loss, (scores.argmax(1) == labels).sum(), gradients)
+
+    def infer(self, images: Tensor) -> Tensor:
+        """Scores, N K, of uint8 images, N 3 H W, at test time."""
+        return self.network.infer(scaled(images))
 
     def coefficients(self) -> Tensor:
         """Of the optimizer's coming step, which counts as taken; on the device, in the parameters' precision."""

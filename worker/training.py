@@ -104,7 +104,7 @@ class Training:
         for images, labels in zip(
             torch.split(self.test.images, size), torch.split(self.test.labels, size), strict=True
         ):
-            scores = self.network.infer(scaled(images))
+            scores = self.engine.infer(images)
             loss += cross_entropy(scores, labels)[0] * len(labels)
             correct += (scores.argmax(1) == labels).sum()
         return float(loss) / len(self.test.labels), int(correct) / len(self.test.labels)

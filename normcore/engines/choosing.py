@@ -1,8 +1,9 @@
 """Which engine an experiment trains with: the one it names, or the one that is measured to be fastest."""
 
 import logging
+import statistics
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal, NamedTuple
 
 from torch import Tensor
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 EngineName = Literal["eager", "compiled", "cuda_graph"]
 
 WORTH_COMPILING_SECONDS = 60.0  # of eager training: a compilation takes 10 to 20 and saves a third of it or more
-TRIES = 5  # steps measured, of which the median counts
+TRIES, STEPS = 7, 3  # each engine's turns, of so many steps; the first turn only makes ready
 
 
 class Choice(NamedTuple):
@@ -56,40 +57,45 @@ def choose(
 
 
 def _fastest(step: Step, makers: dict[EngineName, Callable[[], Engine]], indices: Tensor, steps_left: int) -> Choice:
-    best = Choice(Eager(step), "eager", "")
-    seconds = least = _seconds_a_step(best.engine, step, indices)
-    said = [f"eager {1e3 * seconds:.2f} ms a step"]
+    engines: dict[EngineName, Engine] = {"eager": makers["eager"]()}
+    seconds = _seconds_a_step(engines, step, indices)["eager"]
     candidates: list[EngineName] = ["cuda_graph"] if indices.device.type == "cuda" else []
+    said = []
     if steps_left * seconds > WORTH_COMPILING_SECONDS:
         candidates.append("compiled")
     else:
-        said.append(f"compiled not tried: {steps_left} steps would not repay it")
+        said.append(f"compiled not tried: {steps_left} steps of {1e3 * seconds:.2f} ms would not repay it")
     for name in candidates:
         try:
             engine = makers[name]()
-            seconds = _seconds_a_step(engine, step, indices)
+            with preserved(step):
+                engine(indices)
+            engines[name] = engine
         except EngineUnavailable as unavailable:
             said.append(f"{name} not at hand: {unavailable}")
-            continue
         except Exception as error:
-            log.warning("the engine %s failed while it was measured", name, exc_info=True)
+            log.warning("the engine %s failed while it was made ready", name, exc_info=True)
             said.append(f"{name} failed: {_short(error)}")
-            continue
-        said.append(f"{name} {1e3 * seconds:.2f} ms")
-        if seconds < least:
-            best, least = Choice(engine, name, ""), seconds
-    return best._replace(reason="measured: " + ", ".join(said))
+    measured: dict[EngineName, float] = {"eager": seconds}
+    if len(engines) > 1:
+        measured = _seconds_a_step(engines, step, indices)
+    best: EngineName = min(measured, key=measured.__getitem__)
+    said = [f"{name} {1e3 * each:.2f} ms a step" for name, each in measured.items()] + said
+    return Choice(engines[best], best, "measured: " + "; ".join(said))
 
 
-def _seconds_a_step(engine: Engine, step: Step, indices: Tensor) -> float:
-    """The median of a few, after one that makes everything ready."""
-    taken = []
+def _seconds_a_step(engines: Mapping[EngineName, Engine], step: Step, indices: Tensor) -> dict[EngineName, float]:
+    """Of each the median of some tries, taken by turns, so that what else the machine does falls on all alike."""
+    taken: dict[EngineName, list[float]] = {name: [] for name in engines}
     with preserved(step):
         for _ in range(1 + TRIES):
-            began = time.perf_counter()
-            float(engine(indices).loss)  # waits for the device
-            taken.append(time.perf_counter() - began)
-    return sorted(taken[1:])[TRIES // 2]
+            for name, engine in engines.items():
+                began = time.perf_counter()
+                for _ in range(STEPS):
+                    loss = engine(indices).loss
+                float(loss)  # waits for the device
+                taken[name].append((time.perf_counter() - began) / STEPS)
+    return {name: statistics.median(tries[1:]) for name, tries in taken.items()}
 
 
 def _short(error: Exception) -> str:

@@ -17,3 +17,7 @@ class Eager:
     def __call__(self, indices: Tensor, probe: Probe | None = None) -> Outcome:
         """One step; the probe sees every layer."""
         return self.step(indices, self.step.coefficients(), probe, images_gradient=probe is not None)
+
+    def infer(self, images: Tensor) -> Tensor:
+        """Scores of any number of images."""
+        return self.step.infer(images)

@@ -24,6 +24,10 @@ class Engine(Protocol):
         """
         ...
 
+    def infer(self, images: Tensor) -> Tensor:
+        """Scores, N K, of uint8 images, N 3 H W, at test time; changes nothing."""
+        ...
+
 
 @contextmanager
 def preserved(step: Step) -> Iterator[None]:

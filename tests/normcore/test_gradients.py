@@ -60,10 +60,10 @@ def same_convolved(x, weight, stride):
     return F.conv2d(padded, weight, stride=stride)
 
 
-def standardized(axes):
+def standardized(axes, eps=EPS):
     def forward(x):
         mean = x.mean(axes, keepdim=True)
-        return (x - mean) / ((x - mean).square().mean(axes, keepdim=True) + EPS).sqrt()
+        return (x - mean) / ((x - mean).square().mean(axes, keepdim=True) + eps).sqrt()
 
     return forward
 

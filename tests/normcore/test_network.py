@@ -22,7 +22,7 @@ def test_backward_empties_the_caches():
     x, _ = batch_of(2, 8)
     scores, caches = network.forward(x)
     assert len(caches) == 6
-    network.backward(scores, caches)
+    network.backward(scores, caches, images=lambda: x)
     assert caches == []
 
 
