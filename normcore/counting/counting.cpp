@@ -1,4 +1,4 @@
-// Counts a tensor's values in bins that are their own leading bits, in one pass over memory; counting.py says what for.
+// Counts a tensor's values in bins that are their own leading bits, in one pass over memory; native.py calls it.
 //
 // Each thread counts into tables of its own, so nothing is atomic and every count is exact. Sums are taken over blocks of
 // a fixed length and added up in the blocks' order, so that they do not depend on the number of threads.
@@ -18,7 +18,7 @@ constexpr int64_t BLOCK = 4096;  // values: 16 KiB, so that the second reading o
 constexpr int TABLES = 2;        // that values take turns in: the same bin twice in a row would wait for itself
 constexpr int SPARE = 16;        // bins behind each table that zeros take turns in, for the same reason
 constexpr int EXPONENT = 0xFF << MANTISSA_BITS;  // all of it set: an infinity or a NaN
-constexpr int LINE = 32;
+constexpr int LINE = 32;  // bins looked at together when what was counted is gathered: most hold nothing
 constexpr int ROOM = CODES + SPARE;
 
 constexpr uint32_t SIGN = 0x80000000u, INFINITY_BITS = 0x7F800000u, POSITIVE_ZERO = 0, NEGATIVE_ZERO = SIGN;

@@ -18,6 +18,7 @@ from service.experiments.models import Experiment
 from service.experiments.spec import ExperimentSpec
 from worker.running import run
 from worker.settings import WorkerSettings
+from worker.training import Training
 
 SMALL = {"dataset": "digits", "image_size": 16, "train_size": 80, "test_size": 40, "epochs": 3}
 
@@ -87,9 +88,29 @@ def test_an_experiment_stopped_in_mid_training_is_given_back_and_ends_as_if_it_h
     assert final_hash(database, disturbed) == final_hash(database, undisturbed)
 
 
+def test_a_resumed_experiment_keeps_the_engine_it_began_with(database, tmp_path, monkeypatch):
+    number, asked = enqueue(database), []
+    stop, ready, run_epoch = threading.Event(), Training.ready, Training.run_epoch
+
+    def first_epoch_only(training, after_step):
+        record = run_epoch(training, after_step)
+        stop.set()
+        return record
+
+    monkeypatch.setattr(Training, "ready", lambda training, wanted: asked.append(wanted) or ready(training, "eager"))
+    monkeypatch.setattr(Training, "run_epoch", first_epoch_only)
+    run_next(database, tmp_path, stop)
+    with database.writing.begin() as session:  # as if it had been compiled where it began
+        experiment = session.get_one(Experiment, number)
+        experiment.provenance = experiment.provenance | {"engine": "compiled"}
+    monkeypatch.setattr(Training, "run_epoch", run_epoch)
+    assert run_next(database, tmp_path).status == "succeeded"
+    assert asked == ["auto", "compiled"]
+
+
 @pytest.mark.parametrize("what", ["cancelled", "lost"])
 def test_a_running_experiment_stops_when_it_is_cancelled_or_its_claim_is_lost(database, tmp_path, what):
-    number = enqueue(database, epochs=100_000)
+    number = enqueue(database, epochs=100_000, engine="eager")
     held = claimed(database)
     settings = WorkerSettings(database_url=database.url, data_dir=tmp_path, lease_seconds=0.6)
     running = threading.Thread(target=run, args=[database, held, settings, threading.Event()])
@@ -220,7 +241,7 @@ def test_what_the_worker_finds_missing_fails_the_experiment_with_that_message(da
 
 
 def test_a_worker_process_logs_its_epochs_and_gives_back_at_sigterm(database, tmp_path):
-    number = enqueue(database, epochs=100_000)
+    number = enqueue(database, epochs=100_000, engine="eager")
     environment = os.environ | {"NORMLAB_DATABASE_URL": database.url, "NORMLAB_DATA_DIR": str(tmp_path)}
     with subprocess.Popen(
         [sys.executable, "-m", "worker"], env=environment, stderr=subprocess.PIPE, text=True
