@@ -46,11 +46,19 @@ def _machine(device: torch.device) -> dict[str, Any]:
     name = f"{torch.get_num_threads()} cores" if device.type == "cpu" else devices.name(device)
     return {
         "name": name,
-        "processor": platform.processor() or platform.machine(),
+        "processor": _processor(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
+
+
+def _processor() -> str:
+    """By its own name, where Linux tells it."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text().splitlines() if told.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -165,11 +165,13 @@ LAYOUTS = {
     "the middle of something larger": lambda x: F.pad(x, (1, 2, 2, 1))[..., 2:-1, 1:-2],
 }
 BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-5}
+# What is passed back may nearly cancel: below this share of what came, float32's own last digit is above the bound.
+LEAST = {torch.float64: 1e-3, torch.float32: 1e-2}
 
 
 @pytest.mark.parametrize("dtype", BOUNDS, ids=["float64", "float32"])
 @pytest.mark.parametrize("name", LAYERS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_every_gradient_is_autograds(name, dtype, data):
     shape = tuple(data.draw(st.integers(1, most)) for most in (4, 6, 9, 9))
@@ -197,13 +199,13 @@ def test_every_gradient_is_autograds(name, dtype, data):
     assert dx.shape == x.shape
     assert gradients.keys() == leaves.keys()
     assert_close(out, theirs.detach(), BOUNDS[dtype])
-    scale = float(dout.norm())
+    scale = LEAST[dtype] * float(dout.norm())
     assert_close(dx, image.grad, BOUNDS[dtype], scale)
     for key, leaf in leaves.items():
         assert_close(gradients[key], leaf.grad, BOUNDS[dtype], scale)
 
 
-def assert_close(ours, theirs, bound, scale=0.0):
-    """‖ours − theirs‖ / ‖theirs‖, where a gradient that cancels counts as a thousandth of what it was made from."""
+def assert_close(ours, theirs, bound, least=0.0):
+    """‖ours − theirs‖ / ‖theirs‖, a gradient that cancels counting as large as least."""
     distance = float((ours.to(torch.float64) - theirs).norm())
-    assert distance <= bound * max(float(theirs.norm()), 1e-3 * scale), (distance, float(theirs.norm()))
+    assert distance <= bound * max(float(theirs.norm()), least), (distance, float(theirs.norm()))
