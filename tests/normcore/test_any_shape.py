@@ -165,8 +165,9 @@ LAYOUTS = {
     "the middle of something larger": lambda x: F.pad(x, (1, 2, 2, 1))[..., 2:-1, 1:-2],
 }
 BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-5}
-# What is passed back may nearly cancel: below this share of what came, float32's own last digit is above the bound.
-LEAST = {torch.float64: 1e-3, torch.float32: 1e-2}
+# Sums may nearly cancel, and what is left of them is rounding: below this share of what came in, an error is measured
+# against that share. In float32 it is 1e-6 of the incoming gradient, some ten of its last digits.
+LEAST = {torch.float64: 1e-3, torch.float32: 1e-1}
 
 
 @pytest.mark.parametrize("dtype", BOUNDS, ids=["float64", "float32"])
