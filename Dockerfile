@@ -5,9 +5,6 @@ FROM python:3.11-slim
 #   docker build --build-arg TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu .
 ARG TORCH_INDEX_URL=""
 
-# The compiled engine and the counting of histograms make machine code for the processor they run on.
-RUN apt-get update && apt-get install --yes --no-install-recommends g++ && rm -rf /var/lib/apt/lists/*
-
 WORKDIR /app
 
 # The dependencies first and alone, so that a change of our code does not install them again.
