@@ -96,11 +96,7 @@ def _rows(x: Tensor) -> tuple[Tensor, tuple[int, int, int, int, int]]:
 
 def _built(compiler: str) -> Path:
     """The library's file, compiled if there is none yet of this source for this processor."""
-    cpu = Path("/proc/cpuinfo")
-    processor = (
-        next((line for line in cpu.read_text().splitlines() if line.startswith("flags")), "") if cpu.exists() else ""
-    )
-    key = hashlib.sha256(repr((SOURCE.read_bytes(), FLAGS, compiler, processor)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(repr((SOURCE.read_bytes(), FLAGS, compiler, _processor())).encode()).hexdigest()[:16]
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "normcore"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,13 @@
-"""Counting by leading bits: beside numpy, and beside the bins that service.experiments draws from."""
+"""Counting by leading bits: beside numpy, and beside the bins that service.experiments draws from.
+
+The CUDA kernel is counted with where there is a CUDA device, and by Triton's interpreter where TRITON_INTERPRET is set:
+test_the_cuda_kernel_passes_all_of_this_when_interpreted sets it, in a process of its own.
+"""
+
+import os
+import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -41,11 +50,26 @@ def values(request):
     return request.param
 
 
-@pytest.fixture(params=["by torch's operators", "by the loop"])
+def by_the_kernel(values):
+    from normcore.counting import on_cuda
+
+    if INTERPRETED:
+        on_cuda.PROGRAMS = 3  # so that each takes several turns, which otherwise a million values would need
+        return fetch([on_cuda.count(values)])[0]
+    return fetch([on_cuda.count(values.cuda())])[0]
+
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+COUNTERS = {"by torch's operators": lambda values: fetch([on_device.count(values)])[0]}
+if native.library() is not None:
+    COUNTERS["by the loop"] = native.count
+if INTERPRETED or torch.cuda.is_available():
+    COUNTERS["by the kernel"] = by_the_kernel
+
+
+@pytest.fixture(params=COUNTERS.values(), ids=COUNTERS)
 def histogram(request):
-    if request.param == "by the loop" and native.library() is None:
-        pytest.skip("there is no C++ compiler here")
-    return native.count if request.param == "by the loop" else lambda values: fetch([on_device.count(values)])[0]
+    return request.param
 
 
 def dense(counted):
@@ -147,6 +171,35 @@ def test_a_compiler_that_fails_is_no_failure_of_counting(monkeypatch, tmp_path):
     monkeypatch.setattr(native, "FLAGS", ("--no-such-flag",))
     assert native.library.__wrapped__() is None
     assert not list(tmp_path.rglob("*.so"))
+
+
+@pytest.mark.skipif(INTERPRETED, reason="this is what it runs")
+def test_the_cuda_kernel_passes_all_of_this_when_interpreted():
+    pytest.importorskip("triton")
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "kernel and not larger", __file__]
+    ran = subprocess.run(command, env=os.environ | {"TRITON_INTERPRET": "1"}, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout
+    assert int(re.search(r"(\d+) passed", ran.stdout)[1]) > 3 * len(TENSORS)
+
+
+@pytest.mark.skipif(INTERPRETED, reason="an interpreted kernel is not compiled")
+@pytest.mark.parametrize("capability", [75, 90])
+@pytest.mark.filterwarnings("ignore:TRITON_DEFAULT_FP_FUSION")
+def test_the_cuda_kernel_compiles_without_the_device_being_there(capability):
+    pytest.importorskip("triton")
+    from triton import compile
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource
+
+    from normcore.counting import on_cuda
+
+    pointers = {"x": "*i32", "tables": "*i32", "special": "*i32", "extremes": "*fp32", "sums": "*fp64"}
+    constants = {"BLOCK": on_cuda.BLOCK, "TABLES": on_cuda.TABLES}
+    signature = pointers | {"n": "i32", "turns": "i32"} | dict.fromkeys(constants, "constexpr")
+    source = ASTSource(fn=on_cuda._count, signature=signature, constexprs=constants)
+    compiled = compile(source, target=GPUTarget("cuda", capability, 32))
+    assert compiled.asm["cubin"]
+    assert "red.global" in compiled.asm["ptx"], "increments that nobody waits for"
 
 
 def test_counting_changes_nothing_of_what_is_counted(histogram):
