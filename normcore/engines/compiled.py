@@ -2,8 +2,10 @@
 
 import os
 import shutil
+import sysconfig
 from collections.abc import Callable, Collection
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -65,8 +67,12 @@ class Compiled:
 
 
 def check_compiler(device: torch.device) -> None:
-    """Raises EngineUnavailable where torch.compile would find no compiler for the device."""
-    if device.type == "cpu" and shutil.which(os.environ.get("CXX", "g++")) is None and shutil.which("clang++") is None:
-        raise EngineUnavailable("torch.compile needs a C++ compiler on the CPU, and there is none here")
+    """Raises EngineUnavailable where torch.compile would lack what it compiles with for the device."""
     if device.type not in ("cpu", "cuda"):
         raise EngineUnavailable(f"torch.compile is not used on {device.type}")
+    if device.type == "cpu":
+        if shutil.which(os.environ.get("CXX", "g++")) is None and shutil.which("clang++") is None:
+            raise EngineUnavailable("torch.compile needs a C++ compiler on the CPU, and there is none here")
+        headers = Path(sysconfig.get_path("include"))
+        if not (headers / "Python.h").exists():
+            raise EngineUnavailable(f"torch.compile needs Python's headers on the CPU, and {headers} has none")

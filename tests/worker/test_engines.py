@@ -145,6 +145,11 @@ def test_an_engine_that_is_not_at_hand_falls_back_to_eager_and_says_why(data, mo
     assert (choice.name, choice.reason) == (
         "eager", "cuda_graph was asked for, but CUDA graphs need a CUDA device, not cpu",
     )  # fmt: skip
+    monkeypatch.setattr(compiled.sysconfig, "get_path", lambda name: "/nowhere")
+    monkeypatch.setattr(compiled.shutil, "which", lambda name: "/usr/bin/g++")
+    choice = training.ready("compiled")
+    assert choice.name == "eager"
+    assert "Python's headers on the CPU, and /nowhere has none" in choice.reason
     monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
     choice = training.ready("compiled")
     assert choice.name == "eager"
