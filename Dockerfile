@@ -5,6 +5,13 @@ FROM python:3.11-slim
 #   docker build --build-arg TORCH_INDEX_URL=https://download.pytorch.org/whl/cpu .
 ARG TORCH_INDEX_URL=""
 
+# What compiles training steps and the counting loop for the processor that the worker runs on, when it first runs there.
+# The official image has Python's headers; where Python is Debian's, they are in a package of their own.
+RUN apt-get update && apt-get install -y --no-install-recommends g++ \
+ && (test -e "$(python -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h" \
+     || apt-get install -y --no-install-recommends libpython3-dev) \
+ && rm -rf /var/lib/apt/lists/*
+
 WORKDIR /app
 
 # The dependencies first and alone, so that a change of our code does not install them again.
