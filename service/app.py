@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request, Response
 
 from service.errors import map_errors, problem
 from service.experiments.database import Database
-from service.routes import comparisons, experiments, health, plots, records
+from service.routes import attempts, comparisons, experiments, groups, health, plots, records
 from service.settings import ServiceSettings
 
 LARGEST_BODY = 1_000_000  # bytes
@@ -30,6 +30,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     map_errors(app)
     app.middleware("http")(_guard)
     app.include_router(experiments.router)
+    app.include_router(groups.router)
+    app.include_router(attempts.router)
     app.include_router(records.router)
     app.include_router(plots.router)
     app.include_router(comparisons.router)

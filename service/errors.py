@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
-from service.experiments.errors import KeyReused, NoSuchExperiment, NotNow
+from service.experiments.errors import KeyReused, NoSuchExperiment, NoSuchGroup, NotNow
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def problem(status: int, detail: str, **more: Any) -> JSONResponse:
 
 def map_errors(app: FastAPI) -> None:
     """Say what each error of ours is in HTTP."""
-    for kind, status in ((NoSuchExperiment, 404), (NotNow, 409), (KeyReused, 422)):
+    for kind, status in ((NoSuchExperiment, 404), (NoSuchGroup, 404), (NotNow, 409), (KeyReused, 422)):
         app.add_exception_handler(kind, _with_status(status))
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from service.experiments.histograms import SHIFT, Histogram
-from service.experiments.records import Capture, Checkpoint, EpochMetrics, EpochRecord
+from service.experiments.records import Capture, Checkpoint, EpochMetrics, Record
 
 
 def histogram_of(values):
@@ -74,4 +74,4 @@ def record_of(epoch, **options):
     """A whole epoch's record."""
     content = f"state after {epoch}".encode()
     checkpoint = Checkpoint(epoch + 1, content, hashlib.sha256(content).hexdigest())
-    return EpochRecord(metrics_of(epoch), (capture_of(epoch, **options),), checkpoint)
+    return Record(metrics_of(epoch), (capture_of(epoch, **options),), checkpoint)

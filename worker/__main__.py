@@ -1,4 +1,4 @@
-"""`python -m worker`: claim experiments and train them, one at a time, until told to stop."""
+"""`python -m worker`: claim experiments and train them, until told to stop."""
 
 import argparse
 import logging
@@ -7,23 +7,21 @@ import platform
 import signal
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
-
-from service.experiments import queue
 from service.experiments.database import Database
-from service.experiments.schema import is_at_head
-from worker.memory import keep_freed_memory
-from worker.running import run
 from worker.settings import WorkerSettings
-
-log = logging.getLogger("worker")
+from worker.supervising import Supervisor
 
 
 def main() -> None:
     """Work until SIGTERM or SIGINT; the experiment at hand is given back to the queue after its step."""
     parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
+    parser.add_argument(
+        "--workers", type=_count, default=1, metavar="N", help="train N experiments at once; each on a GPU of its own"
+    )
     parser.add_argument(
         "--stop-with-stdin",
         action="store_true",
@@ -42,35 +40,37 @@ def main() -> None:
     if arguments.stop_with_stdin:
         threading.Thread(target=_await_end_of_stdin, args=[stop], daemon=True).start()
 
-    keep_freed_memory()
     settings = WorkerSettings.read()
     database = Database(settings.database_url)
-    try:
-        work(database, settings, stop)
-    finally:
-        database.close()
-
-
-def work(database: Database, settings: WorkerSettings, stop: threading.Event) -> None:
-    """Claim and run, over and over; a database that is away or not migrated yet is waited for."""
     name = f"{platform.node()}:{os.getpid()}"
-    ready = False
-    while not stop.is_set():
-        try:
-            if not ready and not (ready := is_at_head(database.reader)):
-                log.info("the database is not at the newest schema; waiting for `python -m migrations`")
-                stop.wait(2)
-                continue
-            with database.writing.begin() as session:
-                queue.requeue_stalled(session)
-                held = queue.claim(session, worker=name, lease_seconds=settings.lease_seconds)
-            if held is None:
-                stop.wait(settings.poll_seconds)
-            else:
-                run(database, held, settings, stop)
-        except DBAPIError as error:
-            log.warning("the database did not answer: %s", error.orig)
-            stop.wait(2)
+    with ThreadPoolExecutor(arguments.workers) as threads:
+        working = [
+            threads.submit(Supervisor(database, settings, name=f"{name}:{place}", environment=share).work, stop)
+            for place, share in enumerate(_shares(arguments.workers))
+        ]
+        for one in working:
+            one.result()  # raises what it raised
+    database.close()
+
+
+def _shares(workers: int) -> list[dict[str, str]]:
+    """Of the machine, for each of several: some of the cores, lest they wait for each other, and a GPU in turn."""
+    if workers == 1:
+        return [{}]
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+    there = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    gpus = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(there)))).split(",") if gpu]
+    return [
+        {"OMP_NUM_THREADS": threads} | ({"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else {})
+        for place in range(workers)
+    ]
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("expected 1 or more")
+    return number
 
 
 def _await_end_of_stdin(stop: threading.Event) -> None:

@@ -22,14 +22,12 @@ def state_of(network: Network, optimizer: Optimizer) -> State:
     return state | {"steps": torch.tensor(optimizer.steps)}
 
 
-def restore(state: Mapping[str, Tensor], network: Network, optimizer: Optimizer) -> None:
-    """Put a state back. Raises ValueError if it is of another network."""
-    live = state_of(network, optimizer)
+def restore(state: Mapping[str, Tensor], live: Mapping[str, Tensor]) -> None:
+    """Put a state back into the live tensors. Raises ValueError if it is of another network."""
     if {name: tensor.shape for name, tensor in live.items()} != {name: tensor.shape for name, tensor in state.items()}:
         raise ValueError("the checkpoint is of another network than the spec's")
     for name, tensor in live.items():
         tensor.copy_(state[name])
-    optimizer.steps = int(state["steps"])
 
 
 def pack(state: Mapping[str, Tensor]) -> Checkpoint:

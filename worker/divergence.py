@@ -6,7 +6,7 @@ import torch
 
 from normcore.network import Passed
 from normcore.step import scaled
-from service.experiments.records import EpochRecord
+from service.experiments.records import Record
 from worker.checkpoints import State
 from worker.training import Training
 
@@ -14,7 +14,7 @@ from worker.training import Training
 class Diverged(Exception):
     """The loss is not finite; the message says where that began, and the epoch's record is still to be written."""
 
-    def __init__(self, message: str, record: EpochRecord) -> None:
+    def __init__(self, message: str, record: Record) -> None:
         super().__init__(message)
         self.record = record
 
@@ -33,15 +33,15 @@ class FirstNonfinite:
 
 
 def where_it_began(training: Training, start: State, epoch: int, check: Callable[[], None]) -> str:
-    """What went wrong in the epoch that began with this state; spoils the training, which is over anyway.
+    """What went wrong in the epoch, or the rest of one, that began here; spoils the training, which is over anyway.
 
     check: called at every step; may raise, to stop.
     """
-    training.resume(start, epoch)
+    training.resume(start)
     batches = training.batches(epoch)
-    for place, indices in enumerate(batches):
+    for indices in batches[training.steps_done % len(batches) :]:
         check()
-        step = f"epoch {epoch}, step {epoch * len(batches) + place + 1}"
+        step = f"epoch {epoch}, step {training.steps_done + 1}"
         images, labels = scaled(training.train.images[indices]), training.train.labels[indices]
         probe = FirstNonfinite()
         loss, _, gradients = training.network.gradients(images, labels, probe)

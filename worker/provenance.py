@@ -10,8 +10,8 @@ from normcore.engines import Choice
 from worker import device as devices
 
 
-def provenance(device: torch.device, choice: Choice, *, seed: int, resumed_at_epoch: int | None) -> dict[str, Any]:
-    """Versions, device, engine and why that one, threads, seed, and the epoch it went on from, if it did."""
+def provenance(device: torch.device, choice: Choice, *, seed: int, resumed_at_step: int | None) -> dict[str, Any]:
+    """Versions, device, engine and why that one, threads, seed, and the step it went on from, if it did."""
     return {
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("normlab", "torch", "numpy")},
@@ -22,5 +22,5 @@ def provenance(device: torch.device, choice: Choice, *, seed: int, resumed_at_ep
         "threads": torch.get_num_threads(),
         "host": platform.node(),
         "seed": seed,
-        "resumed_at_epoch": resumed_at_epoch,
+        "resumed_at_step": resumed_at_step,
     }

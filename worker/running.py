@@ -1,144 +1,172 @@
 """One claimed experiment from its claim to its end: train, record every epoch, and say how it ended."""
 
 import logging
-import threading
-from collections.abc import Callable
+import time
 from functools import lru_cache, partial
 from pathlib import Path
 
-from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 from torch import Tensor
 
-from service.experiments import queue, recording
+from service.experiments import claims, recording
+from service.experiments.claims import Claim
 from service.experiments.database import Database
 from service.experiments.errors import ClaimLost
-from service.experiments.models import Experiment
-from service.experiments.queue import Claim
+from service.experiments.models import CheckpointRow, Experiment
+from service.experiments.records import Record
 from service.experiments.spec import ExperimentSpec
 from worker import datasets, device, progress
 from worker.attending import attended
 from worker.certificate import WrongGradient, certify
-from worker.checkpoints import state_of, unpack
+from worker.checkpoints import unpack
 from worker.datasets import DatasetUnavailable, ImageData
 from worker.device import DeviceUnavailable
 from worker.divergence import Diverged, where_it_began
-from worker.heartbeat import Heartbeat
+from worker.orders import Order, Orders, Told
 from worker.provenance import provenance
+from worker.recorder import Recorder, Verb, answered
 from worker.settings import WorkerSettings
 from worker.training import Training
 
 log = logging.getLogger(__name__)
 
+WHEN_TOLD: dict[Order, tuple[Verb, str]] = {
+    "cancel": (claims.cancel, "cancelled"),
+    "pause": (claims.pause, "paused"),
+    "give back": (claims.give_back, "given back to the queue"),
+    "end: its time is up": (partial(claims.fail, error="it ran for longer than its max_run_seconds"), "out of time"),
+}
 
-class _Stopped(Exception):
-    """The worker was told to stop."""
 
-
-class _Cancelled(Exception):
-    """Someone cancelled the experiment."""
-
-
-def run(database: Database, held: Claim, settings: WorkerSettings, stop: threading.Event) -> None:
+def run(database: Database, held: Claim, settings: WorkerSettings, orders: Orders) -> None:
     """Run a claimed experiment; whatever becomes of it is written on it."""
-    end: Callable[[Session, Claim], None]
-    with Heartbeat(database, held, settings.lease_seconds) as heartbeat:
-        try:
-            _train(database, held, settings, stop, heartbeat)
-            end, said = queue.succeed, "succeeded"
-        except _Stopped:
-            end, said = queue.give_back, "given back to the queue"
-        except _Cancelled:
-            end, said = queue.stop_cancelled, "cancelled"
-        except ClaimLost as lost:
-            log.warning("%s; another worker may have it", lost)
-            return
-        except Diverged as diverged:
-            end, said = partial(_record_and_fail, diverged=diverged), f"failed: {diverged}"
-        except (DatasetUnavailable, DeviceUnavailable, WrongGradient, ValueError) as expected:
-            end, said = partial(queue.fail, error=str(expected)), f"failed: {expected}"
-        except (OperationalError, InterfaceError):
-            raise  # the database is away; when it is back and the lease has run out, somebody goes on
-        except Exception as unexpected:
-            log.exception("experiment %d failed", held.experiment_id)
-            error = f"{type(unexpected).__name__}: {unexpected}"
-            end, said = partial(queue.fail, error=error), f"failed: {error}"
+    end: Verb
+    number, this = held.experiment_id, _Run(database, held, settings, orders)
     try:
-        with database.writing.begin() as session:
-            end(session, held)
+        try:
+            this.train()
+            end, said = claims.succeed, "succeeded"
+        except Told as told:
+            end, said = WHEN_TOLD[told.order]
+            if told.order != "cancel":
+                end = partial(_record_first, made=this.unrecorded(), end=end)
+        except Diverged as diverged:
+            end = partial(_record_first, made=diverged.record, end=partial(claims.fail, error=str(diverged)))
+            said = f"failed: {diverged}"
+        except (DatasetUnavailable, DeviceUnavailable, WrongGradient, ValueError) as expected:
+            end, said = partial(claims.fail, error=str(expected)), f"failed: {expected}"
+        except ClaimLost:
+            raise
+        except Exception as unexpected:
+            log.exception("experiment %d failed", number)
+            error = f"{type(unexpected).__name__}: {unexpected}"
+            end, said = partial(claims.fail, error=error), f"failed: {error}"
+        this.end(end)
     except ClaimLost as lost:
-        log.warning("%s; its end was not written", lost)
-        return
-    log.info("experiment %d: %s", held.experiment_id, said)
+        log.warning("%s; another worker may have it", lost)
+    else:
+        log.info("experiment %d: %s", number, said)
 
 
-def _train(
-    database: Database, held: Claim, settings: WorkerSettings, stop: threading.Event, heartbeat: Heartbeat
-) -> None:
-    with database.reading() as session:
-        spec = ExperimentSpec.model_validate(session.get_one(Experiment, held.experiment_id).spec)
-        checkpoint = recording.checkpoint(session, held.experiment_id)
-        earlier = session.get_one(Experiment, held.experiment_id).provenance
+class _Run:
+    """A run of one experiment: its training, once there is one, and its way into the database."""
 
-    def check() -> None:
-        if heartbeat.verdict == "lost":
-            raise ClaimLost(f"experiment {held.experiment_id}: the lease of attempt {held.attempt} was lost")
-        if heartbeat.verdict == "cancelled":
-            raise _Cancelled
-        if stop.is_set():
-            raise _Stopped
+    def __init__(self, database: Database, held: Claim, settings: WorkerSettings, orders: Orders) -> None:
+        self._database, self._held, self._settings, self._orders = database, held, settings, orders
+        self._recorder = Recorder(database, held, self._check)
+        self._training: Training | None = None
+        self._ending = False
 
-    chosen = device.choose(spec.device)
-    training = Training(spec, attended(lambda: _load(spec, settings.data_dir), check), chosen)
-    if checkpoint is not None:
-        training.resume(unpack(checkpoint.content, checkpoint.sha256), checkpoint.epoch + 1)
-    # A resumed training keeps the engine it began with: its last bits are that engine's own.
-    wanted = (earlier or {}).get("engine", spec.engine) if training.epochs_done else spec.engine
-    choice = attended(lambda: training.ready(wanted), check)
-    log.info("experiment %d: engine %s, %s", held.experiment_id, choice.name, choice.reason)
-    heartbeat.step = steps_done = training.epochs_done * training.steps_per_epoch
-    with database.writing.begin() as session:
-        queue.describe(
-            session,
-            held,
-            provenance=provenance(chosen, choice, seed=spec.seed, resumed_at_epoch=training.epochs_done or None),
-            steps_total=spec.epochs * training.steps_per_epoch,
+    def train(self) -> None:
+        """From the last checkpoint, or from the start, to the last epoch."""
+        experiment, checkpoint = answered(self._read, self._check)
+        spec = ExperimentSpec.model_validate(experiment.spec)
+        chosen = device.choose(spec.device)
+        training = Training(spec, attended(lambda: _load(spec, self._settings.data_dir), self._check), chosen)
+        if checkpoint is not None:
+            training.resume(unpack(checkpoint.content, checkpoint.sha256))
+        # A training keeps the engine it once began with: its last bits are that engine's own.
+        wanted = spec.engine if experiment.provenance is None else experiment.provenance["engine"]
+        choice = attended(lambda: training.ready(wanted), self._check)
+        log.info("experiment %d: engine %s, %s", self._held.experiment_id, choice.name, choice.reason)
+        resumed = training.steps_done or None
+        ran_on = provenance(chosen, choice, seed=spec.seed, resumed_at_step=resumed)
+        steps_total = spec.epochs * training.steps_per_epoch
+        self._recorder.note(
+            partial(claims.describe, provenance=ran_on, steps_total=steps_total, resumed_at_step=resumed)
         )
-    if spec.gradient_check and not training.epochs_done:
-        images = training.batches(0)[0]
-        checked = certify(spec, training.train.images[images], training.train.labels[images])
-        with database.writing.begin() as session:
-            queue.certify(session, held, checked)
+        if spec.gradient_check and not resumed:
+            images = training.batches(0)[0]
+            checked = certify(spec, training.train.images[images], training.train.labels[images])
+            self._recorder.note(partial(claims.certify, gradient_check=checked))
+        self._training = training
+        self._run_epochs(training)
+        self._recorder.settle()
 
-    title = f"experiment {held.experiment_id} ({spec.normalization}, {spec.dataset})"
-    shown = progress.show(
-        title,
-        epochs=spec.epochs,
-        steps_done=steps_done,
-        steps_per_epoch=training.steps_per_epoch,
-        batch_size=spec.batch_size,
-    )
-    with shown:
+    def unrecorded(self) -> Record | None:
+        """What came of the epoch at hand, to go on from."""
+        return None if self._training is None else self._training.unrecorded()
+
+    def end(self, verb: Verb) -> None:
+        """Write how it ended, after what still waits. Raises ClaimLost."""
+        self._ending = True
+        self._recorder.settle()
+        self._recorder.note(verb)
+
+    def _read(self) -> tuple[Experiment, CheckpointRow | None]:
+        with self._database.reading() as session:
+            experiment = session.get(Experiment, self._held.experiment_id)
+            if experiment is None:
+                raise claims.lost(self._held)
+            return experiment, recording.checkpoint(session, self._held.experiment_id)
+
+    def _run_epochs(self, training: Training) -> None:
+        spec = training.spec
+        shown = progress.show(
+            f"experiment {self._held.experiment_id} ({spec.normalization}, {spec.dataset})",
+            epochs=spec.epochs,
+            steps_done=training.steps_done,
+            steps_per_epoch=training.steps_per_epoch,
+            batch_size=spec.batch_size,
+        )
+        stored = time.monotonic()
 
         def after_step(step: int, loss: Tensor) -> None:
-            heartbeat.step = step
+            nonlocal stored
+            self._orders.step = step
             shown.step(step, loss)
-            check()
+            self._check()
+            if time.monotonic() - stored >= spec.checkpoint_seconds and self._recorder.is_free():
+                if (made := training.unrecorded()) is not None:
+                    self._recorder.record(made)
+                stored = time.monotonic()
 
-        while training.epochs_done < spec.epochs:
-            start = {name: tensor.clone() for name, tensor in state_of(training.network, training.optimizer).items()}
-            record = training.run_epoch(after_step)
-            if record.metrics.train_loss is None or record.metrics.test_loss is None:
-                raise Diverged(where_it_began(training, start, record.metrics.epoch, check), record)
-            with database.writing.begin() as session:
-                recording.record_epoch(session, held, record)
-            shown.epoch(record.metrics)
+        with shown:
+            while training.epochs_done < spec.epochs:
+                epoch = training.epochs_done
+                start = {name: tensor.clone() for name, tensor in training.state().items()}
+                record = training.run_epoch(after_step)
+                assert record.metrics is not None
+                if record.metrics.train_loss is None or record.metrics.test_loss is None:
+                    self._training = None  # the search spoils it: nothing of it is to be gone on from
+                    raise Diverged(where_it_began(training, start, epoch, self._check), record)
+                self._recorder.record(record)
+                stored = time.monotonic()
+                shown.epoch(record.metrics)
+
+    def _check(self) -> None:
+        order = self._orders.order
+        if order == "lost":
+            raise claims.lost(self._held)
+        if order is not None and not self._ending:
+            raise Told(order)
 
 
-def _record_and_fail(session: Session, held: Claim, *, diverged: Diverged) -> None:
-    """In one transaction, so that no checkpoint that is not finite is ever gone on from."""
-    recording.record_epoch(session, held, diverged.record)
-    queue.fail(session, held, error=str(diverged))
+def _record_first(session: Session, held: Claim, *, made: Record | None, end: Verb) -> None:
+    """In one transaction: what was trained is there to go on from; what is not finite never is."""
+    if made is not None:
+        recording.record(session, held, made)
+    end(session, held)
 
 
 def _load(spec: ExperimentSpec, data_dir: Path) -> ImageData:

@@ -1,10 +1,10 @@
-"""Training one experiment: epochs of steps, a look into the layers, the test pass."""
+"""Training one experiment: epochs of steps, a look into the layers, the test pass; and where it stands."""
 
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from normcore import cross_entropy
 from normcore.engines import Choice, Eager, Engine, EngineName, choose
 from normcore.step import Step, scaled
-from service.experiments.records import Capture, EpochMetrics, EpochRecord
+from service.experiments.records import Capture, EpochMetrics, Record
 from service.experiments.spec import ExperimentSpec
 from worker.building import build_network
 from worker.checkpoints import State, pack, restore, state_of
@@ -28,15 +28,32 @@ AfterStep = Callable[[int, Tensor], None]  # the step's number and its loss, on 
 
 @dataclass
 class EpochSums:
-    """What an epoch's steps add up to; on the device, so that no step waits for the host."""
+    """What an epoch's steps so far add up to; on the device, so that no step waits for the host.
 
-    losses: Tensor  # one a step
+    losses: of each step, times its images, zero for those to come; seconds: taken by those that are done.
+    """
+
+    losses: Tensor
     correct: Tensor  # scalar
-    images: int
+    images: Tensor  # scalar
+    seconds: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+
+    @classmethod
+    def of(cls, steps: int, device: torch.device) -> Self:
+        """Nothing yet."""
+        return cls(torch.zeros(steps, device=device), _count(device), _count(device))
+
+    def state(self) -> State:
+        """The live tensors, as a checkpoint names them."""
+        return {f"epoch/{name}": tensor for name, tensor in vars(self).items()}
 
 
 class Training:
-    """An experiment on its way: data, network, optimizer, and how many epochs are done."""
+    """An experiment on its way: data, network, optimizer, and how many steps are done.
+
+    Its whole state is what `state` gives: parameters, running statistics, the optimizer's averages, and the sums of an
+    epoch that has begun. The batches' order and dropout's masks are functions of the seed and of how many went before.
+    """
 
     def __init__(self, spec: ExperimentSpec, data: ImageData, device: torch.device) -> None:
         self.spec = spec
@@ -54,47 +71,73 @@ class Training:
             for place, layer in enumerate(self.network.layers)
             if self.layers[place].kind in ("convolution", "linear")
         }
-        self.epochs_done = 0
+        self._sums = EpochSums.of(self.steps_per_epoch, device)
+        self._captures: list[Capture] = []  # since the last record
+        self._recorded = 0  # steps
         self.step = Step(self.network, self.optimizer, self.train.images, self.train.labels)
         self.eager = Eager(self.step)  # for what is no whole batch
         self.engine: Engine = self.eager
 
     def ready(self, wanted: EngineName | Literal["auto"]) -> Choice:
         """Make ready the engine that whole batches are trained with from here on, and say which it is and why."""
-        batch = self.batches(self.epochs_done)[0]
+        batch = self.batches(0)[0]
         if len(batch) < self.spec.batch_size:
             return Choice(self.eager, "eager", "there are fewer images than a batch takes")
-        steps_left = (self.spec.epochs - self.epochs_done) * self.steps_per_epoch
+        steps_left = self.spec.epochs * self.steps_per_epoch - self.steps_done
         places = looked_at(self.layers, self.spec.capture_quantities)
         choice = choose(self.step, wanted, indices=batch, steps_left=steps_left, looked=places)
         self.engine = choice.engine
         return choice
 
-    def resume(self, state: State, epochs_done: int) -> None:
-        """Go on from a checkpoint."""
-        restore(state, self.network, self.optimizer)
-        self.epochs_done = epochs_done
+    @property
+    def steps_done(self) -> int:
+        """Of the whole training."""
+        return self.optimizer.steps
 
-    def run_epoch(self, after_step: AfterStep) -> EpochRecord:
-        """Train one epoch, test, and say what came of it. after_step may raise, to stop: the epoch is then void."""
-        epoch, began = self.epochs_done, time.perf_counter()
-        sums, captures = self._train(epoch, after_step)
-        train_loss, train_accuracy = float(sums.losses.mean()), int(sums.correct) / sums.images
-        trained = time.perf_counter()
+    @property
+    def epochs_done(self) -> int:
+        """Whole ones, tested or about to be."""
+        return self.steps_done // self.steps_per_epoch
+
+    def state(self) -> State:
+        """All that training goes on from; the live tensors, not copies. Between epochs there are no sums."""
+        inside = self.steps_done % self.steps_per_epoch > 0
+        return state_of(self.network, self.optimizer) | (self._sums.state() if inside else {})
+
+    def resume(self, state: State) -> None:
+        """Go on from a checkpoint. Raises ValueError if it is of another network."""
+        self._sums = EpochSums.of(self.steps_per_epoch, self.train.labels.device)
+        sums = self._sums.state() if int(state["steps"]) % self.steps_per_epoch else {}
+        restore(state, state_of(self.network, self.optimizer) | sums)
+        self.optimizer.steps = int(state["steps"])
+        self._captures, self._recorded = [], self.steps_done
+
+    def unrecorded(self) -> Record | None:
+        """What came of the epoch so far, to go on from in the middle of it; None if there is nothing new."""
+        if self.steps_done == self._recorded or self.steps_done % self.steps_per_epoch == 0:
+            return None
+        return self._record(None)
+
+    def run_epoch(self, after_step: AfterStep) -> Record:
+        """Train an epoch, or what is left of one, test, and say what came of it. after_step may raise, to stop."""
+        epoch = self.epochs_done
+        self._train(epoch, after_step)
+        images, seconds = int(self._sums.images), float(self._sums.seconds)
+        train_loss, train_accuracy = float(self._sums.losses.sum()) / images, int(self._sums.correct) / images
+        began = time.perf_counter()
         test_loss, test_accuracy = self.run_test()
-        tested = time.perf_counter()
-        self.epochs_done += 1
         metrics = EpochMetrics(
             epoch=epoch,
             train_loss=_finite(train_loss),
             train_accuracy=train_accuracy,
             test_loss=_finite(test_loss),
             test_accuracy=test_accuracy,
-            train_seconds=trained - began,
-            test_seconds=tested - trained,
-            images_per_second=sums.images / (trained - began),
+            train_seconds=seconds,
+            test_seconds=time.perf_counter() - began,
+            images_per_second=images / seconds,
         )
-        return EpochRecord(metrics, tuple(captures), pack(state_of(self.network, self.optimizer)))
+        self._sums = EpochSums.of(self.steps_per_epoch, self.train.labels.device)
+        return self._record(metrics)
 
     def run_test(self) -> tuple[float, float]:
         """Mean loss and accuracy over all test images."""
@@ -116,12 +159,15 @@ class Training:
         indices = torch.as_tensor(np.asarray(order), device=self.train.labels.device)
         return list(torch.split(indices, self.spec.batch_size))
 
-    def _train(self, epoch: int, after_step: AfterStep) -> tuple[EpochSums, list[Capture]]:
-        device = self.train.labels.device
-        batches, captures = self.batches(epoch), []
-        sums = EpochSums(torch.zeros(len(batches), device=device), torch.zeros((), dtype=torch.int64, device=device), 0)
-        for place, indices in enumerate(batches):
-            step, last = epoch * len(batches) + place + 1, place == len(batches) - 1
+    def _record(self, metrics: EpochMetrics | None) -> Record:
+        record = Record(metrics, tuple(self._captures), pack(self.state()))
+        self._captures, self._recorded = [], self.steps_done
+        return record
+
+    def _train(self, epoch: int, after_step: AfterStep) -> None:
+        sums, batches, began = self._sums, self.batches(epoch), time.perf_counter()
+        for place in range(self.steps_done % self.steps_per_epoch, len(batches)):
+            indices, step, last = batches[place], self.steps_done + 1, place == len(batches) - 1
             engine = self.engine if len(indices) == self.spec.batch_size else self.eager
             look = Look(self.layers, self.spec.capture_quantities) if self._is_looked_at(epoch, step, last) else None
             before = {place: weight.clone() for place, weight in self.weights.items()} if look else {}
@@ -135,13 +181,14 @@ class Training:
                 else:
                     self._look_again(look, indices)
                 look.see_updates(before, self.weights)
-                captures.append(look.capture(epoch, step))
+                self._captures.append(look.capture(epoch, step))
             sums.losses[place] = loss * len(indices)
             sums.correct += correct
             sums.images += len(indices)
+            now = time.perf_counter()
+            sums.seconds += now - began
+            began = now
             after_step(step, loss)
-        sums.losses *= len(batches) / sums.images  # so that their mean is the mean over the images
-        return sums, captures
 
     def _is_looked_at(self, epoch: int, step: int, last: bool) -> bool:
         every = self.spec.capture_every
@@ -157,6 +204,10 @@ class Training:
         look.see_weights(self.weights, gradients)
         for name, buffer in self.network.buffers().items():
             buffer.copy_(kept[name])
+
+
+def _count(device: torch.device) -> Tensor:
+    return torch.zeros((), dtype=torch.int64, device=device)
 
 
 def _finite(value: float) -> float | None:

@@ -8,6 +8,13 @@ class NoSuchExperiment(LookupError):
         super().__init__(f"there is no experiment {experiment_id}")
 
 
+class NoSuchGroup(LookupError):
+    """No experiment is of this group."""
+
+    def __init__(self, group: str) -> None:
+        super().__init__(f"there is no group {group!r}")
+
+
 class NotNow(Exception):
     """The experiment is in a state that does not allow what was asked; the message names both."""
 

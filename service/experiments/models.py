@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
+STATUSES = ("queued", "running", "paused", "succeeded", "failed", "cancelled")
 ENDED = ("succeeded", "failed", "cancelled")
 
 
@@ -42,7 +42,9 @@ class Experiment(Base):
     __table_args__ = (
         CheckConstraint(f"status IN ({', '.join(map(repr, STATUSES))})", name="status"),
         CheckConstraint("(status = 'running') = (lease_expires_at IS NOT NULL)", name="running_has_a_lease"),
+        CheckConstraint("wish IN ('cancel', 'pause')", name="wish"),
         Index("ix_experiments_status_id", "status", "id"),
+        Index("ix_experiments_claim", "status", "priority", "group", "id"),
         {"sqlite_autoincrement": True},  # an id is never given twice, so its figures may be cached for ever
     )
 
@@ -57,12 +59,18 @@ class Experiment(Base):
     normalization: Mapped[str] = mapped_column(String(40))
     dataset: Mapped[str] = mapped_column(String(40))
 
-    # Claim: attempt counts the claims; a write of an earlier one changes nothing.
+    # Place in the queue: groups take turns within a priority. "" is the group of those that have none.
+    group: Mapped[str] = mapped_column(String(64))
+    priority: Mapped[int]
+
+    # Claim: attempt counts the claims; a write of an earlier one changes nothing. wish: what its worker is to do.
     status: Mapped[str] = mapped_column(String(10))
     attempt: Mapped[int]
+    attempts_before: Mapped[int]  # it was last retried; those do not count any more
     worker: Mapped[str | None] = mapped_column(String(200))
     lease_expires_at: Mapped[float | None] = mapped_column(Double)
-    cancel_requested: Mapped[bool]
+    wish: Mapped[str | None] = mapped_column(String(10))
+    max_run_seconds: Mapped[float | None] = mapped_column(Double)
 
     # Progress.
     epochs_done: Mapped[int]
@@ -75,6 +83,33 @@ class Experiment(Base):
     error: Mapped[str | None] = mapped_column(Text)
     provenance: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     gradient_check: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
+
+
+class Attempt(Base):
+    """One claim of one experiment: who had it, on what, and how that ended."""
+
+    __tablename__ = "attempts"
+
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+
+    worker: Mapped[str] = mapped_column(String(200))
+    claimed_at: Mapped[float] = mapped_column(Double)
+    resumed_at_step: Mapped[int | None]
+    provenance: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+
+    ended_at: Mapped[float | None] = mapped_column(Double)
+    outcome: Mapped[str | None] = mapped_column(String(10))  # as the statuses, or: given back, lost
+    detail: Mapped[str | None] = mapped_column(Text)
+
+
+class GroupRow(Base):
+    """When a group last had a claim, so that groups take turns."""
+
+    __tablename__ = "experiment_groups"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    claimed_at: Mapped[float | None] = mapped_column(Double)
 
 
 class TagRow(Base):
@@ -126,11 +161,11 @@ class HistogramRow(Base):
 
 
 class CheckpointRow(Base):
-    """The newest checkpoint of an experiment: what its training goes on from."""
+    """The newest checkpoint of an experiment: what its training goes on from, after so many steps."""
 
     __tablename__ = "checkpoints"
 
     experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"), primary_key=True)
-    epoch: Mapped[int]
+    step: Mapped[int] = mapped_column(BigInteger)
     content: Mapped[bytes] = mapped_column(LargeBinary)
     sha256: Mapped[str] = mapped_column(String(64))

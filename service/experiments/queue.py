@@ -1,36 +1,27 @@
-"""The queue: how an experiment is enqueued, claimed, kept, given back and ended.
+"""The queue as its users have it: enqueue, prioritize, pause, resume, cancel, retry, remove.
 
-Every verb takes a session and never commits: the caller's `with writing.begin()` shows the transaction. A worker's
-verb names its claim; if the claim is no longer current it changes nothing and raises ClaimLost.
+Every verb takes a session and never commits: the caller's `with writing.begin()` shows the transaction.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
-from sqlalchemy import Double, Update, case, cast, delete, func, insert, select, update
+from sqlalchemy import Update, delete, exists, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from service.experiments.database import database_now
-from service.experiments.errors import ClaimLost, KeyReused, NoSuchExperiment, NotNow
+from service.experiments.errors import KeyReused, NoSuchExperiment, NoSuchGroup, NotNow
 from service.experiments.models import (
     ENDED,
+    Attempt,
     CheckpointRow,
     EpochRow,
     Experiment,
+    GroupRow,
     HistogramRow,
     TagRow,
 )
 from service.experiments.spec import ExperimentSpec
-
-MOST_ATTEMPTS = 5  # workers that an experiment may lose
-
-
-@dataclass(frozen=True)
-class Claim:
-    """The right to run one experiment, good while its attempt is the current one."""
-
-    experiment_id: int
-    attempt: int
 
 
 def enqueue(session: Session, spec: ExperimentSpec, *, key: str | None = None, digest: str | None = None) -> Experiment:
@@ -51,14 +42,19 @@ def enqueue(session: Session, spec: ExperimentSpec, *, key: str | None = None, d
         spec=spec.model_dump(mode="json"),
         normalization=spec.normalization,
         dataset=spec.dataset,
+        group=spec.group or "",
+        priority=spec.priority,
+        max_run_seconds=spec.max_run_seconds,
         status="queued",
         attempt=0,
-        cancel_requested=False,
+        attempts_before=0,
         epochs_done=0,
         step=0,
     )
     session.add(experiment)
     session.flush()
+    if spec.group:
+        _know_group(session, spec.group)
     if spec.tags:
         session.execute(
             insert(TagRow), [{"experiment_id": experiment.id, "tag": tag} for tag in sorted(set(spec.tags))]
@@ -66,110 +62,73 @@ def enqueue(session: Session, spec: ExperimentSpec, *, key: str | None = None, d
     return experiment
 
 
-def claim(session: Session, *, worker: str, lease_seconds: float) -> Claim | None:
-    """Take the oldest queued experiment, if there is one."""
-    oldest = (
-        select(Experiment.id).where(Experiment.status == "queued").order_by(Experiment.id).limit(1)
-        .with_for_update(skip_locked=True)
-    )  # fmt: skip
-    row = session.execute(
-        update(Experiment)
-        .where(Experiment.id == oldest.scalar_subquery(), Experiment.status == "queued")
-        .values(
-            status="running",
-            attempt=Experiment.attempt + 1,
-            worker=worker,
-            lease_expires_at=database_now() + cast(lease_seconds, Double),
-            started_at=func.coalesce(Experiment.started_at, database_now()),
-        )
-        .returning(Experiment.id, Experiment.attempt)
-    ).first()
-    return Claim(row.id, row.attempt) if row else None
-
-
-def heartbeat(session: Session, held: Claim, *, step: int, lease_seconds: float) -> bool:
-    """Lengthen the lease and note how far training is; returns whether someone has asked to cancel."""
-    row = session.execute(
-        _held(held)
-        .values(lease_expires_at=database_now() + cast(lease_seconds, Double), step=step)
-        .returning(Experiment.cancel_requested)
-    ).first()
-    if row is None:
-        raise _lost(held)
-    return bool(row.cancel_requested)
-
-
-def certify(session: Session, held: Claim, gradient_check: list[dict[str, Any]]) -> None:
-    """Note how far each layer's gradients were from autograd's before training."""
-    _write(session, held, gradient_check=gradient_check)
-
-
-def describe(session: Session, held: Claim, *, provenance: dict[str, Any], steps_total: int) -> None:
-    """Note what an experiment runs on, and how many steps it will take."""
-    _write(session, held, provenance=provenance, steps_total=steps_total)
-
-
-def give_back(session: Session, held: Claim) -> None:
-    """Put a running experiment back into the queue, for any worker to go on from its last checkpoint.
-
-    One whose cancellation was asked for is cancelled instead.
-    """
-    _write(session, held, worker=None, lease_expires_at=None, **_cancelled_or("queued"))
-
-
-def succeed(session: Session, held: Claim) -> None:
-    """End an experiment whose epochs are all recorded."""
-    _write(session, held, status="succeeded", lease_expires_at=None, ended_at=database_now())
-
-
-def fail(session: Session, held: Claim, error: str) -> None:
-    """End an experiment with what went wrong; its records are kept."""
-    _write(session, held, status="failed", lease_expires_at=None, ended_at=database_now(), error=error)
-
-
-def stop_cancelled(session: Session, held: Claim) -> None:
-    """End an experiment whose cancellation was asked for; its records are kept."""
-    _write(session, held, status="cancelled", lease_expires_at=None, ended_at=database_now())
-
-
-def requeue_stalled(session: Session) -> int:
-    """Put back what is running on a lease that has run out; returns how many those were.
-
-    What was to be cancelled is cancelled instead, and what has lost MOST_ATTEMPTS workers fails: it may be what ends
-    them. Their workers' next writes find the attempt gone as soon as somebody claims again, and the status at once.
-    """
-    stalled = update(Experiment).where(Experiment.status == "running", Experiment.lease_expires_at < database_now())
-    given_up = session.execute(
-        stalled.where(Experiment.attempt >= MOST_ATTEMPTS, ~Experiment.cancel_requested)
-        .values(
-            status="failed",
-            lease_expires_at=None,
-            ended_at=database_now(),
-            error=f"its worker was lost, and that after {MOST_ATTEMPTS} attempts or more: it may need more memory than "
-            "there is. Retry it if the machine was to blame",
-        )
-        .returning(Experiment.id)
-    )
-    put_back = session.execute(
-        stalled.values(worker=None, lease_expires_at=None, **_cancelled_or("queued")).returning(Experiment.id)
-    )
-    return len(given_up.all()) + len(put_back.all())
+def prioritize(session: Session, experiment_id: int, priority: int) -> Experiment:
+    """Let a waiting experiment be claimed before those of a lower priority. Raises NotNow if it runs or has ended."""
+    experiment = _locked(session, experiment_id)
+    if experiment.status not in ("queued", "paused"):
+        raise NotNow(f"experiment {experiment_id} is {experiment.status}; only a waiting one has a priority to change")
+    experiment.priority = priority
+    return experiment
 
 
 def cancel(session: Session, experiment_id: int) -> Experiment:
-    """Cancel: at once what is queued, at its worker's next heartbeat what is running. Raises NotNow if it has ended."""
+    """Cancel: at once what waits, within a step what is running. Raises NotNow if it has ended."""
     experiment = _locked(session, experiment_id)
-    if experiment.status in ENDED:
-        raise NotNow(f"experiment {experiment_id} has already {_past(experiment.status)}; it cannot be cancelled")
-    experiment.cancel_requested = True
-    if experiment.status == "queued":
+    _refuse_ended(experiment, "cancelled")
+    if experiment.status == "running":
+        experiment.wish = "cancel"
+    else:
         experiment.status = "cancelled"
         experiment.ended_at = session.scalar(select(database_now()))
     return experiment
 
 
-def retry(session: Session, experiment_id: int) -> Experiment:
-    """Queue a failed or cancelled experiment again; it goes on from its last checkpoint.
+def pause(session: Session, experiment_id: int) -> Experiment:
+    """Set aside until it is resumed: at once what waits, within a step what is running. Raises NotNow if it has ended,
+    or is being cancelled.
+    """
+    experiment = _locked(session, experiment_id)
+    _refuse_ended(experiment, "paused")
+    if experiment.wish == "cancel":
+        raise NotNow(f"experiment {experiment_id} is being cancelled; it cannot be paused")
+    if experiment.status == "running":
+        experiment.wish = "pause"
+    else:
+        experiment.status = "paused"
+    return experiment
+
+
+def resume(session: Session, experiment_id: int) -> Experiment:
+    """Queue a paused experiment again, at its old place; withdraw a pause not yet heeded. Raises NotNow if ended."""
+    experiment = _locked(session, experiment_id)
+    _refuse_ended(experiment, "resumed")
+    if experiment.status == "paused":
+        experiment.status = "queued"
+    elif experiment.wish == "pause":
+        experiment.wish = None
+    return experiment
+
+
+def pause_group(session: Session, group: str) -> Sequence[int]:
+    """Pause all of a group that wait or run; returns their ids. Raises NoSuchGroup."""
+    _check_group(session, group)
+    of_it = update(Experiment).where(Experiment.group == group)
+    paused = of_it.where(Experiment.status == "queued").values(status="paused")
+    asked = of_it.where(Experiment.status == "running", Experiment.wish.is_(None)).values(wish="pause")
+    return _ids(session, paused) + _ids(session, asked)
+
+
+def resume_group(session: Session, group: str) -> Sequence[int]:
+    """Resume all of a group that are paused or about to be; returns their ids. Raises NoSuchGroup."""
+    _check_group(session, group)
+    of_it = update(Experiment).where(Experiment.group == group)
+    queued = of_it.where(Experiment.status == "paused").values(status="queued")
+    asked = of_it.where(Experiment.wish == "pause").values(wish=None)
+    return _ids(session, queued) + _ids(session, asked)
+
+
+def retry(session: Session, experiment_id: int, *, from_start: bool = False) -> Experiment:
+    """Queue a failed or cancelled experiment again; it goes on from its last checkpoint, or loses its records first.
 
     Raises NotNow if it is in another state, or failed because its loss was not finite: its checkpoint is not either.
     """
@@ -183,48 +142,26 @@ def retry(session: Session, experiment_id: int) -> Experiment:
         raise NotNow(
             f"experiment {experiment_id} diverged and would again; post it anew with, say, a smaller learning_rate"
         )
-    experiment.status, experiment.error, experiment.ended_at = "queued", None, None
-    experiment.cancel_requested, experiment.worker = False, None
+    experiment.status, experiment.error, experiment.ended_at, experiment.worker = "queued", None, None, None
+    experiment.attempts_before = experiment.attempt
+    if from_start:
+        for table in (EpochRow, HistogramRow, CheckpointRow):
+            session.execute(delete(table).where(table.experiment_id == experiment_id))
+        experiment.epochs_done, experiment.step, experiment.started_at = 0, 0, None
+        experiment.provenance, experiment.gradient_check = None, None
     return experiment
 
 
-def remove(session: Session, experiment_id: int) -> None:
-    """Delete an experiment and all its records. Raises NotNow while it runs."""
+def remove(session: Session, experiment_id: int, *, force: bool = False) -> None:
+    """Delete an experiment and all its records. Raises NotNow while it runs, unless forced: then its claim is gone too,
+    and its worker stops within a step.
+    """
     experiment = _locked(session, experiment_id)
-    if experiment.status == "running":
-        raise NotNow(f"experiment {experiment_id} is running; cancel it first")
-    for table in (TagRow, EpochRow, HistogramRow, CheckpointRow):
+    if experiment.status == "running" and not force:
+        raise NotNow(f"experiment {experiment_id} is running; cancel it first, or force its deletion")
+    for table in (TagRow, EpochRow, HistogramRow, CheckpointRow, Attempt):
         session.execute(delete(table).where(table.experiment_id == experiment_id))
     session.delete(experiment)
-
-
-def still_held(session: Session, held: Claim, **values: Any) -> None:
-    """Check that the claim is current, in the caller's transaction, and set columns of the experiment in passing."""
-    _write(session, held, **(values or {"attempt": held.attempt}))
-
-
-def _cancelled_or(status: str) -> dict[str, Any]:
-    """The columns of an experiment that nobody runs any more."""
-    asked = Experiment.cancel_requested
-    return {
-        "status": case((asked, "cancelled"), else_=status),
-        "ended_at": case((asked, database_now()), else_=None),
-    }
-
-
-def _held(held: Claim) -> Update:
-    return update(Experiment).where(
-        Experiment.id == held.experiment_id, Experiment.attempt == held.attempt, Experiment.status == "running"
-    )
-
-
-def _write(session: Session, held: Claim, **values: Any) -> None:
-    if session.execute(_held(held).values(**values).returning(Experiment.id)).first() is None:
-        raise _lost(held)
-
-
-def _lost(held: Claim) -> ClaimLost:
-    return ClaimLost(f"attempt {held.attempt} of experiment {held.experiment_id} is no longer the current one")
 
 
 def _locked(session: Session, experiment_id: int) -> Experiment:
@@ -234,5 +171,23 @@ def _locked(session: Session, experiment_id: int) -> Experiment:
     return experiment
 
 
-def _past(status: str) -> str:
-    return status if status != "cancelled" else "been cancelled"
+def _refuse_ended(experiment: Experiment, done: str) -> None:
+    if experiment.status in ENDED:
+        how = "been cancelled" if experiment.status == "cancelled" else experiment.status
+        raise NotNow(f"experiment {experiment.id} has already {how}; it cannot be {done}")
+
+
+def _know_group(session: Session, group: str) -> None:
+    """So that claims can go round the groups without looking at every experiment."""
+    on_sqlite = session.get_bind().dialect.name == "sqlite"
+    row = sqlite.insert(GroupRow) if on_sqlite else postgresql.insert(GroupRow)
+    session.execute(row.values(name=group).on_conflict_do_nothing())
+
+
+def _check_group(session: Session, group: str) -> None:
+    if not session.scalar(select(exists().where(GroupRow.name == group))):
+        raise NoSuchGroup(group)
+
+
+def _ids(session: Session, change: Update) -> list[int]:
+    return list(session.scalars(change.returning(Experiment.id)))

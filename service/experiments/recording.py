@@ -1,29 +1,36 @@
-"""Writing and reading what was recorded: an epoch goes in whole, in one transaction, guarded by the claim."""
+"""Writing and reading what was recorded: a record goes in whole, in one transaction, guarded by the claim."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, delete, insert, select
+from sqlalchemy import Row, insert, select
 from sqlalchemy.orm import Session
 
-from service.experiments import queue
+from service.experiments import claims
+from service.experiments.claims import Claim
 from service.experiments.histograms import Histogram, unpack
 from service.experiments.models import CheckpointRow, EpochRow, HistogramRow
-from service.experiments.queue import Claim
-from service.experiments.records import Capture, EpochMetrics, EpochRecord
+from service.experiments.records import Capture, EpochMetrics, Record
 
 _METRICS = tuple(EpochMetrics.__dataclass_fields__)
 
 
-def record_epoch(session: Session, held: Claim, record: EpochRecord) -> None:
-    """Write one epoch: metrics, histograms, checkpoint and progress. Raises ClaimLost, and then nothing is written."""
-    epoch, experiment_id = record.metrics.epoch, held.experiment_id
-    step = record.checkpoint.step
-    queue.still_held(session, held, epochs_done=epoch + 1, step=step)
-    session.execute(
-        insert(EpochRow),
-        [{"experiment_id": experiment_id} | {name: getattr(record.metrics, name) for name in _METRICS}],
-    )
+def record(session: Session, held: Claim, made: Record) -> None:
+    """Write metrics, histograms, checkpoint and progress. Raises ClaimLost, and then nothing is written.
+
+    A record that is there already is left: its writer was cut off before it heard so.
+    """
+    experiment_id, step = held.experiment_id, made.checkpoint.step
+    progress = {"step": step} | ({"epochs_done": made.metrics.epoch + 1} if made.metrics else {})
+    claims.still_held(session, held, **progress)
+    before = session.get(CheckpointRow, experiment_id)
+    if before is not None and before.sha256 == made.checkpoint.sha256:
+        return
+    if made.metrics:
+        session.execute(
+            insert(EpochRow),
+            [{"experiment_id": experiment_id} | {name: getattr(made.metrics, name) for name in _METRICS}],
+        )
     rows = [
         {
             "experiment_id": experiment_id, "epoch": capture.epoch, "step": capture.step, "layer": layer,
@@ -33,24 +40,23 @@ def record_epoch(session: Session, held: Claim, record: EpochRecord) -> None:
             "minimum": histogram.minimum, "maximum": histogram.maximum,
             "total": histogram.total, "total_of_squares": histogram.total_of_squares, "bins": histogram.to_bytes(),
         }
-        for capture in record.captures
+        for capture in made.captures
         for (layer, quantity), histogram in capture.histograms.items()
     ]  # fmt: skip
     if rows:
         session.execute(insert(HistogramRow), rows)
-    session.execute(delete(CheckpointRow).where(CheckpointRow.experiment_id == experiment_id))
+    if before is not None:
+        session.delete(before)
+        session.flush()
     session.add(
         CheckpointRow(
-            experiment_id=experiment_id,
-            epoch=epoch,
-            content=record.checkpoint.content,
-            sha256=record.checkpoint.sha256,
+            experiment_id=experiment_id, step=step, content=made.checkpoint.content, sha256=made.checkpoint.sha256
         )
     )
 
 
 def checkpoint(session: Session, experiment_id: int) -> CheckpointRow | None:
-    """The newest checkpoint, if an epoch was ever recorded."""
+    """The newest checkpoint, if there ever was one."""
     return session.get(CheckpointRow, experiment_id)
 
 

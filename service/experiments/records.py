@@ -1,6 +1,6 @@
-"""What a worker records of an epoch, as plain values: what was measured, and what was captured in its layers.
+"""What a worker records, as plain values: what was measured, what was captured in the layers, and where to go on from.
 
-Not how it is stored (models) nor the guarded writing of it (queue).
+Not how it is stored (models) nor the guarded writing of it (recording).
 """
 
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ class Capture:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything training needs to go on after an epoch: safetensors bytes and their SHA-256 in hex.
+    """Everything training needs to go on after a step: safetensors bytes and their SHA-256 in hex.
 
     step: how many training steps were done.
     """
@@ -49,9 +49,12 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class EpochRecord:
-    """All that is written for one epoch, in one transaction."""
+class Record:
+    """All that is written of an epoch or of a part of one, in one transaction: none of it is ever without the rest.
 
-    metrics: EpochMetrics
+    metrics: None inside an epoch. captures: what was captured since the record before.
+    """
+
+    metrics: EpochMetrics | None
     captures: tuple[Capture, ...]
     checkpoint: Checkpoint

@@ -14,6 +14,7 @@ from service.experiments.resolved import ResolvedLayer
 from service.experiments.resolving import Defaults, resolve
 
 Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.:/ -]+$")]
+Priority = Annotated[int, Field(ge=-1000, le=1000)]
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")]
 _BY_PROTOCOL = "Default: as the protocol has it"
 
@@ -27,6 +28,15 @@ class ExperimentSpec(BaseModel):
 
     name: Text | None = Field(default=None, description="What you call it.")
     tags: tuple[Tag, ...] = Field(default=(), strict=False, max_length=32, description="Labels to find it by.")
+
+    group: Tag | None = Field(default=None, description="Groups take turns at the workers, whatever their sizes.")
+    priority: Priority = Field(default=0, description="Higher ones are claimed first.")
+    max_run_seconds: float | None = Field(
+        default=None, gt=0, le=1e9, description="Fail it when it has been run for longer, over all its attempts."
+    )
+    checkpoint_seconds: float = Field(
+        default=300.0, ge=0, le=1e9, description="Inside a long epoch a checkpoint is stored after so many seconds."
+    )
 
     dataset: DatasetName = Field(default="stl10", description="The images.")
     folder: Text | None = Field(

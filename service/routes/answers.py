@@ -16,6 +16,8 @@ from service.experiments.models import Experiment
 from service.experiments.resolved import ResolvedLayer
 from service.experiments.spec import ExperimentSpec
 
+LINKED = ("attempts", "metrics", "layers", "histograms", "plots")
+
 ExperimentId = Annotated[int, Path(ge=1, le=2**31 - 1, description="The experiment's number.")]
 
 
@@ -54,8 +56,10 @@ class ExperimentAnswer(BaseModel):
     """An experiment: identity, state, what it is, what it ran on, and where its records are."""
 
     id: int
-    status: str = Field(description="queued, running, succeeded, failed or cancelled")
+    status: str = Field(description="queued, running, paused, succeeded, failed or cancelled")
     progress: ProgressAnswer
+    priority: int = Field(description="Of those that wait, higher ones are claimed first.")
+    wish: str | None = Field(description="What its worker was asked to do and has not done yet: cancel or pause.")
     attempt: int = Field(description="How often a worker has claimed it.")
     error: str | None
     created_at: datetime
@@ -83,18 +87,21 @@ def experiment_answer(experiment: Experiment) -> ExperimentAnswer:
         progress=ProgressAnswer(
             epoch=experiment.epochs_done, epochs=spec.epochs, step=experiment.step, steps=experiment.steps_total
         ),
+        priority=experiment.priority,
+        wish=experiment.wish,
         attempt=experiment.attempt,
         error=experiment.error,
-        created_at=_moment(experiment.created_at),
-        started_at=None if experiment.started_at is None else _moment(experiment.started_at),
-        ended_at=None if experiment.ended_at is None else _moment(experiment.ended_at),
+        created_at=moment(experiment.created_at),
+        started_at=None if experiment.started_at is None else moment(experiment.started_at),
+        ended_at=None if experiment.ended_at is None else moment(experiment.ended_at),
         worker=experiment.worker,
         spec=spec,
         network=network,
         parameters=sum(layer.parameters for layer in network),
         provenance=experiment.provenance,
         gradient_check=experiment.gradient_check,
-        links={"self": here} | {name: f"{here}/{name}" for name in ("metrics", "layers", "histograms", "plots")},
+        links={"self": here}
+        | {name: f"{here}/{name}" for name in ("attempts", "metrics", "layers", "histograms", "plots")},
     )
 
 
@@ -118,5 +125,6 @@ def rows(name: str, found: Sequence[Mapping[str, Any]], *, as_csv: bool) -> Resp
     return Response(out.getvalue(), media_type="text/csv")
 
 
-def _moment(seconds: float) -> datetime:
+def moment(seconds: float) -> datetime:
+    """A time of the database's as it is answered, UTC."""
     return datetime.fromtimestamp(seconds, UTC)

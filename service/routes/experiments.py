@@ -1,11 +1,11 @@
-"""Experiments: post, list, read, cancel, retry, delete."""
+"""Experiments: post, list, read, and the verbs that change what becomes of one."""
 
 import base64
 import hashlib
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Body, Header, HTTPException, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
@@ -14,7 +14,7 @@ from service.experiments.datasets import DatasetName
 from service.experiments.estimating import estimate
 from service.experiments.models import Experiment, TagRow
 from service.experiments.network import Normalization
-from service.experiments.spec import ExperimentSpec, Tag
+from service.experiments.spec import ExperimentSpec, Priority, Tag
 from service.routes.answers import ExperimentAnswer, ExperimentId, Reading, Writing, existing, experiment_answer
 from service.settings import ServiceSettings
 
@@ -63,6 +63,14 @@ class ListAnswer(BaseModel):
     next: str | None
 
 
+class Changes(BaseModel):
+    """What may be changed of an experiment that waits."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    priority: Priority
+
+
 @router.post("", status_code=201, summary="Queue an experiment")
 def post(
     request: Request,
@@ -88,10 +96,11 @@ def post(
 def listing(
     request: Request,
     session: Reading,
-    status: Literal["queued", "running", "succeeded", "failed", "cancelled"] | None = None,
+    status: Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"] | None = None,
     normalization: Normalization | None = None,
     dataset: DatasetName | None = None,
     tag: Tag | None = None,
+    group: Tag | None = None,
     sort: Annotated[Literal["id", "-id"], Query(description="Oldest or newest first.")] = "-id",
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(description="From a page's `next`.")] = None,
@@ -103,6 +112,7 @@ def listing(
         (Experiment.status, status),
         (Experiment.normalization, normalization),
         (Experiment.dataset, dataset),
+        (Experiment.group, group),
     ):
         if wanted is not None:
             chosen = chosen.where(column == wanted)
@@ -127,11 +137,22 @@ def read(experiment_id: ExperimentId, session: Reading) -> ExperimentAnswer:
     return experiment_answer(existing(session, experiment_id))
 
 
-@router.delete("/{experiment_id}", status_code=204, summary="Delete an experiment and its records")
-def delete(experiment_id: ExperimentId, writing: Writing) -> None:
-    """A running one is refused with 409."""
+@router.patch("/{experiment_id}", summary="Change a waiting experiment's priority")
+def change(experiment_id: ExperimentId, changes: Changes, writing: Writing) -> ExperimentAnswer:
+    """Higher ones are claimed first; a running or ended one answers 409."""
     with writing.begin() as session:
-        queue.remove(session, experiment_id)
+        return experiment_answer(queue.prioritize(session, experiment_id, changes.priority))
+
+
+@router.delete("/{experiment_id}", status_code=204, summary="Delete an experiment and its records")
+def delete(
+    experiment_id: ExperimentId,
+    writing: Writing,
+    force: Annotated[bool, Query(description="Also if it is running: it is stopped first.")] = False,
+) -> None:
+    """A running one is refused with 409, unless forced."""
+    with writing.begin() as session:
+        queue.remove(session, experiment_id, force=force)
 
 
 @router.post("/{experiment_id}/cancel", summary="Cancel an experiment")
@@ -141,11 +162,29 @@ def cancel(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
         return experiment_answer(queue.cancel(session, experiment_id))
 
 
-@router.post("/{experiment_id}/retry", summary="Queue a failed or cancelled experiment again")
-def retry(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
-    """It goes on from its last checkpoint."""
+@router.post("/{experiment_id}/pause", summary="Set an experiment aside")
+def pause(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
+    """A running one stores a checkpoint and stops within seconds; an ended one answers 409."""
     with writing.begin() as session:
-        return experiment_answer(queue.retry(session, experiment_id))
+        return experiment_answer(queue.pause(session, experiment_id))
+
+
+@router.post("/{experiment_id}/resume", summary="Queue a paused experiment again")
+def resume(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
+    """It goes on from its last checkpoint; an ended one answers 409."""
+    with writing.begin() as session:
+        return experiment_answer(queue.resume(session, experiment_id))
+
+
+@router.post("/{experiment_id}/retry", summary="Queue a failed or cancelled experiment again")
+def retry(
+    experiment_id: ExperimentId,
+    writing: Writing,
+    from_start: Annotated[bool, Query(description="Drop its records and begin again.")] = False,
+) -> ExperimentAnswer:
+    """It goes on from its last checkpoint, or from the start."""
+    with writing.begin() as session:
+        return experiment_answer(queue.retry(session, experiment_id, from_start=from_start))
 
 
 def _check_size(spec: ExperimentSpec, settings: ServiceSettings) -> None:

@@ -4,7 +4,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
-from service.experiments import queue, recording
+from service.experiments import claims, recording
 from service.experiments.database import Database
 from service.experiments.quantities import QUANTITIES
 from service.experiments.schema import migrate
@@ -31,7 +31,7 @@ def recorded(client, sqlite):
     """The address of a running experiment of two epochs, and the claim it runs on."""
     location = client.post("/experiments", json={"dataset": "digits", "normalization": "batch"}).headers["location"]
     with sqlite.writing.begin() as session:
-        held = queue.claim(session, worker="w", lease_seconds=30)
+        held = claims.claim(session, worker="w", lease_seconds=30)
         for epoch in range(2):
-            recording.record_epoch(session, held, record_of(epoch, quantities=QUANTITIES))
+            recording.record(session, held, record_of(epoch, quantities=QUANTITIES))
     return location, held

@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
-from service.experiments import queue
+from service.experiments import claims
 from service.experiments.estimating import estimate
 from service.experiments.spec import ExperimentSpec
 from service.routes.experiments import EXAMPLES
@@ -242,10 +242,10 @@ def test_a_figure_is_not_drawn_again_for_who_has_it_until_an_epoch_is_added(clie
     assert (client.get(url, headers=etag).status_code, first.headers["cache-control"]) == (304, "private, no-cache")
     assert client.get(url + "?scale=symlog", headers=etag).status_code == 200
     with sqlite.writing.begin() as session:
-        queue.still_held(session, held, epochs_done=3)
+        claims.still_held(session, held, epochs_done=3)
     assert client.get(url, headers=etag).status_code == 200
     with sqlite.writing.begin() as session:
-        queue.succeed(session, held)
+        claims.succeed(session, held)
     assert "immutable" in client.get(url).headers["cache-control"]
 
 

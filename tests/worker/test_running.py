@@ -12,10 +12,12 @@ from PIL import Image
 from sqlalchemy import update
 
 from normcore import ReLU
-from service.experiments import queue, recording
+from service.experiments import claims, queue, recording
 from service.experiments.errors import NotNow
 from service.experiments.models import Experiment
 from service.experiments.spec import ExperimentSpec
+from worker.divergence import where_it_began
+from worker.orders import Orders
 from worker.running import run
 from worker.settings import WorkerSettings
 from worker.training import Training
@@ -30,7 +32,7 @@ def enqueue(database, **fields):
 
 def claimed(database):
     with database.writing.begin() as session:
-        return queue.claim(session, worker="w", lease_seconds=30)
+        return claims.claim(session, worker="w", lease_seconds=30)
 
 
 def read(database, number):
@@ -38,10 +40,10 @@ def read(database, number):
         return session.get_one(Experiment, number)
 
 
-def run_next(database, tmp_path, stop=None):
+def run_next(database, tmp_path, orders=None):
     held = claimed(database)
     settings = WorkerSettings(database_url=database.url, data_dir=tmp_path)
-    run(database, held, settings, stop or threading.Event())
+    run(database, held, settings, orders or Orders())
     return read(database, held.experiment_id)
 
 
@@ -65,67 +67,98 @@ def test_an_experiment_ends_succeeded_with_every_epoch_recorded_and_what_it_ran_
         assert len(recording.captures(session, number)) == 3
 
 
-def test_an_experiment_stopped_in_mid_training_is_given_back_and_ends_as_if_it_had_not_been(database, tmp_path):
-    disturbed, undisturbed = enqueue(database, epochs=40), enqueue(database, epochs=40)
-    stop = threading.Event()
-    held = claimed(database)
+def started(database, held, tmp_path, orders):
     settings = WorkerSettings(database_url=database.url, data_dir=tmp_path)
-    running = threading.Thread(target=run, args=[database, held, settings, stop])
+    running = threading.Thread(target=run, args=[database, held, settings, orders])
     running.start()
+    return running
+
+
+@pytest.mark.parametrize("order", ["give back", "pause"])
+def test_an_experiment_stopped_in_mid_training_goes_on_and_ends_as_if_it_had_not_been(database, tmp_path, order):
+    disturbed, undisturbed = enqueue(database, epochs=40), enqueue(database, epochs=40)
+    orders = Orders()
+    running = started(database, claimed(database), tmp_path, orders)
     while read(database, disturbed).epochs_done < 2:
         time.sleep(0.01)
-    stop.set()
+    orders.order = order
     running.join()
     experiment = read(database, disturbed)
-    assert experiment.status == "queued"
+    assert experiment.status == ("queued" if order == "give back" else "paused")
     assert 2 <= experiment.epochs_done < 40
+    with database.writing.begin() as session:
+        stored = recording.checkpoint(session, disturbed).step
+        queue.resume(session, disturbed)
 
     experiment = run_next(database, tmp_path)
 
     assert (experiment.id, experiment.status, experiment.attempt) == (disturbed, "succeeded", 2)
-    assert experiment.provenance["resumed_at_epoch"] >= 2
+    assert experiment.provenance["resumed_at_step"] == stored
     assert run_next(database, tmp_path).id == undisturbed
     assert final_hash(database, disturbed) == final_hash(database, undisturbed)
 
 
-def test_a_resumed_experiment_keeps_the_engine_it_began_with(database, tmp_path, monkeypatch):
-    number, asked = enqueue(database), []
-    stop, ready, run_epoch = threading.Event(), Training.ready, Training.run_epoch
+def test_inside_a_long_epoch_checkpoints_are_stored_with_what_was_captured_so_far(database, tmp_path):
+    fields = {"epochs": 2, "batch_size": 8, "capture_unit": "step", "capture_every": 3, "checkpoint_seconds": 0}
+    disturbed, undisturbed = enqueue(database, **fields), enqueue(database, **fields)
 
-    def first_epoch_only(training, after_step):
-        record = run_epoch(training, after_step)
-        stop.set()
-        return record
+    class StopsAt(Orders):
+        """Ordered to lose its claim at once: nothing is stored then that was not before."""
 
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name == "step" and value == 17:
+                self.order = "lost"
+
+    run_next(database, tmp_path, StopsAt())
+    with database.writing.begin() as session:
+        assert recording.checkpoint(session, disturbed).step == 16
+        assert len(recording.metrics(session, disturbed)) == 1
+        assert [capture.step for capture in recording.captures(session, disturbed)] == [3, 6, 9, 12, 15]
+        session.execute(update(Experiment).where(Experiment.id == disturbed).values(lease_expires_at=0))
+        claims.requeue_stalled(session)
+    assert run_next(database, tmp_path).status == "succeeded"
+    assert run_next(database, tmp_path).id == undisturbed
+    assert final_hash(database, disturbed) == final_hash(database, undisturbed)
+    with database.reading() as session:
+        one, other = (recording.metrics(session, number) for number in (disturbed, undisturbed))
+        assert [(row.train_loss, row.test_loss) for row in one] == [(row.train_loss, row.test_loss) for row in other]
+        assert len(recording.captures(session, disturbed)) == len(recording.captures(session, undisturbed)) == 6
+
+
+def test_an_experiment_keeps_the_engine_it_began_with_even_before_its_first_checkpoint(database, tmp_path, monkeypatch):
+    number, asked, ready = enqueue(database), [], Training.ready
     monkeypatch.setattr(Training, "ready", lambda training, wanted: asked.append(wanted) or ready(training, "eager"))
-    monkeypatch.setattr(Training, "run_epoch", first_epoch_only)
-    run_next(database, tmp_path, stop)
+
+    class StopsAtOnce(Orders):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name == "step" and value is not None:
+                self.order = "lost"
+
+    run_next(database, tmp_path, StopsAtOnce())
     with database.writing.begin() as session:  # as if it had been compiled where it began
         experiment = session.get_one(Experiment, number)
+        assert recording.checkpoint(session, number) is None
         experiment.provenance = experiment.provenance | {"engine": "compiled"}
-    monkeypatch.setattr(Training, "run_epoch", run_epoch)
+        session.execute(update(Experiment).values(lease_expires_at=0))
+        claims.requeue_stalled(session)
     assert run_next(database, tmp_path).status == "succeeded"
     assert asked == ["auto", "compiled"]
 
 
-@pytest.mark.parametrize("what", ["cancelled", "lost"])
-def test_a_running_experiment_stops_when_it_is_cancelled_or_its_claim_is_lost(database, tmp_path, what):
-    number = enqueue(database, epochs=100_000, engine="eager")
-    held = claimed(database)
-    settings = WorkerSettings(database_url=database.url, data_dir=tmp_path, lease_seconds=0.6)
-    running = threading.Thread(target=run, args=[database, held, settings, threading.Event()])
-    running.start()
+@pytest.mark.parametrize("order", ["cancel", "lost", "end: its time is up"])
+def test_a_running_experiment_stops_when_it_is_told_to_and_keeps_its_records(database, tmp_path, order):
+    number, orders = enqueue(database, epochs=100_000, engine="eager"), Orders()
+    running = started(database, claimed(database), tmp_path, orders)
     while read(database, number).epochs_done < 1:
         time.sleep(0.01)
-    with database.writing.begin() as session:
-        if what == "cancelled":
-            queue.cancel(session, number)
-        else:
-            session.execute(update(Experiment).values(attempt=Experiment.attempt + 1))
+    orders.order = order
     running.join(30)
     assert not running.is_alive()
     experiment = read(database, number)
-    assert experiment.status == ("cancelled" if what == "cancelled" else "running")
+    assert experiment.status == {"cancel": "cancelled", "lost": "running"}.get(order, "failed")
+    assert (order == "end: its time is up") == ("max_run_seconds" in (experiment.error or ""))
     assert experiment.epochs_done >= 1
     with database.reading() as session:
         assert len(recording.metrics(session, number)) == experiment.epochs_done
@@ -146,28 +179,25 @@ def test_a_loss_that_is_not_finite_fails_the_experiment_where_that_began_and_kee
         queue.retry(session, number)
 
 
-def test_who_is_stopped_while_looking_for_where_a_loss_ceased_to_be_finite_records_nothing(database, tmp_path):
-    number = enqueue(database, learning_rate=10.0, weight_std=10.0, box_cox_lambda=9.0, normalization="box_cox")
-    held = claimed(database)
-    stop = Stops(after=4)  # the steps of the epoch, so at the first one that is looked at again
-    run(database, held, WorkerSettings(database_url=database.url, data_dir=tmp_path), stop)
-    assert read(database, number).status == "queued"
+def test_who_is_stopped_while_looking_for_where_a_loss_ceased_to_be_finite_records_nothing(
+    database, tmp_path, monkeypatch
+):
+    number, orders = (
+        enqueue(database, learning_rate=10.0, weight_std=10.0, box_cox_lambda=9.0, normalization="box_cox"),
+        Orders(),
+    )
+
+    def stopped(training, start, epoch, check):
+        orders.order = "give back"
+        return where_it_began(training, start, epoch, check)
+
+    monkeypatch.setattr("worker.running.where_it_began", stopped)
+    assert run_next(database, tmp_path, orders).status == "queued"
     with database.reading() as session:
         assert recording.metrics(session, number) == []
         assert recording.checkpoint(session, number) is None
+    monkeypatch.undo()
     assert run_next(database, tmp_path).status == "failed"
-
-
-class Stops(threading.Event):
-    """An event that is set once it has been asked so many times."""
-
-    def __init__(self, after):
-        super().__init__()
-        self.left = after
-
-    def is_set(self):
-        self.left -= 1
-        return self.left < 0
 
 
 def test_a_wrong_gradient_fails_the_experiment_with_the_layers_name_before_it_trains(database, tmp_path, monkeypatch):
@@ -181,8 +211,8 @@ def test_a_wrong_gradient_fails_the_experiment_with_the_layers_name_before_it_tr
     assert read(database, unchecked).status == "succeeded"
 
 
-@pytest.mark.parametrize("what", ["cancelled", "stopped"])
-def test_who_loads_a_data_set_heeds_a_cancellation_and_a_stop(database, tmp_path, monkeypatch, what):
+@pytest.mark.parametrize("order", ["cancel", "give back", "pause"])
+def test_who_loads_a_data_set_heeds_what_it_is_told(database, tmp_path, monkeypatch, order):
     loading, released = threading.Event(), threading.Event()
 
     def slowly(*request):
@@ -190,20 +220,14 @@ def test_who_loads_a_data_set_heeds_a_cancellation_and_a_stop(database, tmp_path
         released.wait(60)
 
     monkeypatch.setattr("worker.running._load_once", slowly)
-    number, stop = enqueue(database), threading.Event()
-    settings = WorkerSettings(database_url=database.url, data_dir=tmp_path, lease_seconds=0.6)
-    running = threading.Thread(target=run, args=[database, claimed(database), settings, stop])
-    running.start()
+    number, orders = enqueue(database), Orders()
+    running = started(database, claimed(database), tmp_path, orders)
     loading.wait(10)
-    if what == "cancelled":
-        with database.writing.begin() as session:
-            queue.cancel(session, number)
-    else:
-        stop.set()
+    orders.order = order
     running.join(10)
     released.set()
     assert not running.is_alive()
-    assert read(database, number).status == ("cancelled" if what == "cancelled" else "queued")
+    assert read(database, number).status == {"cancel": "cancelled", "give back": "queued", "pause": "paused"}[order]
 
 
 def test_a_folders_images_are_read_anew_for_every_experiment(database, tmp_path):

@@ -12,7 +12,7 @@ from service.experiments.spec import ExperimentSpec
 from tests.factories import MIXED, RESIDUAL, histogram_of
 from worker import datasets
 from worker.building import build_network
-from worker.checkpoints import pack, restore, state_of, unpack
+from worker.checkpoints import pack, unpack
 from worker.looking import Look
 from worker.training import Training
 
@@ -112,7 +112,7 @@ def test_every_optimizer_learns_and_goes_on_from_its_checkpoint_to_the_bit(large
     records = [training.run_epoch(lambda step, loss: None) for _ in range(spec.epochs)]
     assert records[-1].metrics.train_accuracy > 0.9
 
-    resumed.resume(unpack(records[7].checkpoint.content, records[7].checkpoint.sha256), 8)
+    resumed.resume(unpack(records[7].checkpoint.content, records[7].checkpoint.sha256))
     while resumed.epochs_done < spec.epochs:
         last = resumed.run_epoch(lambda step, loss: None)
     assert last.checkpoint == records[-1].checkpoint
@@ -130,7 +130,7 @@ def test_a_network_of_every_other_layer_learns_is_looked_into_and_is_resumed_to_
     seen = {layer for layer, quantity in records[-1].captures[0].histograms if quantity == "weight_gradient"}
     assert seen == set(range(1, layers + 1))
 
-    resumed.resume(unpack(records[7].checkpoint.content, records[7].checkpoint.sha256), 8)
+    resumed.resume(unpack(records[7].checkpoint.content, records[7].checkpoint.sha256))
     while resumed.epochs_done < spec.epochs:
         last = resumed.run_epoch(lambda step, loss: None)
     assert last.checkpoint == records[-1].checkpoint
@@ -161,7 +161,7 @@ def test_a_training_resumed_from_its_checkpoint_ends_the_same_to_the_bit(data, n
     _, undisturbed = trained(data, **fields)
 
     resumed = Training(ExperimentSpec(**(SMALL | fields)), data, CPU)
-    resumed.resume(unpack(undisturbed[0].checkpoint.content, undisturbed[0].checkpoint.sha256), 1)
+    resumed.resume(unpack(undisturbed[0].checkpoint.content, undisturbed[0].checkpoint.sha256))
     records = [resumed.run_epoch(lambda step, loss: None) for _ in range(2)]
 
     assert records[-1].checkpoint == undisturbed[-1].checkpoint
@@ -253,8 +253,76 @@ def test_a_checkpoint_of_other_bytes_or_another_network_is_refused(data):
         unpack(kept.content[:-1] + bytes([kept.content[-1] ^ 1]), kept.sha256)
     other = Training(ExperimentSpec(**SMALL, normalization="batch"), data, CPU)
     with pytest.raises(ValueError, match="another network"):
-        restore(unpack(kept.content, kept.sha256), other.network, other.optimizer)
-    assert pack(state_of(training.network, training.optimizer)) == kept
+        other.resume(unpack(kept.content, kept.sha256))
+    assert pack(training.state()) == kept
+
+
+class Enough(Exception):
+    """The training is interrupted."""
+
+
+@pytest.mark.parametrize("protocol", ["standard", "original"])
+@pytest.mark.parametrize("network", [None, MIXED], ids=["study", "mixed"])
+def test_a_training_interrupted_after_any_step_of_an_epoch_ends_the_same_to_the_bit(data, protocol, network):
+    """Its metrics and what was captured too, at every step, each capture in one record alone."""
+    fields = {"normalization": "batch", "protocol": protocol, "epochs": 2, "batch_size": 30}
+    fields |= {} if network is None else {"network": network}
+    fields |= {} if protocol == "original" else {"capture_unit": "step", "capture_every": 1}
+    whole, undisturbed = trained(data, **fields)
+
+    def stop_after(last):
+        def after_step(step, loss):
+            if step == last:
+                raise Enough
+
+        return after_step
+
+    for last in range(1, 2 * whole.steps_per_epoch):
+        if last == whole.steps_per_epoch:
+            continue  # an epoch's last step: the record is whole or there is none
+        cut, records = Training(whole.spec, data, CPU), []
+        with pytest.raises(Enough):
+            while True:
+                records.append(cut.run_epoch(stop_after(last)))
+        part = cut.unrecorded()
+        assert part.metrics is None
+        assert part.checkpoint.step == last
+        assert cut.unrecorded() is None
+
+        resumed = Training(whole.spec, data, CPU)
+        resumed.resume(unpack(part.checkpoint.content, part.checkpoint.sha256))
+        records.append(part)
+        while resumed.epochs_done < whole.spec.epochs:
+            records.append(resumed.run_epoch(lambda step, loss: None))
+        assert records[-1].checkpoint == undisturbed[-1].checkpoint
+        untimed = [without_times(r.metrics) for r in records if r.metrics]
+        assert untimed == [without_times(r.metrics) for r in undisturbed]
+        assert seen_in(records) == seen_in(undisturbed)
+
+
+def without_times(metrics):
+    return metrics.train_loss, metrics.train_accuracy, metrics.test_loss, metrics.test_accuracy
+
+
+def seen_in(records):
+    return [
+        (capture.step, key, histogram.to_bytes(), histogram.zeros)
+        for record in records
+        for capture in record.captures
+        for key, histogram in capture.histograms.items()
+    ]
+
+
+def test_a_step_after_which_the_epoch_is_whole_is_no_place_to_go_on_from(data):
+    training = Training(ExperimentSpec(**SMALL), data, CPU)
+
+    def stop_at_the_end(step, loss):
+        if step == training.steps_per_epoch:
+            raise Enough
+
+    with pytest.raises(Enough):
+        training.run_epoch(stop_at_the_end)
+    assert training.unrecorded() is None
 
 
 def test_batch_normalization_on_digits_ends_above_97_per_cent_and_every_variant_learns(tmp_path):

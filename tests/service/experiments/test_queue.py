@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from sqlalchemy import select, update
 
-from service.experiments import queue, recording
+from service.experiments import claims, queue, recording
 from service.experiments.database import database_now
 from service.experiments.errors import ClaimLost, KeyReused, NoSuchExperiment, NotNow
 from service.experiments.models import CheckpointRow, EpochRow, Experiment, HistogramRow
@@ -24,7 +24,7 @@ def enqueue(database, spec=SPEC, **options):
 
 def claim(database, worker="w"):
     with database.writing.begin() as session:
-        return queue.claim(session, worker=worker, lease_seconds=30)
+        return claims.claim(session, worker=worker, lease_seconds=30)
 
 
 def do(database, verb, *arguments, **options):
@@ -78,7 +78,7 @@ def test_a_lease_that_ran_out_is_put_back_and_a_live_one_is_not(database):
     stalled, live = enqueue(database), enqueue(database)
     claim(database), claim(database)
     expire(database, stalled)
-    assert do(database, queue.requeue_stalled) == 1
+    assert do(database, claims.requeue_stalled) == 1
     assert (read(database, stalled).status, read(database, live).status) == ("queued", "running")
 
 
@@ -88,10 +88,10 @@ def test_a_cancellation_asked_for_is_kept_when_the_worker_lets_go(database, way)
     held = claim(database)
     do(database, queue.cancel, number)
     if way == "given back":
-        do(database, queue.give_back, held)
+        do(database, claims.give_back, held)
     else:
         expire(database, number)
-        do(database, queue.requeue_stalled)
+        do(database, claims.requeue_stalled)
     experiment = read(database, number)
     assert (experiment.status, experiment.lease_expires_at) == ("cancelled", None)
     assert experiment.ended_at is not None
@@ -100,26 +100,26 @@ def test_a_cancellation_asked_for_is_kept_when_the_worker_lets_go(database, way)
 
 def test_an_experiment_that_loses_its_worker_again_and_again_fails_and_lets_the_next_one_run(database):
     deadly, harmless = enqueue(database), enqueue(database)
-    for attempt in range(1, queue.MOST_ATTEMPTS + 1):
+    for attempt in range(1, claims.MOST_ATTEMPTS + 1):
         held = claim(database)
         assert (held.experiment_id, held.attempt) == (deadly, attempt)
         expire(database, deadly)
-        do(database, queue.requeue_stalled)
+        do(database, claims.requeue_stalled)
     experiment = read(database, deadly)
     assert experiment.status == "failed"
-    assert "after 5 attempts or more" in experiment.error
+    assert "lost 5 times" in experiment.error
     assert claim(database).experiment_id == harmless
 
 
 STALE_WRITES = {
-    "heartbeat": partial(queue.heartbeat, step=1, lease_seconds=30),
-    "describe": partial(queue.describe, provenance={}, steps_total=1),
-    "certify": partial(queue.certify, gradient_check=[]),
-    "record_epoch": partial(recording.record_epoch, record=record_of(0)),
-    "give_back": queue.give_back,
-    "succeed": queue.succeed,
-    "fail": partial(queue.fail, error="no"),
-    "stop_cancelled": queue.stop_cancelled,
+    "heartbeat": partial(claims.heartbeat, step=1, lease_seconds=30),
+    "describe": partial(claims.describe, provenance={}, steps_total=1, resumed_at_step=None),
+    "certify": partial(claims.certify, gradient_check=[]),
+    "record": partial(recording.record, made=record_of(0)),
+    "give_back": claims.give_back,
+    "succeed": claims.succeed,
+    "fail": partial(claims.fail, error="no"),
+    "cancel": claims.cancel,
 }
 
 
@@ -128,7 +128,7 @@ def test_a_stale_worker_cannot_write_to_a_reclaimed_experiment(database, write):
     number = enqueue(database)
     stale = claim(database)
     expire(database, number)
-    do(database, queue.requeue_stalled)
+    do(database, claims.requeue_stalled)
     with pytest.raises(ClaimLost):  # not while it waits …
         do(database, lambda session: write(session, stale))
     current = claim(database, "other")
@@ -148,18 +148,18 @@ def test_a_heartbeat_lengthens_the_lease_notes_the_step_and_tells_of_a_cancellat
     number = enqueue(database)
     held = claim(database)
     expire(database, number)
-    assert do(database, queue.heartbeat, held, step=7, lease_seconds=30) is False
-    assert do(database, queue.requeue_stalled) == 0
+    assert do(database, claims.heartbeat, held, step=7, lease_seconds=30) is None
+    assert do(database, claims.requeue_stalled) == 0
     assert read(database, number).step == 7
     do(database, queue.cancel, number)
-    assert do(database, queue.heartbeat, held, step=8, lease_seconds=30) is True
+    assert do(database, claims.heartbeat, held, step=8, lease_seconds=30) == "cancel"
 
 
 def test_what_is_given_back_is_claimed_again_with_its_records(database):
     number = enqueue(database)
     held = claim(database)
-    do(database, recording.record_epoch, held, record_of(0))
-    do(database, queue.give_back, held)
+    do(database, recording.record, held, record_of(0))
+    do(database, claims.give_back, held)
     again = claim(database)
     assert (again.experiment_id, again.attempt) == (number, 2)
     with database.reading() as session:
@@ -172,7 +172,7 @@ def test_cancelling_ends_what_is_queued_asks_what_runs_and_refuses_what_has_ende
     held = claim(database)
     assert held.experiment_id == running
     assert do(database, queue.cancel, running).status == "running"
-    do(database, queue.stop_cancelled, held)
+    do(database, claims.cancel, held)
     for number in (queued, running):
         assert read(database, number).status == "cancelled"
         with pytest.raises(NotNow, match="already been cancelled"):
@@ -183,11 +183,11 @@ def test_retrying_queues_what_failed_or_was_cancelled_and_nothing_else(database)
     number = enqueue(database)
     with pytest.raises(NotNow, match="is queued"):
         do(database, queue.retry, number)
-    do(database, queue.fail, claim(database), "it broke")
+    do(database, claims.fail, claim(database), "it broke")
     assert read(database, number).error == "it broke"
     retried = do(database, queue.retry, number)
     assert (retried.status, retried.error, retried.ended_at) == ("queued", None, None)
-    do(database, queue.succeed, claim(database))
+    do(database, claims.succeed, claim(database))
     with pytest.raises(NotNow, match="is succeeded"):
         do(database, queue.retry, number)
 
@@ -195,11 +195,11 @@ def test_retrying_queues_what_failed_or_was_cancelled_and_nothing_else(database)
 def test_removing_takes_all_records_of_one_experiment_and_refuses_a_running_one(database):
     gone, kept = enqueue(database), enqueue(database)
     for _ in range(2):
-        do(database, recording.record_epoch, claim(database), record_of(0))
+        do(database, recording.record, claim(database), record_of(0))
     with pytest.raises(NotNow, match="is running"):
         do(database, queue.remove, gone)
     expire(database, gone)
-    do(database, queue.requeue_stalled)
+    do(database, claims.requeue_stalled)
     do(database, queue.remove, gone)
     with database.reading() as session:
         for table in (EpochRow, HistogramRow, CheckpointRow):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from service.experiments import queue, recording
+from service.experiments import claims, queue, recording
 from service.experiments.models import Experiment
 from service.experiments.spec import ExperimentSpec
 from tests.factories import capture_of, histogram_of, metrics_of, record_of
@@ -16,12 +16,12 @@ from tests.factories import capture_of, histogram_of, metrics_of, record_of
 def held(database):
     with database.writing.begin() as session:
         queue.enqueue(session, ExperimentSpec(dataset="digits"))
-        return queue.claim(session, worker="w", lease_seconds=30)
+        return claims.claim(session, worker="w", lease_seconds=30)
 
 
 def write(database, held, record):
     with database.writing.begin() as session:
-        recording.record_epoch(session, held, record)
+        recording.record(session, held, record)
 
 
 def test_an_epoch_comes_back_as_it_was_written(database, held):
@@ -68,5 +68,5 @@ def test_a_record_that_cannot_be_written_leaves_nothing_behind(database, held):
         write(database, held, twice)
     with database.reading() as session:
         assert len(recording.metrics(session, held.experiment_id)) == 1
-        assert recording.checkpoint(session, held.experiment_id).epoch == 0
+        assert recording.checkpoint(session, held.experiment_id).step == 1
         assert session.get_one(Experiment, held.experiment_id).epochs_done == 1

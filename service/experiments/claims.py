@@ -1,0 +1,246 @@
+"""A worker's verbs: how an experiment is claimed, kept, given back and ended.
+
+Each takes a session and never commits: the caller's `with writing.begin()` shows the transaction. Each names its claim;
+if the claim is no longer current it changes nothing and raises ClaimLost. All clocks are the database's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from sqlalchemy import ColumnElement, Double, Update, and_, case, exists, func, insert, or_, select, update
+from sqlalchemy import cast as sql_cast
+from sqlalchemy.orm import Session
+
+from service.experiments.database import database_now
+from service.experiments.errors import ClaimLost
+from service.experiments.models import Attempt, Experiment, GroupRow
+
+MOST_ATTEMPTS = 5  # that an experiment may lose: it may be what ends its workers
+
+Wish = Literal["cancel", "pause", "end: its time is up"]
+
+_is_queued = Experiment.status == "queued"
+_has_stalled = and_(Experiment.status == "running", Experiment.lease_expires_at < database_now())
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The right to run one experiment, good while its attempt is the current one."""
+
+    experiment_id: int
+    attempt: int
+
+
+def anything_to_claim(session: Session) -> bool:
+    """Whether something waits, or has lost its worker; a look that writes nothing and makes nobody wait."""
+    return bool(session.scalar(select(exists().where(or_(_is_queued, _has_stalled)))))
+
+
+def claim(session: Session, *, worker: str, lease_seconds: float) -> Claim | None:
+    """Take what comes next, if anything does: of the highest priority, in the group that waits longest, the oldest."""
+    highest = select(func.max(Experiment.priority)).where(_is_queued).scalar_subquery()
+    waits = exists().where(_is_queued, Experiment.priority == highest, Experiment.group == GroupRow.name)
+    group = (
+        select(GroupRow.name).where(waits).order_by(GroupRow.claimed_at.nulls_first(), GroupRow.name).limit(1)
+    ).scalar_subquery()
+    upcoming = session.execute(
+        select(Experiment.id, Experiment.group)
+        .where(_is_queued, Experiment.priority == highest, Experiment.group == group)
+        .order_by(Experiment.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).first()
+    if upcoming is None:
+        return None
+    attempt = session.execute(
+        update(Experiment)
+        .where(Experiment.id == upcoming.id)
+        .values(
+            status="running",
+            attempt=Experiment.attempt + 1,
+            worker=worker,
+            lease_expires_at=_after(lease_seconds),
+            started_at=func.coalesce(Experiment.started_at, database_now()),
+        )
+        .returning(Experiment.attempt)
+    ).scalar_one()
+    session.execute(update(GroupRow).where(GroupRow.name == upcoming.group).values(claimed_at=database_now()))
+    session.execute(
+        insert(Attempt).values(experiment_id=upcoming.id, attempt=attempt, worker=worker, claimed_at=database_now())
+    )
+    return Claim(upcoming.id, attempt)
+
+
+def heartbeat(session: Session, held: Claim, *, step: int, lease_seconds: float) -> Wish | None:
+    """Lengthen the lease and note how far training is; returns what is wished of the worker."""
+    row = session.execute(
+        _held(held)
+        .values(lease_expires_at=_after(lease_seconds), step=step)
+        .returning(Experiment.wish, Experiment.max_run_seconds, Experiment.attempts_before)
+    ).first()
+    if row is None:
+        raise lost(held)
+    if row.wish is None and row.max_run_seconds is not None:
+        ran = func.sum(func.coalesce(Attempt.ended_at, database_now()) - Attempt.claimed_at)
+        these = (Attempt.experiment_id == held.experiment_id, Attempt.attempt > row.attempts_before)
+        if session.scalar(select(ran).where(*these)) > row.max_run_seconds:
+            return "end: its time is up"
+    return cast(Wish | None, row.wish)
+
+
+def wish(session: Session, held: Claim) -> Wish | None:
+    """What is wished of the worker, without writing."""
+    row = session.execute(
+        select(Experiment.wish).where(
+            Experiment.id == held.experiment_id, Experiment.attempt == held.attempt, Experiment.status == "running"
+        )
+    ).first()
+    if row is None:
+        raise lost(held)
+    return cast(Wish | None, row.wish)
+
+
+def certify(session: Session, held: Claim, gradient_check: list[dict[str, Any]]) -> None:
+    """Note how far each layer's gradients were from autograd's before training."""
+    still_held(session, held, gradient_check=gradient_check)
+
+
+def describe(
+    session: Session, held: Claim, *, provenance: dict[str, Any], steps_total: int, resumed_at_step: int | None
+) -> None:
+    """Note what this attempt runs on, how many steps there are in all, and after how many of them it goes on."""
+    still_held(session, held, provenance=provenance, steps_total=steps_total)
+    session.execute(
+        update(Attempt)
+        .where(Attempt.experiment_id == held.experiment_id, Attempt.attempt == held.attempt)
+        .values(resumed_at_step=resumed_at_step, provenance=provenance)
+    )
+
+
+def give_back(session: Session, held: Claim) -> None:
+    """Put a running experiment back into the queue, for any worker to go on from its last checkpoint.
+
+    Whose cancellation or pause was wished for has that instead.
+    """
+    _let_go(session, held, "given back", status=_wished_or("queued"), ended_at=_now_if_cancelled(), worker=None)
+
+
+def succeed(session: Session, held: Claim) -> None:
+    """End an experiment whose epochs are all recorded."""
+    _let_go(session, held, "succeeded", status="succeeded", ended_at=database_now())
+
+
+def fail(session: Session, held: Claim, error: str) -> None:
+    """End an experiment with what went wrong; its records are kept."""
+    _let_go(session, held, "failed", error, status="failed", ended_at=database_now(), error=error)
+
+
+def cancel(session: Session, held: Claim) -> None:
+    """End an experiment whose cancellation was wished for; its records are kept."""
+    _let_go(session, held, "cancelled", status="cancelled", ended_at=database_now())
+
+
+def pause(session: Session, held: Claim) -> None:
+    """Set an experiment aside until it is resumed."""
+    _let_go(session, held, "paused", status="paused", worker=None)
+
+
+def lose(session: Session, held: Claim, why: str, *, most_attempts: int = MOST_ATTEMPTS) -> None:
+    """Give up an attempt whose training died or hangs: back into the queue, but for the last attempt, which fails."""
+    if not _put_back(session, _is_held(held), why, most_attempts):
+        raise lost(held)
+
+
+def requeue_stalled(session: Session, *, most_attempts: int = MOST_ATTEMPTS) -> int:
+    """Give up what runs on a lease that has run out; returns how many those were.
+
+    Their workers' next writes find the attempt gone as soon as somebody claims again, and the status at once.
+    """
+    return _put_back(session, _has_stalled, "its worker was not heard of until the lease ran out", most_attempts)
+
+
+def still_held(session: Session, held: Claim, **values: Any) -> None:
+    """Check that the claim is current, in the caller's transaction, and set columns of the experiment in passing."""
+    written = _held(held).values(**(values or {"attempt": held.attempt})).returning(Experiment.id)
+    if session.execute(written).first() is None:
+        raise lost(held)
+
+
+def lost(held: Claim) -> ClaimLost:
+    """What is raised when a claim is no longer current."""
+    return ClaimLost(f"attempt {held.attempt} of experiment {held.experiment_id} is no longer the current one")
+
+
+def _put_back(session: Session, which: ColumnElement[bool], why: str, most_attempts: int) -> int:
+    """Queue them again, or heed a wish, or fail who has lost too many; returns how many those were."""
+    found: Sequence[int] = session.scalars(
+        select(Experiment.id).where(which).order_by(Experiment.id).with_for_update(skip_locked=True)
+    ).all()
+    losses = (
+        select(func.count())
+        .where(
+            Attempt.experiment_id == Experiment.id,
+            Attempt.attempt > Experiment.attempts_before,
+            Attempt.outcome == "lost",
+        )
+        .scalar_subquery()
+    )
+    too_many = and_(Experiment.wish.is_(None), losses >= most_attempts)
+    for experiment_id in found:
+        session.execute(
+            update(Attempt)
+            .where(Attempt.experiment_id == experiment_id, Attempt.ended_at.is_(None))
+            .values(ended_at=database_now(), outcome="lost", detail=why)
+        )
+        session.execute(
+            update(Experiment)
+            .where(Experiment.id == experiment_id)
+            .values(
+                status=case((too_many, "failed"), else_=_wished_or("queued")),
+                ended_at=case((too_many, database_now()), else_=_now_if_cancelled()),
+                error=case(
+                    (
+                        too_many,
+                        f"its worker was lost {most_attempts} times, at last because {why}: `attempts` has them "
+                        "all. It may need more memory than there is; retry it if the machine was to blame",
+                    ),
+                    else_=None,
+                ),
+                worker=None,
+                lease_expires_at=None,
+                wish=None,
+            )
+        )
+    return len(found)
+
+
+def _let_go(session: Session, held: Claim, outcome: str, detail: str | None = None, **values: Any) -> None:
+    """End an attempt."""
+    still_held(session, held, lease_expires_at=None, wish=None, **values)
+    session.execute(
+        update(Attempt)
+        .where(Attempt.experiment_id == held.experiment_id, Attempt.attempt == held.attempt)
+        .values(ended_at=database_now(), outcome=outcome, detail=detail)
+    )
+
+
+def _wished_or(status: str) -> ColumnElement[str]:
+    """The status of an experiment that nobody runs any more."""
+    return case((Experiment.wish == "cancel", "cancelled"), (Experiment.wish == "pause", "paused"), else_=status)
+
+
+def _now_if_cancelled() -> ColumnElement[float | None]:
+    return case((Experiment.wish == "cancel", database_now()), else_=None)
+
+
+def _after(seconds: float) -> ColumnElement[float]:
+    return database_now() + sql_cast(seconds, Double)
+
+
+def _is_held(held: Claim) -> ColumnElement[bool]:
+    return and_(Experiment.id == held.experiment_id, Experiment.attempt == held.attempt, Experiment.status == "running")
+
+
+def _held(held: Claim) -> Update:
+    return update(Experiment).where(_is_held(held))

@@ -1,0 +1,57 @@
+"""Attempts: who has run an experiment, on what, from which step on, and how that ended."""
+
+from datetime import datetime
+
+from fastapi import APIRouter
+from pydantic import BaseModel, Field
+from sqlalchemy import select
+
+from service.experiments.models import Attempt
+from service.routes.answers import ExperimentId, Reading, existing, moment
+
+router = APIRouter(prefix="/experiments/{experiment_id}/attempts", tags=["experiments"])
+
+
+class AttemptAnswer(BaseModel):
+    """One claim of an experiment. device, threads and engine are null until its training began."""
+
+    attempt: int
+    worker: str
+    claimed_at: datetime
+    resumed_at_step: int | None = Field(description="How many steps were done before; null if it began at the start.")
+    device: str | None
+    threads: int | None
+    engine: str | None
+    ended_at: datetime | None
+    outcome: str | None = Field(description="succeeded, failed, cancelled, paused, given back or lost; null: it runs")
+    detail: str | None
+
+
+class AttemptsAnswer(BaseModel):
+    """All of them, in order."""
+
+    attempts: list[AttemptAnswer]
+
+
+@router.get("", summary="Who has run an experiment")
+def attempts(experiment_id: ExperimentId, session: Reading) -> AttemptsAnswer:
+    """One row a claim: an experiment that was resumed has several."""
+    existing(session, experiment_id)
+    found = session.scalars(select(Attempt).where(Attempt.experiment_id == experiment_id).order_by(Attempt.attempt))
+    return AttemptsAnswer(attempts=[_answer(attempt) for attempt in found])
+
+
+def _answer(attempt: Attempt) -> AttemptAnswer:
+    ran_on = attempt.provenance or {}
+    return AttemptAnswer(
+        attempt=attempt.attempt,
+        worker=attempt.worker,
+        claimed_at=moment(attempt.claimed_at),
+        resumed_at_step=attempt.resumed_at_step,
+        device=ran_on.get("device"),
+        threads=ran_on.get("threads"),
+        engine=ran_on.get("engine"),
+        ended_at=None if attempt.ended_at is None else moment(attempt.ended_at),
+        outcome=attempt.outcome,
+        detail=attempt.detail,
+    )

@@ -1,0 +1,35 @@
+"""Groups of experiments: set aside and queued again as one."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import BaseModel
+
+from service.experiments import queue
+from service.experiments.spec import Tag
+from service.routes.answers import Writing
+
+router = APIRouter(prefix="/groups", tags=["groups"])
+
+Group = Annotated[Tag, Path(description="As the experiments' specs name it.")]
+
+
+class GroupAnswer(BaseModel):
+    """Which experiments it was done to."""
+
+    experiments: Sequence[int]
+
+
+@router.post("/{group}/pause", summary="Set aside all of a group that wait or run")
+def pause(group: Group, writing: Writing) -> GroupAnswer:
+    """Running ones store a checkpoint and stop within seconds. What is posted later is not paused."""
+    with writing.begin() as session:
+        return GroupAnswer(experiments=queue.pause_group(session, group))
+
+
+@router.post("/{group}/resume", summary="Queue all of a group that are paused")
+def resume(group: Group, writing: Writing) -> GroupAnswer:
+    """They go on from their last checkpoints."""
+    with writing.begin() as session:
+        return GroupAnswer(experiments=queue.resume_group(session, group))

@@ -1,0 +1,233 @@
+"""Real workers: a supervisor process and its child, killed, stopped and hung while they train."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from service.experiments import queue, recording
+from service.experiments.database import Database
+from service.experiments.models import Attempt, Experiment
+from service.experiments.schema import migrate
+from service.experiments.spec import ExperimentSpec
+
+SMALL = {
+    "dataset": "digits", "image_size": 16, "train_size": 80, "test_size": 40, "epochs": 3, "engine": "eager",
+    "gradient_check": False, "capture_quantities": ["weight_gradient"],
+}  # fmt: skip
+ENDLESS = SMALL | {"epochs": 100_000}
+
+
+@pytest.fixture
+def database(tmp_path):
+    made = Database(f"sqlite:///{tmp_path / 'normlab.db'}")
+    migrate(made)
+    yield made
+    made.close()
+
+
+@contextmanager
+def worker(database, *arguments, **settings):
+    """A worker process, and its log as a file; killed at the end if it is still there."""
+    log = Path(database.writer.url.database).with_name(f"worker-{time.monotonic_ns()}.log")
+    environment = os.environ | {"NORMLAB_DATABASE_URL": database.url, "OMP_NUM_THREADS": "1"}
+    environment |= {f"NORMLAB_{name.upper()}": str(value) for name, value in settings.items()}
+    with log.open("w") as out:
+        process = subprocess.Popen([sys.executable, "-m", "worker", *arguments], env=environment, stderr=out)
+        process.log = log
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+                process.wait()
+
+
+def enqueue(database, fields, **more):
+    with database.writing.begin() as session:
+        return queue.enqueue(session, ExperimentSpec(**(fields | more))).id
+
+
+def read(database, number):
+    with database.reading() as session:
+        return session.get_one(Experiment, number)
+
+
+def attempts(database, number):
+    with database.reading() as session:
+        found = session.scalars(select(Attempt).where(Attempt.experiment_id == number).order_by(Attempt.attempt))
+        return [(one.outcome, one.detail) for one in found]
+
+
+def until(true, seconds=60):
+    """Wait for it, and fail if it does not come."""
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends, "it did not come"
+        time.sleep(0.02)
+
+
+def children(process):
+    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()] or [
+        int(pid)
+        for task in Path(f"/proc/{process.pid}/task").iterdir()
+        for pid in (task / "children").read_text().split()
+    ]
+
+
+def is_alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def trains(database, number):
+    return lambda: read(database, number).epochs_done >= 1
+
+
+def test_a_child_that_is_killed_costs_its_attempt_and_the_next_one_goes_on_at_once(database):
+    number = enqueue(database, ENDLESS)
+    with worker(database) as process:
+        until(trains(database, number))
+        os.kill(children(process)[0], signal.SIGKILL)
+        until(lambda: read(database, number).attempt == 2)
+        done = read(database, number).epochs_done
+        until(lambda: read(database, number).epochs_done > done)
+    assert attempts(database, number)[0] == ("lost", "its training process ended with signal SIGKILL")
+
+
+def test_a_child_does_not_outlive_its_supervisor(database):
+    number = enqueue(database, ENDLESS)
+    with worker(database) as process:
+        until(trains(database, number))
+        (child,) = children(process)
+        process.kill()
+        until(lambda: not is_alive(child), seconds=5)
+
+
+def test_a_supervisor_that_is_killed_is_taken_over_from_when_its_lease_has_run_out_and_not_before(database):
+    number = enqueue(database, ENDLESS)
+    with worker(database, lease_seconds=4) as first:
+        until(trains(database, number))
+        with worker(database, poll_seconds=0.1):
+            first.kill()
+            first.wait()
+            expires = read(database, number).lease_expires_at
+            until(lambda: read(database, number).attempt == 2)
+            with database.reading() as session:
+                claimed = session.get_one(Attempt, (number, 2)).claimed_at
+    assert 0 <= claimed - expires < 1.0
+    assert attempts(database, number)[0][0] == "lost"
+
+
+def test_a_stopped_supervisor_that_wakes_after_its_lease_finds_its_claim_gone_and_writes_nothing(database):
+    number = enqueue(database, ENDLESS)
+    with worker(database, lease_seconds=1) as first:
+        until(trains(database, number))
+        (child,) = children(first)
+        for pid in (first.pid, child):
+            os.kill(pid, signal.SIGSTOP)
+        with worker(database, lease_seconds=1) as second:
+            until(lambda: read(database, number).attempt == 2)
+            for pid in (child, first.pid):
+                os.kill(pid, signal.SIGCONT)
+            until(lambda: "no longer the current one" in first.log.read_text())
+            other = enqueue(database, SMALL)
+            until(lambda: read(database, other).status == "succeeded")
+            assert read(database, number).worker.endswith(f":{second.pid}:0")
+            assert read(database, other).worker.endswith(f":{first.pid}:0")
+
+
+def test_a_training_that_hangs_loses_its_attempt_and_its_stack_is_in_the_log(database):
+    number = enqueue(database, ENDLESS)
+    with worker(database, hang_seconds=2) as process:
+        until(lambda: read(database, number).epochs_done >= 30)  # so its supervisor has heard of a step
+        (child,) = children(process)
+        os.kill(child, signal.SIGSTOP)
+        time.sleep(4)
+        os.kill(child, signal.SIGCONT)  # a stopped process can write no stack; one that hangs can
+        until(lambda: read(database, number).attempt == 2)
+        log = process.log.read_text()
+    assert "Fatal Python error: Aborted" in log
+    assert re.search(r'File ".*running.py", line \d+ in train', log)
+    (lost, *_) = attempts(database, number)
+    assert lost == ("lost", "its training made no step for 2 s; its stack is in the log")
+
+
+def test_attempts_are_capped_and_the_experiment_fails_with_its_history(database):
+    number = enqueue(database, ENDLESS)
+    with worker(database, most_attempts=2) as process:
+        for attempt in (1, 2):
+            until(
+                lambda attempt=attempt: read(database, number).attempt == attempt and read(database, number).provenance
+            )
+            until(lambda: children(process))
+            time.sleep(0.5)
+            os.kill(children(process)[0], signal.SIGKILL)
+            until(lambda attempt=attempt: len([o for o, _ in attempts(database, number) if o == "lost"]) == attempt)
+        until(lambda: read(database, number).status == "failed")
+    assert "lost 2 times" in read(database, number).error
+    assert [outcome for outcome, _ in attempts(database, number)] == ["lost", "lost"]
+
+
+def test_cancelling_takes_effect_within_two_seconds_and_pausing_and_resuming_loses_nothing(database):
+    number = enqueue(database, ENDLESS)
+    with worker(database) as process:
+        until(trains(database, number))
+        with database.writing.begin() as session:
+            queue.pause(session, number)
+        until(lambda: read(database, number).status == "paused", seconds=2)
+        with database.reading() as session:
+            stored = recording.checkpoint(session, number).step
+        with database.writing.begin() as session:
+            queue.resume(session, number)
+        until(lambda: read(database, number).status == "running" and read(database, number).provenance)
+        until(lambda: (read(database, number).provenance["resumed_at_step"] or 0) >= stored)
+        with database.writing.begin() as session:
+            queue.cancel(session, number)
+        until(lambda: read(database, number).status == "cancelled", seconds=3)
+        assert process.poll() is None
+    assert [outcome for outcome, _ in attempts(database, number)] == ["paused", "cancelled"]
+
+
+def test_a_running_experiment_that_is_deleted_by_force_stops_its_training(database):
+    number, other = enqueue(database, ENDLESS), enqueue(database, SMALL)
+    with worker(database) as process:
+        until(trains(database, number))
+        with database.writing.begin() as session:
+            queue.remove(session, number, force=True)
+        until(lambda: read(database, other).status == "succeeded")
+        assert process.poll() is None
+
+
+def test_an_experiment_that_runs_for_too_long_fails(database):
+    number = enqueue(database, ENDLESS, max_run_seconds=0.5)
+    with worker(database, lease_seconds=1.5):
+        until(lambda: read(database, number).status == "failed")
+    assert "max_run_seconds" in read(database, number).error
+
+
+def test_two_workers_of_one_command_train_two_experiments_at_once(database):
+    numbers = [enqueue(database, ENDLESS) for _ in range(2)]
+    with worker(database, "--workers", "2") as process:
+        for number in numbers:
+            until(trains(database, number))
+        assert len({read(database, number).worker for number in numbers}) == 2
+        process.terminate()
+        assert process.wait(60) == 0
+    assert [read(database, number).status for number in numbers] == ["queued", "queued"]
+    assert attempts(database, numbers[0]) == [("given back", None)]
+
+
+def test_a_supervisor_never_imports_torch():
+    code = "import sys, worker.__main__; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,93 @@
+"""`python -m worker.child`: trains what its supervisor names, one experiment after another, and dies with it.
+
+The two speak in lines of JSON. On standard input come {"run": [experiment, attempt]} and {"order": …}; on standard
+output go {"device": …} once, {"step": …} while training, and {"done": [experiment, attempt]}.
+"""
+
+import ctypes
+import faulthandler
+import json
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from contextlib import suppress
+from typing import Any
+
+import torch
+
+from service.experiments.claims import Claim
+from service.experiments.database import Database
+from worker import device
+from worker.memory import keep_freed_memory
+from worker.orders import Orders
+from worker.running import run
+from worker.settings import WorkerSettings
+
+REPORT_SECONDS = 0.2  # between two steps that the supervisor hears of
+PR_SET_PDEATHSIG = 1  # from Linux' prctl.h
+
+
+def main() -> None:
+    """Run experiments until standard input closes, which is when the supervisor is gone: then at once."""
+    _die_with_the_supervisor()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a ctrl-C reaches the supervisor too, and it says what to do
+    faulthandler.enable()  # a SIGABRT, which is what a hang gets, writes every thread's stack
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    keep_freed_memory()
+    settings = WorkerSettings.read()
+    database = Database(settings.database_url)
+    line = _Line()
+    line.say(device=device.name(device.choose("auto")), threads=torch.get_num_threads())
+    while True:
+        held, orders = line.wanted.get()
+        run(database, held, settings, orders)
+        line.say(done=[held.experiment_id, held.attempt])  # nothing more will be written for this claim
+
+
+class _Line:
+    """The child's end of the line."""
+
+    def __init__(self) -> None:
+        self.wanted: queue.SimpleQueue[tuple[Claim, Orders]] = queue.SimpleQueue()
+        self._orders = Orders()
+        self._said_step: int | None = None
+        threading.Thread(target=self._listen, name="orders", daemon=True).start()
+        threading.Thread(target=self._report, name="steps", daemon=True).start()
+
+    def say(self, **message: Any) -> None:
+        """One line to the supervisor."""
+        os.write(sys.stdout.fileno(), json.dumps(message).encode() + b"\n")  # whole, whichever thread says it
+
+    def _listen(self) -> None:
+        rest = b""
+        while some := os.read(sys.stdin.fileno(), 4096):
+            *lines, rest = (rest + some).split(b"\n")
+            for line in lines:
+                message = json.loads(line)
+                if "run" in message:
+                    self._orders = Orders()
+                    self.wanted.put((Claim(*message["run"]), self._orders))
+                else:
+                    self._orders.order = message["order"]
+        os._exit(1)
+
+    def _report(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(REPORT_SECONDS):
+            step = self._orders.step
+            if step is not None and step != self._said_step:
+                self.say(step=step)
+            self._said_step = step
+
+
+def _die_with_the_supervisor() -> None:
+    """By the kernel's hand where it offers that; elsewhere the closed standard input has to do."""
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Supervising: claim experiments, have a child train them, keep the claims alive, and end a child that has none.
+
+Nothing here imports torch: a supervisor is small, starts at once, and beats while its child computes.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from functools import partial
+
+from sqlalchemy.exc import DBAPIError
+
+from service.experiments import claims
+from service.experiments.claims import Claim, Wish
+from service.experiments.database import Database
+from service.experiments.errors import ClaimLost
+from service.experiments.schema import is_at_head
+from worker.orders import Order
+from worker.settings import WorkerSettings
+from worker.training_process import TrainingProcess
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 30.0  # that a child has to heed an order; who does not is killed
+LONGEST_LOOK_SECONDS = 1.0  # between two looks at what is wished
+AWAY_SECONDS = 2.0  # until a database that is away or not migrated yet is asked again
+
+
+class Supervisor:
+    """One worker: its name, its child, and what it has claimed. environment: its child's own."""
+
+    def __init__(
+        self, database: Database, settings: WorkerSettings, *, name: str, environment: Mapping[str, str]
+    ) -> None:
+        self._database, self._settings, self._name, self._environment = database, settings, name, environment
+        self._child: TrainingProcess | None = None
+
+    def work(self, stop: threading.Event) -> None:
+        """Claim and watch, over and over, until told to stop; then what is at hand is given back."""
+        ready = False
+        try:
+            while not stop.is_set():
+                try:
+                    if not ready and not (ready := is_at_head(self._database.reader)):
+                        log.info("the database is not at the newest schema; waiting for `python -m migrations`")
+                        stop.wait(AWAY_SECONDS)
+                        continue
+                    held = self._claim()
+                except DBAPIError as error:
+                    log.warning("the database did not answer: %s", error.orig)
+                    stop.wait(AWAY_SECONDS)
+                    continue
+                if held is None:
+                    stop.wait(self._settings.poll_seconds)
+                else:
+                    self._watch(held, stop)
+        finally:
+            if self._child is not None:
+                self._child.kill()
+
+    def _claim(self) -> Claim | None:
+        with self._database.reading() as session:
+            if not claims.anything_to_claim(session):
+                return None
+        with self._database.writing.begin() as session:
+            claims.requeue_stalled(session, most_attempts=self._settings.most_attempts)
+            return claims.claim(session, worker=self._name, lease_seconds=self._settings.lease_seconds)
+
+    def _watch(self, held: Claim, stop: threading.Event) -> None:
+        """Until the child is done with it, or is no more."""
+        child = self._child = self._child or TrainingProcess(self._environment)
+        watch = _Watch(self._database, held, self._settings)
+        child.run(held)
+        while True:
+            heard = child.hear(watch.seconds_to_the_next_look())
+            if "device" in heard:
+                log.info("trains on %s with %d threads", heard["device"], heard["threads"])
+            if "done" in heard:
+                return
+            if "died" in heard:
+                watch.end(f"its training process ended with {heard['died']}")
+                self._child = None
+                return
+            order = watch.look(heard.get("step"), stopping=stop.is_set())
+            if order is not None:
+                child.tell(order)
+            if watch.is_hung():
+                child.abort()
+                watch.end(f"its training made no step for {self._settings.hang_seconds:g} s; its stack is in the log")
+                self._child = None
+                return
+            if watch.is_unheeded():
+                child.kill()
+                watch.end("its training did not stop when it was told to")
+                self._child = None
+                return
+
+
+class _Watch:
+    """One claim as its supervisor sees it: when it beat and looked last, and what it has told the child."""
+
+    def __init__(self, database: Database, held: Claim, settings: WorkerSettings) -> None:
+        self._database, self._held, self._settings = database, held, settings
+        self._step = 0
+        self._stepped_at: float | None = None  # hanging is told from the first step on: before, data sets are loaded
+        self._beat_at = self._looked_at = time.monotonic()
+        self._told: Order | None = None
+        self._told_at = 0.0
+
+    def seconds_to_the_next_look(self) -> float:
+        """How long to listen to the child."""
+        return max(0.0, self._looked_at + self._look_seconds() - time.monotonic())
+
+    def look(self, step: int | None, *, stopping: bool) -> Order | None:
+        """Beat, or see what is wished, if it is time to; returns what the child is to be told, once."""
+        now = time.monotonic()
+        if step is not None:
+            self._step, self._stepped_at = step, now
+        order: Order | None = "give back" if stopping else None
+        if now - self._looked_at >= self._look_seconds():
+            self._looked_at = now
+            order = self._ask(beat=now - self._beat_at >= self._settings.lease_seconds / 3) or order
+        if order is None or (self._told is not None and order != "lost") or self._told == order:
+            return None
+        self._told, self._told_at = order, now
+        return order
+
+    def is_hung(self) -> bool:
+        """Whether training has stood still for too long."""
+        return self._stepped_at is not None and time.monotonic() - self._stepped_at > self._settings.hang_seconds
+
+    def is_unheeded(self) -> bool:
+        """Whether the child was told to stop, and goes on."""
+        return self._told is not None and time.monotonic() - self._told_at > PATIENCE_SECONDS
+
+    def end(self, why: str) -> None:
+        """Write how its attempt ended, for a child that cannot. If the database is away, the lease will say it."""
+        verb = {
+            None: partial(claims.lose, why=why, most_attempts=self._settings.most_attempts),
+            "cancel": claims.cancel,
+            "pause": claims.pause,
+            "give back": claims.give_back,
+            "end: its time is up": partial(claims.fail, error="it ran for longer than its max_run_seconds"),
+            "lost": None,
+        }[self._told]
+        log.warning("experiment %d, attempt %d: %s", self._held.experiment_id, self._held.attempt, why)
+        if verb is None:
+            return
+        try:
+            with self._database.writing.begin() as session:
+                verb(session, self._held)
+        except (ClaimLost, DBAPIError) as error:
+            log.warning("its end was not written: %s", error)
+
+    def _ask(self, *, beat: bool) -> Wish | Order | None:
+        try:
+            if not beat:
+                with self._database.reading() as session:
+                    return claims.wish(session, self._held)
+            with self._database.writing.begin() as session:
+                wish = claims.heartbeat(
+                    session, self._held, step=self._step, lease_seconds=self._settings.lease_seconds
+                )
+            self._beat_at = time.monotonic()
+            return wish
+        except ClaimLost as lost:
+            log.warning("%s", lost)
+            return "lost"
+        except DBAPIError as error:  # training goes on: whoever takes it over would need the database as well
+            log.warning("no heartbeat for experiment %d: %s", self._held.experiment_id, error.orig)
+            return None
+
+    def _look_seconds(self) -> float:
+        return min(LONGEST_LOOK_SECONDS, self._settings.lease_seconds / 3)

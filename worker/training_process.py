@@ -1,0 +1,85 @@
+"""The supervisor's end of the line to its child: start it, tell it, hear from it, end it."""
+
+import json
+import logging
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from service.experiments.claims import Claim
+from worker.orders import Order
+
+log = logging.getLogger(__name__)
+
+LAST_WORDS_SECONDS = 5.0  # to write its stack
+
+
+class TrainingProcess:
+    """A `python -m worker.child`, started at once; it dies with the process that made it."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "worker.child"],
+            env=os.environ | dict(environment),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self._heard: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, name="child's words", daemon=True).start()
+
+    @property
+    def pid(self) -> int:
+        """The child's."""
+        return self._process.pid
+
+    def run(self, held: Claim) -> None:
+        """Have it train this."""
+        self._say(run=[held.experiment_id, held.attempt])
+
+    def tell(self, order: Order) -> None:
+        """Have it stop what it trains, after the step at hand."""
+        self._say(order=order)
+
+    def hear(self, timeout: float) -> dict[str, Any]:
+        """What it says next, nothing within the time; {"died": how} if it is gone."""
+        try:
+            message = self._heard.get(timeout=timeout)
+        except queue.Empty:
+            return {}
+        return {"died": self._how_it_died()} if message is None else message
+
+    def abort(self) -> None:
+        """End it, and have the stacks of its threads in the log first."""
+        self._process.send_signal(signal.SIGABRT)
+        try:
+            self._process.wait(LAST_WORDS_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End it now."""
+        self._process.kill()
+        self._process.wait()
+
+    def _say(self, **message: Any) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass  # it died, which is heard
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._heard.put(json.loads(line))
+        self._heard.put(None)
+
+    def _how_it_died(self) -> str:
+        code = self._process.wait()
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
