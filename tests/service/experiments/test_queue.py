@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 
 from service.experiments import claims, queue, recording
 from service.experiments.database import database_now
-from service.experiments.errors import ClaimLost, KeyReused, NoSuchExperiment, NotNow
-from service.experiments.models import CheckpointRow, EpochRow, Experiment, HistogramRow
+from service.experiments.errors import ClaimLost, KeyReused, NoSuchExperiment, NoSuchGroup, NotNow
+from service.experiments.models import Attempt, CheckpointRow, EpochRow, Experiment, HistogramRow
 from service.experiments.spec import ExperimentSpec
 from tests.factories import record_of
 
@@ -220,3 +220,173 @@ def test_an_idempotency_key_means_one_experiment_and_one_body(database):
     with pytest.raises(KeyReused, match="another body"):
         enqueue(database, key="k", digest="other")
     assert enqueue(database, key="k2", digest="d") != first
+
+
+def spec(**fields):
+    return ExperimentSpec(dataset="digits", **fields)
+
+
+def claimed_in_order(database):
+    order = []
+    while held := claim(database):
+        order.append(held.experiment_id)
+    return order
+
+
+def test_a_higher_priority_goes_first_then_groups_take_turns_then_the_oldest(database):
+    large = [enqueue(database, spec(group="large")) for _ in range(4)]
+    small = [enqueue(database, spec(group="small")) for _ in range(2)]
+    alone = enqueue(database)
+    urgent = enqueue(database, spec(group="large", priority=1))
+    order = claimed_in_order(database)
+    assert order[0] == urgent
+    assert [number for number in order if number in large] == large
+    assert [number for number in order if number in small] == small
+    # No group waits while another, which had a claim later, gets one.
+    assert set(order[1:3]) == {small[0], alone}
+    assert order[3:6] == [large[0], small[1], large[1]]
+
+
+def test_a_priority_is_changed_while_an_experiment_waits_and_only_then(database):
+    first, second = enqueue(database), enqueue(database)
+    assert do(database, queue.prioritize, second, 5).priority == 5
+    assert claim(database).experiment_id == second
+    with pytest.raises(NotNow, match="is running"):
+        do(database, queue.prioritize, second, 6)
+    assert claim(database).experiment_id == first
+
+
+def test_a_paused_experiment_is_not_claimed_until_it_is_resumed_and_keeps_its_place(database):
+    first, second = enqueue(database), enqueue(database)
+    assert do(database, queue.pause, first).status == "paused"
+    assert do(database, queue.pause, first).status == "paused"
+    assert claim(database).experiment_id == second
+    assert claim(database) is None
+    assert do(database, queue.resume, first).status == "queued"
+    assert claim(database).experiment_id == first
+
+
+def test_pausing_what_runs_is_a_wish_that_can_be_withdrawn_and_gives_way_to_a_cancellation(database):
+    number = enqueue(database)
+    held = claim(database)
+    assert do(database, queue.pause, number).wish == "pause"
+    assert do(database, claims.wish, held) == "pause"
+    assert do(database, queue.resume, number).wish is None
+    assert do(database, claims.wish, held) is None
+    do(database, queue.pause, number)
+    do(database, queue.cancel, number)
+    with pytest.raises(NotNow, match="is being cancelled"):
+        do(database, queue.pause, number)
+    assert do(database, claims.heartbeat, held, step=1, lease_seconds=30) == "cancel"
+
+
+@pytest.mark.parametrize("way", ["paused", "given back", "lease ran out"])
+def test_a_pause_is_heeded_however_the_worker_lets_go(database, way):
+    number = enqueue(database)
+    held = claim(database)
+    do(database, queue.pause, number)
+    if way == "paused":
+        do(database, claims.pause, held)
+    elif way == "given back":
+        do(database, claims.give_back, held)
+    else:
+        expire(database, number)
+        do(database, claims.requeue_stalled)
+    experiment = read(database, number)
+    assert (experiment.status, experiment.wish, experiment.lease_expires_at) == ("paused", None, None)
+
+
+def test_a_group_is_paused_and_resumed_as_one_and_no_other_with_it(database):
+    running, waiting = enqueue(database, spec(group="a")), enqueue(database, spec(group="a"))
+    claim(database)
+    other = enqueue(database, spec(group="b"))
+    assert set(do(database, queue.pause_group, "a")) == {running, waiting}
+    assert (read(database, running).wish, read(database, waiting).status) == ("pause", "paused")
+    assert claim(database).experiment_id == other
+    assert set(do(database, queue.resume_group, "a")) == {running, waiting}
+    assert (read(database, running).wish, read(database, waiting).status) == (None, "queued")
+    with pytest.raises(NoSuchGroup):
+        do(database, queue.pause_group, "c")
+
+
+@pytest.mark.parametrize("verb", [queue.cancel, queue.pause, queue.resume, partial(queue.prioritize, priority=1)])
+def test_what_has_ended_refuses_every_verb_with_its_state(database, verb):
+    number = enqueue(database)
+    do(database, claims.succeed, claim(database))
+    with pytest.raises(NotNow, match="succeeded"):
+        do(database, verb, number)
+
+
+def test_a_retry_from_the_start_drops_the_records_and_one_from_the_checkpoint_does_not(database):
+    number = enqueue(database)
+    for from_start, epochs in ((False, 1), (True, 0)):
+        held = claim(database)
+        if not from_start:
+            do(database, recording.record, held, record_of(0))
+        do(database, claims.fail, held, "it broke")
+        retried = do(database, queue.retry, number, from_start=from_start)
+        assert retried.epochs_done == epochs
+        with database.reading() as session:
+            assert len(recording.metrics(session, number)) == epochs
+            assert (recording.checkpoint(session, number) is None) == from_start
+
+
+def test_attempts_before_a_retry_do_not_count_and_are_kept(database):
+    number = enqueue(database)
+    for _ in range(claims.MOST_ATTEMPTS):
+        claim(database)
+        expire(database, number)
+        do(database, claims.requeue_stalled)
+    assert read(database, number).status == "failed"
+    do(database, queue.retry, number)
+    claim(database)
+    expire(database, number)
+    do(database, claims.requeue_stalled)
+    assert read(database, number).status == "queued"
+    with database.reading() as session:
+        outcomes = session.scalars(select(Attempt.outcome).where(Attempt.experiment_id == number)).all()
+    assert outcomes == ["lost"] * (claims.MOST_ATTEMPTS + 1)
+
+
+def test_what_is_given_back_does_not_count_as_lost(database):
+    number = enqueue(database)
+    for _ in range(claims.MOST_ATTEMPTS + 2):
+        do(database, claims.give_back, claim(database))
+    assert read(database, number).status == "queued"
+
+
+def test_time_is_up_after_so_many_seconds_over_all_attempts(database):
+    number = enqueue(database, spec(max_run_seconds=100))
+    do(database, claims.give_back, claim(database))
+    with database.writing.begin() as session:
+        session.execute(update(Attempt).values(claimed_at=Attempt.ended_at - 101))
+    held = claim(database)
+    assert held.experiment_id == number
+    assert do(database, claims.heartbeat, held, step=0, lease_seconds=30) == "end: its time is up"
+
+
+def test_removing_by_force_takes_the_claim_too(database):
+    number = enqueue(database)
+    held = claim(database)
+    do(database, queue.remove, number, force=True)
+    with pytest.raises(ClaimLost):
+        do(database, recording.record, held, record_of(0))
+
+
+def test_a_record_written_twice_is_there_once(database):
+    enqueue(database)
+    held = claim(database)
+    for _ in range(2):  # as by a writer that was cut off before it heard that it was written
+        do(database, recording.record, held, record_of(0))
+    with database.reading() as session:
+        assert len(recording.metrics(session, held.experiment_id)) == 1
+
+
+def test_a_look_tells_of_what_waits_and_of_what_is_lost(database):
+    assert not do(database, claims.anything_to_claim)
+    number = enqueue(database)
+    assert do(database, claims.anything_to_claim)
+    claim(database)
+    assert not do(database, claims.anything_to_claim)
+    expire(database, number)
+    assert do(database, claims.anything_to_claim)
