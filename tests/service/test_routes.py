@@ -288,3 +288,39 @@ def test_another_address_than_loopback_is_refused_unless_that_is_written_out():
         ServiceSettings(host="0.0.0.0")
     assert ServiceSettings(host="0.0.0.0", allow_remote_without_key=True).host == "0.0.0.0"
     assert ServiceSettings(host="::1").host == "::1"
+
+
+def test_priority_pause_resume_and_attempts_do_what_they_say_or_say_why_not(client, recorded, sqlite):
+    running, held = recorded
+    waiting = client.post("/experiments", json={"dataset": "digits", "group": "a", "priority": 2}).headers["location"]
+    assert client.patch(waiting, json={"priority": -3}).json()["priority"] == -3
+    assert "running" in problem(client.patch(running, json={"priority": 1}), 409)["detail"]
+    assert problem(client.patch(waiting, json={"priority": "1"}), 422)["errors"][0]["field"] == "priority"
+    assert client.post(f"{waiting}/pause").json()["status"] == "paused"
+    assert [row["id"] for row in client.get("/experiments?status=paused").json()["experiments"]] == [2]
+    assert client.post(f"{waiting}/resume").json()["status"] == "queued"
+    assert client.post("/groups/a/pause").json() == {"experiments": [2]}
+    assert client.get("/experiments?group=a").json()["experiments"][0]["status"] == "paused"
+    assert client.post("/groups/a/resume").json() == {"experiments": [2]}
+    assert "no group 'b'" in problem(client.post("/groups/b/pause"), 404)["detail"]
+    assert client.post(f"{running}/pause").json()["wish"] == "pause"
+    with sqlite.writing.begin() as session:
+        claims.pause(session, held)
+    (attempt,) = client.get(f"{running}/attempts").json()["attempts"]
+    assert (attempt["attempt"], attempt["worker"], attempt["outcome"]) == (1, "w", "paused")
+    problem(client.get("/experiments/99/attempts"), 404)
+
+
+def test_deleting_a_running_experiment_needs_force(client, recorded):
+    location, _ = recorded
+    assert "force its deletion" in problem(client.delete(location), 409)["detail"]
+    assert client.delete(f"{location}?force=true").status_code == 204
+    problem(client.get(location), 404)
+
+
+def test_a_retry_from_the_start_begins_with_nothing(client, recorded, sqlite):
+    location, held = recorded
+    with sqlite.writing.begin() as session:
+        claims.fail(session, held, "it broke")
+    assert client.post(f"{location}/retry?from_start=true").json()["progress"]["epoch"] == 0
+    assert client.get(f"{location}/metrics").json() == {"metrics": []}
