@@ -8,6 +8,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic_core import to_jsonable_python
 from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 
@@ -20,6 +21,7 @@ EXPECTED = {  # where pydantic's own words say too little
     "extra_forbidden": "no field of this name; /docs has those that there are",
     "model_attributes_type": "an object, such as {}",
     "missing": "a value",
+    "tuple_type": "a list",
 }
 
 
@@ -97,5 +99,5 @@ def _unexpected(request: Request, error: Exception) -> JSONResponse:
 
 
 def _shortened(value: Any) -> str:
-    text = repr(value)
+    text = repr(to_jsonable_python(value, fallback=repr))  # a default may be ours, and no JSON yet
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"

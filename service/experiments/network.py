@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 Normalization = Literal[
     "none",
@@ -36,6 +36,13 @@ class _LayerSpec(StrictModel):
     )
 
 
+# Told apart by its type, so that what is wrong with a number is said of a number.
+Padding = Annotated[
+    Annotated[Literal["same"], Tag("word")] | Annotated[int, Field(ge=0, le=64), Tag("number")],
+    Discriminator(lambda padding: "word" if isinstance(padding, str) else "number"),
+]
+
+
 class ConvolutionSpec(_LayerSpec):
     """A square convolution."""
 
@@ -43,7 +50,7 @@ class ConvolutionSpec(_LayerSpec):
     channels: int = Field(ge=1, le=4096, description="How many channels it makes.")
     kernel_size: int = Field(default=3, ge=1, le=31, description="Height and width of the kernel.")
     stride: int = Field(default=1, ge=1, le=32, description="Step between positions.")
-    padding: Literal["same"] | Annotated[int, Field(ge=0, le=64)] = Field(
+    padding: Padding = Field(
         default="same", description='Zeros on all four sides, or "same": TensorFlow\'s rule, out = ceil(in / stride).'
     )
     groups: int = Field(default=1, ge=1, le=4096, description="Outputs of a group see inputs of that group alone.")

@@ -21,14 +21,14 @@ class GroupAnswer(BaseModel):
     experiments: Sequence[int]
 
 
-@router.post("/{group}/pause", summary="Set aside all of a group that wait or run")
+@router.post("/{group:path}/pause", summary="Set aside all of a group that wait or run")
 def pause(group: Group, writing: Writing) -> GroupAnswer:
     """Running ones store a checkpoint and stop within seconds. What is posted later is not paused."""
     with writing.begin() as session:
         return GroupAnswer(experiments=queue.pause_group(session, group))
 
 
-@router.post("/{group}/resume", summary="Queue all of a group that are paused")
+@router.post("/{group:path}/resume", summary="Queue all of a group that are paused")
 def resume(group: Group, writing: Writing) -> GroupAnswer:
     """They go on from their last checkpoints."""
     with writing.begin() as session:

@@ -292,16 +292,16 @@ def test_another_address_than_loopback_is_refused_unless_that_is_written_out():
 
 def test_priority_pause_resume_and_attempts_do_what_they_say_or_say_why_not(client, recorded, sqlite):
     running, held = recorded
-    waiting = client.post("/experiments", json={"dataset": "digits", "group": "a", "priority": 2}).headers["location"]
+    waiting = client.post("/experiments", json={"dataset": "digits", "group": "a/1", "priority": 2}).headers["location"]
     assert client.patch(waiting, json={"priority": -3}).json()["priority"] == -3
     assert "running" in problem(client.patch(running, json={"priority": 1}), 409)["detail"]
     assert problem(client.patch(waiting, json={"priority": "1"}), 422)["errors"][0]["field"] == "priority"
     assert client.post(f"{waiting}/pause").json()["status"] == "paused"
     assert [row["id"] for row in client.get("/experiments?status=paused").json()["experiments"]] == [2]
     assert client.post(f"{waiting}/resume").json()["status"] == "queued"
-    assert client.post("/groups/a/pause").json() == {"experiments": [2]}
-    assert client.get("/experiments?group=a").json()["experiments"][0]["status"] == "paused"
-    assert client.post("/groups/a/resume").json() == {"experiments": [2]}
+    assert client.post("/groups/a/1/pause").json() == {"experiments": [2]}
+    assert client.get("/experiments?group=a/1").json()["experiments"][0]["status"] == "paused"
+    assert client.post("/groups/a/1/resume").json() == {"experiments": [2]}
     assert "no group 'b'" in problem(client.post("/groups/b/pause"), 404)["detail"]
     assert client.post(f"{running}/pause").json()["wish"] == "pause"
     with sqlite.writing.begin() as session:
@@ -324,3 +324,15 @@ def test_a_retry_from_the_start_begins_with_nothing(client, recorded, sqlite):
         claims.fail(session, held, "it broke")
     assert client.post(f"{location}/retry?from_start=true").json()["progress"]["epoch"] == 0
     assert client.get(f"{location}/metrics").json() == {"metrics": []}
+
+
+def test_what_is_wrong_with_a_default_or_one_of_two_types_is_said_in_the_words_of_json(client):
+    spec = {"dataset": "digits", "normalization": "group", "group_count": 5}
+    assert "got [{'input'" in problem(client.post("/experiments", json=spec), 422)["detail"]
+    network = [{"kind": "convolution", "channels": 10, "padding": 65}, {"kind": "mean_pool"}]
+    (error,) = problem(client.post("/experiments", json={"network": network}), 422)["errors"]
+    assert error["expected"] == "Input should be less than or equal to 64"
+    network[0]["padding"] = "valid"
+    (error,) = problem(client.post("/experiments", json={"network": network}), 422)["errors"]
+    assert error["expected"] == "Input should be 'same'"
+    assert "a list" in problem(client.post("/experiments", json={"tags": "a"}), 422)["detail"]
