@@ -1,12 +1,13 @@
 # make demo    trains the five variants on real images and draws them, under demo/
 # make test    proves that it works: lint, types, import rules, tests
 # make bench   measures training steps, looking, memory and counting beside their peers, under benchmarks/results/
+# make torture kills workers at random and drives the queue at random, on both databases; one line each
 # All make .venv and install into it first. PYTHON names another interpreter (3.11 or newer).
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench lint format clean
+.PHONY: demo test bench torture lint format clean
 
 demo: .venv/installed
 	$(BIN)/python -m service.demo
@@ -16,6 +17,11 @@ test: .venv/installed-for-tests lint
 
 bench: .venv/installed-for-benchmarks
 	$(BIN)/python -m benchmarks
+
+torture: .venv/installed-for-tests
+	$(BIN)/python -m tests.torture.kill_storm --database sqlite
+	$(BIN)/python -m tests.torture.kill_storm --database postgresql
+	$(BIN)/python -m tests.torture.states
 
 lint: .venv/installed-for-tests
 	$(BIN)/ruff check .

@@ -352,6 +352,7 @@ def test_what_is_given_back_does_not_count_as_lost(database):
     number = enqueue(database)
     for _ in range(claims.MOST_ATTEMPTS + 2):
         do(database, claims.give_back, claim(database))
+    do(database, claims.lose, claim(database), "it died")
     assert read(database, number).status == "queued"
 
 

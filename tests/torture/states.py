@@ -1,0 +1,22 @@
+"""`python -m tests.torture.states`: 5,000 steps of any verbs in any order on each database, against a plain model."""
+
+import time
+
+from tests.service.experiments.test_queue_states import live
+from tests.torture.workers import database_of
+
+STEPS = 5_000
+
+
+def main() -> None:
+    """Live until there are enough steps; a difference raises with the shortest way to it."""
+    for kind in ("sqlite", "postgresql"):
+        began, steps = time.monotonic(), 0
+        with database_of(kind) as database:
+            while steps < STEPS:
+                steps += live(database, examples=50, steps=60)
+        print(f"states on {kind}: {steps} steps as the model in {time.monotonic() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()
