@@ -64,9 +64,6 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
     # An id that is no id names no experiment, as an unknown one does.
     if any(found["loc"][0] == "path" for found in error.errors()):
         return problem(404, f"there is nothing at {request.url.path}")
-    if isinstance(error.body, bytes):
-        came = request.headers.get("content-type", "none")
-        return problem(415, f"expected JSON, with the header content-type: application/json; got {came}")
     # A default that waits for another field has nothing to say of itself.
     errors = [_one(found) for found in error.errors() if found["type"] != "default_factory_not_called"]
     first = errors[0]

@@ -22,7 +22,8 @@ def sqlite(tmp_path):
 
 @pytest.fixture
 def client(sqlite):
-    with TestClient(create_app(ServiceSettings(database_url=sqlite.url)), raise_server_exceptions=False) as made:
+    app = create_app(ServiceSettings(database_url=sqlite.url))
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as made:
         yield made
 
 

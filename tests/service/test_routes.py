@@ -142,7 +142,8 @@ def test_numbers_too_long_to_be_numbers_and_tags_that_can_be_none_are_refused(cl
 
 def test_a_database_that_is_away_is_a_503_that_says_when_to_come_again():
     settings = ServiceSettings(database_url="postgresql://nobody@127.0.0.1:1/nothing")
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    app = create_app(settings)
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
         for answer in (client.get("/experiments"), client.post("/experiments", json={}), client.get("/experiments/1")):
             problem(answer, 503)
             assert answer.headers["retry-after"] == "5"
