@@ -21,6 +21,7 @@ bench: .venv/installed-for-benchmarks
 torture: .venv/installed-for-tests
 	$(BIN)/python -m tests.torture.kill_storm --database sqlite
 	$(BIN)/python -m tests.torture.kill_storm --database postgresql
+	$(BIN)/python -m tests.torture.takeover
 	$(BIN)/python -m tests.torture.states
 
 lint: .venv/installed-for-tests

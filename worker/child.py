@@ -16,14 +16,10 @@ import threading
 from contextlib import suppress
 from typing import Any
 
-import torch
-
 from service.experiments.claims import Claim
 from service.experiments.database import Database
-from worker import device
 from worker.memory import keep_freed_memory
 from worker.orders import Orders
-from worker.running import run
 from worker.settings import WorkerSettings
 
 REPORT_SECONDS = 0.2  # between two steps that the supervisor hears of
@@ -40,6 +36,12 @@ def main() -> None:
     settings = WorkerSettings.read()
     database = Database(settings.database_url)
     line = _Line()
+    # Only now: to import torch takes seconds, in which the supervisor may die.
+    import torch
+
+    from worker import device
+    from worker.running import run
+
     line.say(device=device.name(device.choose("auto")), threads=torch.get_num_threads())
     while True:
         held, orders = line.wanted.get()

@@ -60,14 +60,26 @@ def database_of(kind: str) -> Iterator[Database]:
                 server.cleanup()
 
 
-class Worker:
-    """A worker process, and the training process it keeps."""
+# The clock is the one thing that is faked.
+WRONG_CLOCK = """
+import sys, time
+right = time.time
+time.time = lambda: right() + {}
+sys.argv = ["worker"]
+from worker.__main__ import main
+main()
+"""
 
-    def __init__(self, database: Database, **settings: float) -> None:
+
+class Worker:
+    """A worker process, and the training process it keeps. clock_off_by: seconds that its own clock is ahead."""
+
+    def __init__(self, database: Database, *, clock_off_by: float = 0.0, **settings: float) -> None:
         environment = os.environ | {"NORMLAB_DATABASE_URL": database.url, "OMP_NUM_THREADS": "1"}
         environment |= {f"NORMLAB_{name.upper()}": str(value) for name, value in settings.items()}
+        command = ["-c", WRONG_CLOCK.format(clock_off_by)] if clock_off_by else ["-m", "worker"]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "worker"], env=environment, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
+            [sys.executable, *command], env=environment, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
         )
 
     @property
@@ -105,10 +117,10 @@ def hurt(pid: int | None, number: signal.Signals) -> bool:
     return False
 
 
-def enqueue(database: Database, number: int) -> int:
+def enqueue(database: Database, number: int, **more: object) -> int:
     """One of the small experiments; numbers that are alike modulo the variants are the same experiment."""
     with database.writing.begin() as session:
-        fields = SMALL | VARIANTS[number % len(VARIANTS)]
+        fields = SMALL | VARIANTS[number % len(VARIANTS)] | more
         return queue.enqueue(session, ExperimentSpec.model_validate(fields)).id
 
 
