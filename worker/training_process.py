@@ -16,6 +16,7 @@ from worker.orders import Order
 
 log = logging.getLogger(__name__)
 
+CHILD = "worker.child"
 LAST_WORDS_SECONDS = 5.0  # to write its stack
 
 
@@ -24,7 +25,7 @@ class TrainingProcess:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "worker.child"],
+            [sys.executable, "-m", CHILD],
             env=os.environ | dict(environment),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

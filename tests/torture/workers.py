@@ -72,12 +72,26 @@ main()
 
 
 class Worker:
-    """A worker process, and the training process it keeps. clock_off_by: seconds that its own clock is ahead."""
+    """A worker process, and the training process it keeps.
 
-    def __init__(self, database: Database, *, clock_off_by: float = 0.0, **settings: float) -> None:
+    clock_off_by: seconds that its own clock is ahead. crash_at: the point where it, or its child, is killed once, and
+    the file that is there from then on.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        clock_off_by: float = 0.0,
+        crash_at: tuple[str, Path] | None = None,
+        **settings: float,
+    ) -> None:
         environment = os.environ | {"NORMLAB_DATABASE_URL": database.url, "OMP_NUM_THREADS": "1"}
         environment |= {f"NORMLAB_{name.upper()}": str(value) for name, value in settings.items()}
         command = ["-c", WRONG_CLOCK.format(clock_off_by)] if clock_off_by else ["-m", "worker"]
+        if crash_at is not None:
+            command = ["-m", "tests.torture.crashing"]
+            environment |= {"CRASH_AT": crash_at[0], "CRASHED": str(crash_at[1])}
         self._process = subprocess.Popen(
             [sys.executable, *command], env=environment, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL
         )
