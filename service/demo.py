@@ -74,6 +74,7 @@ def _service(scratch: Path) -> Iterator[httpx.Client]:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
+            start_new_session=True,  # a ctrl-C reaches the demo alone, which then stops its service
         )
         try:
             assert process.stdout is not None

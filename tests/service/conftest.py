@@ -22,8 +22,8 @@ def sqlite(tmp_path):
 
 @pytest.fixture
 def client(sqlite):
-    app = create_app(ServiceSettings(database_url=sqlite.url))
-    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as made:
+    app = create_app(ServiceSettings(database_url=sqlite.url, allowed_hosts=("testserver",)))
+    with TestClient(app, raise_server_exceptions=False) as made:
         yield made
 
 
