@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 WHEN_TOLD: dict[Order, tuple[Verb, str]] = {
     "cancel": (claims.cancel, "cancelled"),
-    "pause": (claims.pause, "paused"),
+    "pause": (claims.give_back, "paused"),
     "give back": (claims.give_back, "given back to the queue"),
     "end: its time is up": (partial(claims.fail, error="it ran for longer than its max_run_seconds"), "out of time"),
 }

@@ -139,7 +139,7 @@ class _Watch:
         verb = {
             None: partial(claims.lose, why=why, most_attempts=self._settings.most_attempts),
             "cancel": claims.cancel,
-            "pause": claims.pause,
+            "pause": claims.give_back,
             "give back": claims.give_back,
             "end: its time is up": partial(claims.fail, error="it ran for longer than its max_run_seconds"),
             "lost": None,

@@ -121,29 +121,30 @@ def describe(
 def give_back(session: Session, held: Claim) -> None:
     """Put a running experiment back into the queue, for any worker to go on from its last checkpoint.
 
-    Whose cancellation or pause was wished for has that instead.
+    Whose cancellation or pause is wished for, at this moment and not when its worker heard of it, has that instead.
     """
-    _let_go(session, held, "given back", status=_wished_or("queued"), ended_at=_now_if_cancelled(), worker=None)
+    put_back = _held(held).values(
+        status=_wished_or("queued"), ended_at=_now_if_cancelled(), worker=None, lease_expires_at=None, wish=None
+    )
+    status = session.scalar(put_back.returning(Experiment.status))
+    if status is None:
+        raise lost(held)
+    _close(session, held, "given back" if status == "queued" else status)
 
 
 def succeed(session: Session, held: Claim) -> None:
     """End an experiment whose epochs are all recorded."""
-    _let_go(session, held, "succeeded", status="succeeded", ended_at=database_now())
+    _end(session, held, "succeeded")
 
 
 def fail(session: Session, held: Claim, error: str) -> None:
     """End an experiment with what went wrong; its records are kept."""
-    _let_go(session, held, "failed", error, status="failed", ended_at=database_now(), error=error)
+    _end(session, held, "failed", error)
 
 
 def cancel(session: Session, held: Claim) -> None:
     """End an experiment whose cancellation was wished for; its records are kept."""
-    _let_go(session, held, "cancelled", status="cancelled", ended_at=database_now())
-
-
-def pause(session: Session, held: Claim) -> None:
-    """Set an experiment aside until it is resumed."""
-    _let_go(session, held, "paused", status="paused", worker=None)
+    _end(session, held, "cancelled")
 
 
 def lose(session: Session, held: Claim, why: str, *, most_attempts: int = MOST_ATTEMPTS) -> None:
@@ -215,9 +216,13 @@ def _put_back(session: Session, which: ColumnElement[bool], why: str, most_attem
     return len(found)
 
 
-def _let_go(session: Session, held: Claim, outcome: str, detail: str | None = None, **values: Any) -> None:
-    """End an attempt."""
-    still_held(session, held, lease_expires_at=None, wish=None, **values)
+def _end(session: Session, held: Claim, status: str, error: str | None = None) -> None:
+    still_held(session, held, status=status, error=error, ended_at=database_now(), lease_expires_at=None, wish=None)
+    _close(session, held, status, error)
+
+
+def _close(session: Session, held: Claim, outcome: str, detail: str | None = None) -> None:
+    """End the attempt's history."""
     session.execute(
         update(Attempt)
         .where(Attempt.experiment_id == held.experiment_id, Attempt.attempt == held.attempt)

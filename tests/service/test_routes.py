@@ -306,7 +306,7 @@ def test_priority_pause_resume_and_attempts_do_what_they_say_or_say_why_not(clie
     assert "no group 'b'" in problem(client.post("/groups/b/pause"), 404)["detail"]
     assert client.post(f"{running}/pause").json()["wish"] == "pause"
     with sqlite.writing.begin() as session:
-        claims.pause(session, held)
+        claims.give_back(session, held)
     (attempt,) = client.get(f"{running}/attempts").json()["attempts"]
     assert (attempt["attempt"], attempt["worker"], attempt["outcome"]) == (1, "w", "paused")
     problem(client.get("/experiments/99/attempts"), 404)

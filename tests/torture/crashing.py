@@ -20,7 +20,7 @@ VERBS = {
     ),
     "child": (
         (claims, "describe"), (claims, "certify"), (recording, "record"), (claims, "succeed"), (claims, "fail"),
-        (claims, "cancel"), (claims, "pause"), (claims, "give_back"),
+        (claims, "cancel"), (claims, "give_back"),
     ),
 }  # fmt: skip
 
@@ -29,6 +29,7 @@ def main(role: str) -> None:
     """Arm the point, if it is one of this process's, and be a worker or its child."""
     called, _, where = os.environ["CRASH_AT"].partition(":")
     name, _, time = called.partition("#")
+    name = "give_back" if name == "pause" else name  # which is what heeds a pause
     for module, verb in VERBS[role]:
         if verb == name:
             setattr(module, verb, armed(getattr(module, verb), where, int(time or 1)))

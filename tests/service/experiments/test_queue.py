@@ -280,14 +280,12 @@ def test_pausing_what_runs_is_a_wish_that_can_be_withdrawn_and_gives_way_to_a_ca
     assert do(database, claims.heartbeat, held, step=1, lease_seconds=30) == "cancel"
 
 
-@pytest.mark.parametrize("way", ["paused", "given back", "lease ran out"])
+@pytest.mark.parametrize("way", ["given back", "lease ran out"])
 def test_a_pause_is_heeded_however_the_worker_lets_go(database, way):
     number = enqueue(database)
     held = claim(database)
     do(database, queue.pause, number)
-    if way == "paused":
-        do(database, claims.pause, held)
-    elif way == "given back":
+    if way == "given back":
         do(database, claims.give_back, held)
     else:
         expire(database, number)
@@ -391,3 +389,14 @@ def test_a_look_tells_of_what_waits_and_of_what_is_lost(database):
     assert not do(database, claims.anything_to_claim)
     expire(database, number)
     assert do(database, claims.anything_to_claim)
+
+
+@pytest.mark.parametrize(("then", "status"), [(queue.resume, "queued"), (queue.cancel, "cancelled")])
+def test_who_changes_a_wish_before_the_worker_heeds_it_has_the_last_word(database, then, status):
+    number = enqueue(database)
+    held = claim(database)
+    do(database, queue.pause, number)
+    assert do(database, claims.wish, held) == "pause"  # now the worker is on its way to stop
+    do(database, then, number)
+    do(database, claims.give_back, held)
+    assert read(database, number).status == status

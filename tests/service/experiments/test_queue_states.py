@@ -127,7 +127,7 @@ class Life(RuleBasedStateMachine):
         of_it.epochs += 1
 
     @precondition(lambda self: self.claims)
-    @rule(data=st.data(), end=st.sampled_from(["succeed", "fail", "cancel", "pause", "give_back", "lose"]))
+    @rule(data=st.data(), end=st.sampled_from(["succeed", "fail", "cancel", "give_back", "lose"]))
     def end(self, data, end):
         claim, of_it = self.held(data)
         options = {"fail": {"error": "it broke"}, "lose": {"why": "it died", "most_attempts": 2}}.get(end, {})
@@ -138,8 +138,10 @@ class Life(RuleBasedStateMachine):
         if end == "lose":
             self.lose(of_it)
         else:
-            status = {"succeed": "succeeded", "fail": "failed", "cancel": "cancelled", "pause": "paused"}.get(end)
-            of_it.let_go(status or "given back", status or of_it.wished_or("queued"))
+            status = {"succeed": "succeeded", "fail": "failed", "cancel": "cancelled"}.get(
+                end, of_it.wished_or("queued")
+            )
+            of_it.let_go("given back" if status == "queued" else status, status)
 
     @rule()
     def take_over(self):
