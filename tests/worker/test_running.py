@@ -74,6 +74,14 @@ def started(database, held, tmp_path, orders):
     return running
 
 
+def tell(database, number, orders, order):
+    """As its supervisor would, who has seen the wish."""
+    if order == "pause":
+        with database.writing.begin() as session:
+            queue.pause(session, number)
+    orders.order = order
+
+
 @pytest.mark.parametrize("order", ["give back", "pause"])
 def test_an_experiment_stopped_in_mid_training_goes_on_and_ends_as_if_it_had_not_been(database, tmp_path, order):
     disturbed, undisturbed = enqueue(database, epochs=40), enqueue(database, epochs=40)
@@ -81,7 +89,7 @@ def test_an_experiment_stopped_in_mid_training_goes_on_and_ends_as_if_it_had_not
     running = started(database, claimed(database), tmp_path, orders)
     while read(database, disturbed).epochs_done < 2:
         time.sleep(0.01)
-    orders.order = order
+    tell(database, disturbed, orders, order)
     running.join()
     experiment = read(database, disturbed)
     assert experiment.status == ("queued" if order == "give back" else "paused")
@@ -223,7 +231,7 @@ def test_who_loads_a_data_set_heeds_what_it_is_told(database, tmp_path, monkeypa
     number, orders = enqueue(database), Orders()
     running = started(database, claimed(database), tmp_path, orders)
     loading.wait(10)
-    orders.order = order
+    tell(database, number, orders, order)
     running.join(10)
     released.set()
     assert not running.is_alive()
