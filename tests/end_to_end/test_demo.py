@@ -45,7 +45,13 @@ def test_the_demo_trains_every_variant_draws_its_pictures_and_ends(tmp_path):
 @pytest.mark.parametrize("how", ["ctrl-C", "terminated"])
 def test_an_interrupted_demo_leaves_nothing_running(tmp_path, how):
     process = subprocess.Popen(
-        demo(out=tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        demo(out=tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        # As a terminal starts it: in the background of a script, where tests may run, a ctrl-C is not heeded.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert "normlab serves on" in process.stdout.readline()
     children = descendants(process.pid)
