@@ -21,6 +21,8 @@ bench: .venv/installed-for-benchmarks
 torture: .venv/installed-for-tests
 	$(BIN)/python -m tests.torture.kill_storm --database sqlite
 	$(BIN)/python -m tests.torture.kill_storm --database postgresql
+	$(BIN)/python -m tests.torture.crash_points --database sqlite
+	$(BIN)/python -m tests.torture.crash_points --database postgresql
 	$(BIN)/python -m tests.torture.takeover
 	$(BIN)/python -m tests.torture.states
 
