@@ -1,15 +1,32 @@
 """The service, assembled: everything it is made of, in one visible place."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
-from service.door import Door
+from service.door.bodies import Bodies
+from service.door.callers import Callers
+from service.door.heads import Heads
 from service.errors import map_errors
 from service.experiments.database import Database
-from service.routes import attempts, comparisons, experiments, groups, health, plots, records
+from service.metrics import Metrics
+from service.observing import Observed
+from service.readiness import Readiness
+from service.routes import (
+    attempts,
+    comparisons,
+    documentation,
+    experiments,
+    groups,
+    health,
+    monitoring,
+    plots,
+    records,
+)
 from service.settings import ServiceSettings
 
 DESCRIPTION = "Experiments on what normalization does to gradients: post a spec, read its records, fetch its figures."
@@ -18,23 +35,39 @@ DESCRIPTION = "Experiments on what normalization does to gradients: post a spec,
 def create_app(settings: ServiceSettings) -> FastAPI:
     """The service as an application. Nothing connects before the first request."""
     database = Database(settings.database_url)
+    metrics = Metrics(database)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        watching = asyncio.create_task(metrics.watch_the_loop())
         yield
+        watching.cancel()
         database.close()
 
     app = FastAPI(
-        title="normlab", version=version("normlab"), description=DESCRIPTION, lifespan=lifespan, redoc_url=None
-    )
-    app.state.database, app.state.settings = database, settings
+        title="normlab", version=version("normlab"), description=DESCRIPTION, lifespan=lifespan,
+        openapi_url=None, docs_url=None, redoc_url=None,  # FastAPI's own would be open without saying so
+    )  # fmt: skip
+    app.state.settings, app.state.database = settings, database
+    app.state.metrics, app.state.readiness = metrics, Readiness(database)
     map_errors(app)
-    app.add_middleware(Door, hosts=settings.hosts(), origins=settings.allowed_origins)
-    app.include_router(experiments.router)
-    app.include_router(groups.router)
-    app.include_router(attempts.router)
-    app.include_router(records.router)
-    app.include_router(plots.router)
-    app.include_router(comparisons.router)
-    app.include_router(health.router)
+    # From the inside out: a request comes by the last of these first.
+    app.add_middleware(Bodies)
+    app.add_middleware(
+        Callers,
+        database=database,
+        key_needed=settings.key_needed(),
+        requests_per_second=settings.requests_per_second,
+    )
+    if settings.allowed_origins:  # what lets a browser show them our answers
+        app.add_middleware(
+            CORSMiddleware, allow_origins=settings.allowed_origins, allow_methods=["*"],
+            allow_headers=["authorization", "content-type", "idempotency-key"], expose_headers=["location", "etag"],
+        )  # fmt: skip
+    app.add_middleware(Heads, hosts=settings.hosts(), origins=settings.allowed_origins)
+    app.add_middleware(Observed, metrics=metrics)
+    for module in (
+        experiments, groups, attempts, records, plots, comparisons, monitoring, health, documentation,
+    ):  # fmt: skip
+        app.include_router(module.router)
     return app

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic_core import to_jsonable_python
 from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from starlette.exceptions import HTTPException
 
 from service.experiments.errors import KeyReused, NoSuchExperiment, NoSuchGroup, NotNow
@@ -31,13 +32,21 @@ def problem(status: int, detail: str, **more: Any) -> JSONResponse:
     return JSONResponse(body, status, media_type="application/problem+json")
 
 
+def database_away(error: Exception) -> JSONResponse:
+    """What is answered while the database is away, full or busy for too long."""
+    log.warning("the database did not answer: %s", getattr(error, "orig", error))
+    answer = problem(503, "the database does not answer; try again in some seconds")
+    answer.headers["retry-after"] = "5"
+    return answer
+
+
 def map_errors(app: FastAPI) -> None:
     """Say what each error of ours is in HTTP."""
     for kind, status in ((NoSuchExperiment, 404), (NoSuchGroup, 404), (NotNow, 409), (KeyReused, 422)):
         app.add_exception_handler(kind, _with_status(status))
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
-    for away in (OperationalError, InterfaceError):
+    for away in (OperationalError, InterfaceError, NoFreeConnection):
         app.add_exception_handler(away, _database_away)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -84,10 +93,7 @@ def _one(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _database_away(request: Request, error: Exception) -> JSONResponse:
-    log.warning("%s %s: the database did not answer: %s", request.method, request.url.path, error)
-    answer = problem(503, "the database does not answer; try again in some seconds")
-    answer.headers["retry-after"] = "5"
-    return answer
+    return database_away(error)
 
 
 def _unexpected(request: Request, error: Exception) -> JSONResponse:

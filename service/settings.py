@@ -2,15 +2,17 @@
 
 import ipaddress
 from pathlib import Path
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from service.experiments.settings import DatabaseSettings
 
 
 class ServiceSettings(DatabaseSettings):
     """Where the service listens and for whom, whether it keeps a worker of its own, how large an experiment may be.
+
+    Whoever calls needs a key if it listens on another address than loopback, or require_key says so, as behind a proxy;
+    unless allow_remote_without_key says that something else guards the door.
 
     allowed_hosts: names beside loopback's and `host` that requests may be for; allowed_origins: other pages, such as
     https://lab.example, that may make them. Both as JSON lists.
@@ -20,6 +22,8 @@ class ServiceSettings(DatabaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)  # 0: any that is free
     allow_remote_without_key: bool = False
+    require_key: bool = False
+    requests_per_second: float = Field(default=100.0, gt=0)  # of one key
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     local_worker: bool = True
@@ -32,14 +36,9 @@ class ServiceSettings(DatabaseSettings):
         own = f"[{self.host}]" if ":" in self.host else self.host
         return frozenset(name.lower() for name in ("localhost", "127.0.0.1", "[::1]", own, *self.allowed_hosts))
 
-    @model_validator(mode="after")
-    def _stay_on_loopback(self) -> Self:
-        if not _is_loopback(self.host) and not self.allow_remote_without_key:
-            raise ValueError(
-                f"normlab has no keys to guard {self.host} with: anyone who reaches it could run experiments. Serve on "
-                "127.0.0.1, or set NORMLAB_ALLOW_REMOTE_WITHOUT_KEY=true where something else guards the door"
-            )
-        return self
+    def key_needed(self) -> bool:
+        """Whether nobody is let in without a key."""
+        return self.require_key or not (_is_loopback(self.host) or self.allow_remote_without_key)
 
 
 def _is_loopback(host: str) -> bool:

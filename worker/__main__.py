@@ -1,7 +1,6 @@
 """`python -m worker`: claim experiments and train them, until told to stop."""
 
 import argparse
-import logging
 import os
 import platform
 import signal
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from service.experiments.database import Database
+from service.experiments.logs import log_to_stderr
 from worker.settings import WorkerSettings
 from worker.supervising import Supervisor
 
@@ -28,7 +28,7 @@ def main() -> None:
         help="stop when standard input closes, as it does when the parent dies",
     )
     arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    log_to_stderr()
 
     stop = threading.Event()
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import TypeVar
 
 Result = TypeVar("Result")
@@ -18,7 +19,7 @@ def attended(work: Callable[[], Result], check: Callable[[], None], *, every_sec
         except BaseException as error:
             errors.append(error)
 
-    thread = threading.Thread(target=run, name="attended", daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=[run], name="attended", daemon=True)
     thread.start()
     while thread.is_alive():
         thread.join(every_seconds)

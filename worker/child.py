@@ -1,13 +1,12 @@
 """`python -m worker.child`: trains what its supervisor names, one experiment after another, and dies with it.
 
 The two speak in lines of JSON. On standard input come {"run": [experiment, attempt]} and {"order": …}; on standard
-output go {"device": …} once, {"step": …} while training, and {"done": [experiment, attempt]}.
+output go {"device": …} once, {"step": …} while training, and {"done": [experiment, attempt], "refused_writes": 0 or 1}.
 """
 
 import ctypes
 import faulthandler
 import json
-import logging
 import os
 import queue
 import signal
@@ -18,10 +17,12 @@ from typing import Any
 
 from service.experiments.claims import Claim
 from service.experiments.database import Database
+from service.experiments.logs import about, log_to_stderr
 from worker.memory import keep_freed_memory
 from worker.orders import Orders
 from worker.settings import WorkerSettings
 
+NICENESS = 5  # training gives way to its supervisor's beats and to a service on the same cores
 REPORT_SECONDS = 0.2  # between two steps that the supervisor hears of
 PR_SET_PDEATHSIG = 1  # from Linux' prctl.h
 
@@ -31,7 +32,8 @@ def main() -> None:
     _die_with_the_supervisor()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a ctrl-C reaches the supervisor too, and it says what to do
     faulthandler.enable()  # a SIGABRT, which is what a hang gets, writes every thread's stack
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s", stream=sys.stderr)
+    log_to_stderr()
+    os.nice(NICENESS)
     keep_freed_memory()
     settings = WorkerSettings.read()
     database = Database(settings.database_url)
@@ -45,8 +47,10 @@ def main() -> None:
     line.say(device=device.name(device.choose("auto")), threads=torch.get_num_threads())
     while True:
         held, orders = line.wanted.get()
-        run(database, held, settings, orders)
-        line.say(done=[held.experiment_id, held.attempt])  # nothing more will be written for this claim
+        with about(experiment=held.experiment_id, attempt=held.attempt):
+            kept = run(database, held, settings, orders)
+        # Nothing more will be written for this claim.
+        line.say(done=[held.experiment_id, held.attempt], refused_writes=int(not kept))
 
 
 class _Line:

@@ -38,8 +38,8 @@ WHEN_TOLD: dict[Order, tuple[Verb, str]] = {
 }
 
 
-def run(database: Database, held: Claim, settings: WorkerSettings, orders: Orders) -> None:
-    """Run a claimed experiment; whatever becomes of it is written on it."""
+def run(database: Database, held: Claim, settings: WorkerSettings, orders: Orders) -> bool:
+    """Run a claimed experiment; whatever becomes of it is written on it. Returns whether the claim was kept."""
     end: Verb
     number, this = held.experiment_id, _Run(database, held, settings, orders)
     try:
@@ -64,8 +64,9 @@ def run(database: Database, held: Claim, settings: WorkerSettings, orders: Order
         this.end(end)
     except ClaimLost as lost:
         log.warning("%s; another worker may have it", lost)
-    else:
-        log.info("experiment %d: %s", number, said)
+        return False
+    log.info("experiment %d: %s", number, said)
+    return True
 
 
 class _Run:

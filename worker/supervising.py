@@ -15,8 +15,10 @@ from service.experiments import claims
 from service.experiments.claims import Claim, Wish
 from service.experiments.database import Database
 from service.experiments.errors import ClaimLost
-from service.experiments.schema import is_at_head
+from service.experiments.logs import about
+from service.experiments.schema import trouble
 from worker.orders import Order
+from worker.presence import Presence
 from worker.settings import WorkerSettings
 from worker.training_process import TrainingProcess
 
@@ -35,17 +37,18 @@ class Supervisor:
     ) -> None:
         self._database, self._settings, self._name, self._environment = database, settings, name, environment
         self._child: TrainingProcess | None = None
+        self._presence = Presence(database, name)
 
     def work(self, stop: threading.Event) -> None:
         """Claim and watch, over and over, until told to stop; then what is at hand is given back."""
-        ready = False
         try:
             while not stop.is_set():
                 try:
-                    if not ready and not (ready := is_at_head(self._database.reader)):
-                        log.info("the database is not at the newest schema; waiting for `python -m migrations`")
+                    if (found := trouble(self._database.reader)) is not None:
+                        log.warning("%s", found)
                         stop.wait(AWAY_SECONDS)
                         continue
+                    self._presence.show()
                     held = self._claim()
                 except DBAPIError as error:
                     log.warning("the database did not answer: %s", error.orig)
@@ -54,18 +57,22 @@ class Supervisor:
                 if held is None:
                     stop.wait(self._settings.poll_seconds)
                 else:
-                    self._watch(held, stop)
+                    with about(experiment=held.experiment_id, attempt=held.attempt):
+                        self._watch(held, stop)
         finally:
             if self._child is not None:
                 self._child.kill()
+            self._presence.leave()
 
     def _claim(self) -> Claim | None:
         with self._database.reading() as session:
             if not claims.anything_to_claim(session):
                 return None
         with self._database.writing.begin() as session:
-            claims.requeue_stalled(session, most_attempts=self._settings.most_attempts)
-            return claims.claim(session, worker=self._name, lease_seconds=self._settings.lease_seconds)
+            stalled = claims.requeue_stalled(session, most_attempts=self._settings.most_attempts)
+            held = claims.claim(session, worker=self._name, lease_seconds=self._settings.lease_seconds)
+        self._presence.count(takeovers=stalled, claims=int(held is not None))
+        return held
 
     def _watch(self, held: Claim, stop: threading.Event) -> None:
         """Until the child is done with it, or is no more."""
@@ -76,14 +83,20 @@ class Supervisor:
             heard = child.hear(watch.seconds_to_the_next_look())
             if "device" in heard:
                 log.info("trains on %s with %d threads", heard["device"], heard["threads"])
+                self._presence.trains_on(heard["device"], heard["threads"])
             if "done" in heard:
+                self._presence.count(refused_writes=heard["refused_writes"])
                 return
+            if "step" in heard:
+                self._presence.count(steps=watch.stepped(heard["step"]))
+            self._presence.show()
             if "died" in heard:
                 watch.end(f"its training process ended with {heard['died']}")
                 self._child = None
                 return
-            order = watch.look(heard.get("step"), stopping=stop.is_set())
+            order = watch.look(stopping=stop.is_set())
             if order is not None:
+                self._presence.count(refused_writes=int(order == "lost"))
                 child.tell(order)
             if watch.is_hung():
                 child.abort()
@@ -112,11 +125,15 @@ class _Watch:
         """How long to listen to the child."""
         return max(0.0, self._looked_at + self._look_seconds() - time.monotonic())
 
-    def look(self, step: int | None, *, stopping: bool) -> Order | None:
+    def stepped(self, step: int) -> int:
+        """Note how far training is; returns how many steps that is more than last heard."""
+        more = 0 if self._stepped_at is None else step - self._step
+        self._step, self._stepped_at = step, time.monotonic()
+        return more
+
+    def look(self, *, stopping: bool) -> Order | None:
         """Beat, or see what is wished, if it is time to; returns what the child is to be told, once."""
         now = time.monotonic()
-        if step is not None:
-            self._step, self._stepped_at = step, now
         order: Order | None = "give back" if stopping else None
         if now - self._looked_at >= self._look_seconds():
             self._looked_at = now

@@ -4,18 +4,21 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psycopg
 from sqlalchemy import Double, Engine, create_engine, event, make_url
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.expression import FunctionElement
 
-PATIENCE_SECONDS = 30  # how long a SQLite statement waits for its turn
+PATIENCE_SECONDS = 15  # how long a statement waits for its turn on SQLite, for its answer on PostgreSQL
 SAFE_SQLITE = (3, 51, 3)  # the first release free of the WAL-reset corruption
 
 try:
     import pysqlite3 as sqlite  # type: ignore[import-not-found, unused-ignore]
 except ImportError:  # no wheel for this platform
     import sqlite3 as sqlite
+
+__all__ = ["Database", "database_now", "sqlite"]
 
 
 class database_now(FunctionElement[float]):  # noqa: N801 — reads as the SQL function it is
@@ -44,7 +47,7 @@ class Database:
         if make_url(url).get_backend_name() == "sqlite":
             self.writer, self.reader = _sqlite(url, begin="BEGIN IMMEDIATE"), _sqlite(url, begin="BEGIN")
         else:
-            self.writer = self.reader = create_engine(_with_driver(url), pool_pre_ping=True)
+            self.writer = self.reader = _postgresql(url)
         self.writing: sessionmaker[Session] = sessionmaker(self.writer, expire_on_commit=False)
         self.reading: sessionmaker[Session] = sessionmaker(self.reader, expire_on_commit=False)
 
@@ -60,6 +63,31 @@ def _with_driver(url: str) -> str:
         if url.startswith(plain):
             return "postgresql+psycopg://" + url.removeprefix(plain)
     return url
+
+
+class _Impatient(psycopg.Connection[Any]):
+    """A connection that is given up when an answer takes too long: one whose bytes stop passing would wait for ever."""
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
+        """As psycopg's. Raises psycopg.OperationalError."""
+        try:
+            return super().wait(gen, interval, timeout or PATIENCE_SECONDS)
+        except psycopg.OperationalError:
+            if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:  # its answer is still to come
+                self.close()
+            raise
+
+
+def _postgresql(url: str) -> Engine:
+    """An engine that notices when the server is gone, or does not answer."""
+    patience = {"connect_timeout": 5, "tcp_user_timeout": 1000 * PATIENCE_SECONDS}
+    engine = create_engine(_with_driver(url), pool_pre_ping=True, connect_args=patience)
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(dialect: object, record: object, arguments: Any, options: Any) -> Any:
+        return _Impatient.connect(*arguments, **options)
+
+    return engine
 
 
 def _sqlite(url: str, *, begin: str) -> Engine:

@@ -169,3 +169,36 @@ class CheckpointRow(Base):
     step: Mapped[int] = mapped_column(BigInteger)
     content: Mapped[bytes] = mapped_column(LargeBinary)
     sha256: Mapped[str] = mapped_column(String(64))
+
+
+class ApiKeyRow(Base):
+    """A key to the service. Of its secret only a hash is kept, so that who reads the table has no key."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (CheckConstraint("scope IN ('read', 'write')", name="scope"),)
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64))
+    scope: Mapped[str] = mapped_column(String(5))
+    secret_sha256: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[float] = mapped_column(Double)
+    revoked_at: Mapped[float | None] = mapped_column(Double)
+
+
+class WorkerRow(Base):
+    """A worker that was up not long ago: what it runs on, and what it has done since it started."""
+
+    __tablename__ = "workers"
+
+    name: Mapped[str] = mapped_column(String(200), primary_key=True)
+    started_at: Mapped[float] = mapped_column(Double)
+    seen_at: Mapped[float] = mapped_column(Double)
+
+    device: Mapped[str | None] = mapped_column(String(200))
+    threads: Mapped[int | None]
+    steps_per_second: Mapped[float] = mapped_column(Double)
+
+    claims: Mapped[int]
+    takeovers: Mapped[int]
+    refused_writes: Mapped[int]
+    steps: Mapped[int] = mapped_column(BigInteger)

@@ -1,8 +1,9 @@
-"""The database's schema: brought to head, and asked whether it is there. The steps themselves are in migrations/."""
+"""The database's schema: brought to head, and asked whether it is the one we know. Its steps are in migrations/."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from alembic import command
 from alembic.config import Config
@@ -28,11 +29,29 @@ def migrate(database: Database) -> None:
         connection.commit()
 
 
-def is_at_head(engine: Engine) -> bool:
-    """Whether the database's schema is the one this code was written for."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
+def trouble(engine: Engine) -> str | None:
+    """Why the database's schema is not the one this code was written for; None if it is."""
+    head, known = _steps()
     with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == head
+        revision = MigrationContext.configure(connection).get_current_revision()
+    if revision == head:
+        return None
+    if revision is not None and revision not in known:
+        return (
+            f"the database's schema, revision {revision}, is newer than this normlab, which knows up to {head}: "
+            "run a newer normlab"
+        )
+    return (
+        f"the database's schema, {revision or 'none yet'}, is older than this normlab, which needs {head}: "
+        "run python -m migrations"
+    )
+
+
+@cache
+def _steps() -> tuple[str | None, frozenset[str]]:
+    """The newest revision, and all that this code knows."""
+    steps = ScriptDirectory.from_config(_config())
+    return steps.get_current_head(), frozenset(step.revision for step in steps.walk_revisions())
 
 
 @contextmanager

@@ -2,14 +2,14 @@
 
 from datetime import datetime
 
-from fastapi import APIRouter
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 
+from service.door.needs import needs, routes
 from service.experiments.models import Attempt
 from service.routes.answers import ExperimentId, Reading, existing, moment
 
-router = APIRouter(prefix="/experiments/{experiment_id}/attempts", tags=["experiments"])
+router = routes("/experiments/{experiment_id}/attempts", tag="experiments")
 
 
 class AttemptAnswer(BaseModel):
@@ -34,6 +34,7 @@ class AttemptsAnswer(BaseModel):
 
 
 @router.get("", summary="Who has run an experiment")
+@needs("read")
 def attempts(experiment_id: ExperimentId, session: Reading) -> AttemptsAnswer:
     """One row a claim: an experiment that was resumed has several."""
     existing(session, experiment_id)

@@ -3,22 +3,24 @@
 from collections import Counter
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, HTTPException, Query, Request
+from fastapi import HTTPException, Query, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
+from service.door.needs import needs, routes
 from service.experiments import recording
 from service.experiments.models import Experiment
 from service.plots import ImageFormat, Run, accuracy_comparison, short, variant_name
 from service.routes.answers import Reading, existing
 from service.routes.figures import figure_answer
 
-router = APIRouter(prefix="/plots", tags=["figures"])
+router = routes("/plots", tag="figures")
 
 MOST = 50
 
 
 @router.get("/{split}-accuracy.{suffix}", summary="Accuracies of several experiments", response_class=Response)
+@needs("read")
 def accuracies(
     request: Request,
     split: Literal["train", "test"],

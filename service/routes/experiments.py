@@ -4,11 +4,12 @@ import base64
 import hashlib
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Body, Header, HTTPException, Query, Request, Response
+from fastapi import Body, Header, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
+from service.door.needs import needs, routes
 from service.experiments import queue
 from service.experiments.datasets import DatasetName
 from service.experiments.estimating import estimate
@@ -18,7 +19,7 @@ from service.experiments.spec import ExperimentSpec, Priority, Tag
 from service.routes.answers import ExperimentAnswer, ExperimentId, Reading, Writing, existing, experiment_answer
 from service.settings import ServiceSettings
 
-router = APIRouter(prefix="/experiments", tags=["experiments"])
+router = routes("/experiments", tag="experiments")
 
 EXAMPLES: dict[str, Any] = {
     "baseline": {"summary": "The article's baseline on STL-10", "value": {}},
@@ -72,6 +73,7 @@ class Changes(BaseModel):
 
 
 @router.post("", status_code=201, summary="Queue an experiment")
+@needs("write")
 def post(
     request: Request,
     spec: Annotated[ExperimentSpec, Body(openapi_examples=EXAMPLES)],
@@ -93,6 +95,7 @@ def post(
 
 
 @router.get("", summary="List experiments")
+@needs("read")
 def listing(
     request: Request,
     session: Reading,
@@ -132,12 +135,14 @@ def listing(
 
 
 @router.get("/{experiment_id}", summary="Read an experiment")
+@needs("read")
 def read(experiment_id: ExperimentId, session: Reading) -> ExperimentAnswer:
     """State, progress, resolved spec, network with shapes, provenance."""
     return experiment_answer(existing(session, experiment_id))
 
 
 @router.patch("/{experiment_id}", summary="Change a waiting experiment's priority")
+@needs("write")
 def change(experiment_id: ExperimentId, changes: Changes, writing: Writing) -> ExperimentAnswer:
     """Higher ones are claimed first; a running or ended one answers 409."""
     with writing.begin() as session:
@@ -145,6 +150,7 @@ def change(experiment_id: ExperimentId, changes: Changes, writing: Writing) -> E
 
 
 @router.delete("/{experiment_id}", status_code=204, summary="Delete an experiment and its records")
+@needs("write")
 def delete(
     experiment_id: ExperimentId,
     writing: Writing,
@@ -156,6 +162,7 @@ def delete(
 
 
 @router.post("/{experiment_id}/cancel", summary="Cancel an experiment")
+@needs("write")
 def cancel(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
     """A running one stops within seconds and keeps its records; an ended one answers 409."""
     with writing.begin() as session:
@@ -163,6 +170,7 @@ def cancel(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
 
 
 @router.post("/{experiment_id}/pause", summary="Set an experiment aside")
+@needs("write")
 def pause(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
     """A running one stores a checkpoint and stops within seconds; an ended one answers 409."""
     with writing.begin() as session:
@@ -170,6 +178,7 @@ def pause(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
 
 
 @router.post("/{experiment_id}/resume", summary="Queue a paused experiment again")
+@needs("write")
 def resume(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
     """It goes on from its last checkpoint; an ended one answers 409."""
     with writing.begin() as session:
@@ -177,6 +186,7 @@ def resume(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
 
 
 @router.post("/{experiment_id}/retry", summary="Queue a failed or cancelled experiment again")
+@needs("write")
 def retry(
     experiment_id: ExperimentId,
     writing: Writing,

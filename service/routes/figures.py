@@ -28,5 +28,5 @@ def figure_answer(
     had = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if etag in had or "*" in had:
         return Response(status_code=304, headers=headers)
-    with _drawing:
+    with _drawing, request.app.state.metrics.render_seconds.labels(suffix).time():
         return Response(draw(), media_type=MEDIA_TYPES[suffix], headers=headers)

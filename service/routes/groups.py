@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import BaseModel
 
+from service.door.needs import needs, routes
 from service.experiments import queue
 from service.experiments.spec import Tag
 from service.routes.answers import Writing
 
-router = APIRouter(prefix="/groups", tags=["groups"])
+router = routes("/groups", tag="groups")
 
 Group = Annotated[Tag, Path(description="As the experiments' specs name it.")]
 
@@ -22,6 +23,7 @@ class GroupAnswer(BaseModel):
 
 
 @router.post("/{group:path}/pause", summary="Set aside all of a group that wait or run")
+@needs("write")
 def pause(group: Group, writing: Writing) -> GroupAnswer:
     """Running ones store a checkpoint and stop within seconds. What is posted later is not paused."""
     with writing.begin() as session:
@@ -29,6 +31,7 @@ def pause(group: Group, writing: Writing) -> GroupAnswer:
 
 
 @router.post("/{group:path}/resume", summary="Queue all of a group that are paused")
+@needs("write")
 def resume(group: Group, writing: Writing) -> GroupAnswer:
     """They go on from their last checkpoints."""
     with writing.begin() as session:

@@ -1,26 +1,23 @@
 """Whether the service lives, and whether it can serve."""
 
-from fastapi import APIRouter, HTTPException, Request
-from sqlalchemy.exc import DBAPIError
+from fastapi import HTTPException, Request
 
-from service.experiments.schema import is_at_head
+from service.door.needs import needs, routes
 
-router = APIRouter(tags=["health"])
+router = routes(tag="health")
 
 
 @router.get("/livez", summary="Whether the process answers")
+@needs("nothing")
 def livez() -> dict[str, str]:
     """It does."""
     return {"status": "alive"}
 
 
-@router.get("/readyz", summary="Whether the database answers and is at the newest schema")
+@router.get("/readyz", summary="Whether the database answers and has the schema that this service knows")
+@needs("nothing")
 def readyz(request: Request) -> dict[str, str]:
     """503 if not."""
-    try:
-        ready = is_at_head(request.app.state.database.reader)
-    except DBAPIError as error:
-        raise HTTPException(503, "the database does not answer") from error
-    if not ready:
-        raise HTTPException(503, "the database is not at the newest schema; run: python -m migrations")
+    if (unready := request.app.state.readiness.look()) is not None:
+        raise HTTPException(503, unready, headers={"retry-after": "5"})
     return {"status": "ready"}

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, HTTPException, Path, Query, Request
+from fastapi import HTTPException, Path, Query, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session
 
+from service.door.needs import needs, routes
 from service.experiments import recording
 from service.experiments.models import Experiment
 from service.experiments.quantities import ARTICLE_QUANTITIES, QUANTITIES
@@ -26,7 +27,7 @@ from service.plots import (
 from service.routes.answers import ExperimentId, Reading, existing
 from service.routes.figures import MEDIA_TYPES, figure_answer
 
-router = APIRouter(prefix="/experiments/{experiment_id}/plots", tags=["figures"])
+router = routes("/experiments/{experiment_id}/plots", tag="figures")
 
 CURVES = {"loss": loss_curves, "accuracy": accuracy_curves}
 TITLES = (
@@ -37,6 +38,7 @@ TITLES = (
 
 
 @router.get("", summary="Which figures there are")
+@needs("read")
 def index(experiment_id: ExperimentId, session: Reading) -> dict[str, list[dict[str, Any]]]:
     """Name, title and address by media type. They can be drawn once an epoch is recorded."""
     experiment = existing(session, experiment_id)
@@ -49,6 +51,7 @@ def index(experiment_id: ExperimentId, session: Reading) -> dict[str, list[dict[
 
 
 @router.get("/{name}.{suffix}", summary="A figure", response_class=Response)
+@needs("read")
 def plot(
     request: Request,
     experiment_id: ExperimentId,

@@ -3,22 +3,24 @@
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import HTTPException, Query
 from fastapi.responses import Response
 
+from service.door.needs import needs, routes
 from service.experiments import recording
 from service.experiments.histograms import Histogram
 from service.experiments.quantities import QUANTITIES
 from service.experiments.records import EpochMetrics
 from service.routes.answers import ExperimentId, Reading, WantsCSV, existing, rows
 
-router = APIRouter(prefix="/experiments/{experiment_id}", tags=["records"])
+router = routes("/experiments/{experiment_id}", tag="records")
 
 Layer = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only this layer, by its convolution's number.")]
 Epoch = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only this epoch, from 0.")]
 
 
 @router.get("/metrics", summary="Loss, accuracy and time of every epoch")
+@needs("read")
 def metrics(experiment_id: ExperimentId, session: Reading, as_csv: WantsCSV) -> Response:
     """One row an epoch, all of them. A loss that was not finite is null."""
     existing(session, experiment_id)
@@ -28,6 +30,7 @@ def metrics(experiment_id: ExperimentId, session: Reading, as_csv: WantsCSV) -> 
 
 
 @router.get("/layers", summary="Statistics of every captured quantity")
+@needs("read")
 def layers(
     experiment_id: ExperimentId,
     session: Reading,
@@ -49,6 +52,7 @@ def layers(
 
 
 @router.get("/histograms", summary="Histograms of a captured quantity")
+@needs("read")
 def histograms(
     experiment_id: ExperimentId,
     session: Reading,

@@ -1,21 +1,17 @@
-"""The door: what a request must be before anything of ours looks at it, and what every answer tells a browser.
+"""The head of a request: what it must be before anything of ours looks at it, and what answers tell a browser.
 
 A service on loopback is still reached by every web page that its user opens. So the Host must be a name of ours, or a
 page could point its own name here (DNS rebinding); and a request that a page makes must come from a page of ours.
 """
 
-import asyncio
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.door.bodies import LARGEST_BODY, too_large
 from service.errors import problem
-
-LARGEST_BODY = 1_000_000  # bytes
-BODY_SECONDS = 30.0  # in which it must arrive
 
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -32,36 +28,23 @@ DOCS_POLICY = (
 )
 
 
-class Door:
+class Heads:
     """An ASGI application around ours. hosts: names it answers to, without ports; origins: pages that may call it."""
 
     def __init__(self, app: ASGIApp, *, hosts: Iterable[str], origins: Iterable[str]) -> None:
         self._app, self._hosts, self._origins = app, frozenset(hosts), frozenset(origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, with a problem document, or pass on with the body whole."""
+        """Refuse, with a problem document, or pass on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         guarded = _with_headers(send, docs=scope["path"] == "/docs")
-        headers = Headers(scope=scope)
-        refusal, body = self._refusal(headers), b""
-        if refusal is None:
-            try:
-                async with asyncio.timeout(BODY_SECONDS):
-                    body = await _body(receive)
-                refusal = _refused_body(body, headers.get("content-type", ""))
-            except TimeoutError:
-                refusal = problem(408, f"a body must arrive within {BODY_SECONDS:.0f} seconds")
-            except ClientDisconnect:
-                return
-        if refusal is not None:
-            await refusal(scope, receive, guarded)
-        else:
-            await self._app(scope, _handed_on(body, receive), guarded)
+        refusal = self._refusal(Headers(scope=scope))
+        await (self._app if refusal is None else refusal)(scope, receive, guarded)
 
     def _refusal(self, headers: Headers) -> Response | None:
-        """What is wrong with a request before its body."""
+        """What its head says that is wrong."""
         host = headers.get("host", "")
         if _name(host) not in self._hosts:
             return problem(421, f"this service does not answer to {host[:100]!r}; NORMLAB_ALLOWED_HOSTS adds names")
@@ -71,54 +54,14 @@ class Door:
         if "content-encoding" in headers:
             return problem(415, "a body is expected as it is, without a Content-Encoding")
         length = headers.get("content-length", "0")
-        if not length.isdigit() or int(length) > LARGEST_BODY:
-            return _too_large()
+        if not length.isdigit() or len(length) > 20 or int(length) > LARGEST_BODY:
+            return too_large()
         return None
 
 
 def _name(host: str) -> str:
     """Without its port; [::1] in its brackets."""
     return host[: host.index("]") + 1] if host.startswith("[") and "]" in host else host.partition(":")[0].lower()
-
-
-async def _body(receive: Receive) -> bytes:
-    """All of it, or as much as shows that it is too large. Raises ClientDisconnect."""
-    body = b""
-    while len(body) <= LARGEST_BODY:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        if not message.get("more_body", False):
-            break
-    return body
-
-
-def _refused_body(body: bytes, content_type: str) -> Response | None:
-    if len(body) > LARGEST_BODY:
-        return _too_large()
-    if body and content_type.partition(";")[0].strip().lower() != "application/json":
-        came = content_type[:100] or "none"
-        return problem(415, f"expected JSON, with the header content-type: application/json; got {came}")
-    return None
-
-
-def _too_large() -> Response:
-    return problem(413, f"a body may have {LARGEST_BODY:,} bytes")
-
-
-def _handed_on(body: bytes, receive: Receive) -> Receive:
-    """The body once, then what else comes: that the client goes away."""
-    given = False
-
-    async def hand_on() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return hand_on
 
 
 def _with_headers(send: Send, *, docs: bool) -> Send:

@@ -1,0 +1,50 @@
+"""`python -m service backup FILE`: SQLite's online backup, whole whatever is written meanwhile, and checked."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import make_url
+from sqlalchemy.exc import DBAPIError
+
+from service.experiments.database import Database, sqlite
+from service.experiments.settings import DatabaseSettings
+
+
+def back_up(file: Path) -> str | None:
+    """Copy the database of NORMLAB_DATABASE_URL; returns what stood in the way, if anything did."""
+    url = make_url(DatabaseSettings.read().database_url)
+    if url.get_backend_name() != "sqlite":
+        shown = url.set(drivername="postgresql").render_as_string(hide_password=True)
+        return f"PostgreSQL has a command of its own for this:\n  pg_dump --format=custom --file={file} '{shown}'"
+    if not url.database or not Path(url.database).exists():
+        return f"there is no database {url.database}"
+    if file.exists():
+        return f"{file} is there already; name a new file"
+    partial = file.with_name(f"{file.name}.partial")
+    database = Database(url.render_as_string(hide_password=False))
+    try:
+        partial.unlink(missing_ok=True)
+        with database.reader.connect() as source:
+            copy = sqlite.connect(partial)
+            try:
+                source.connection.driver_connection.backup(copy)  # type: ignore[union-attr]
+                copy.execute("PRAGMA journal_mode = DELETE")  # one file, which needs no other
+                unsound = _unsound(copy)
+            finally:
+                copy.close()
+        if unsound:
+            return f"the copy is not sound: {unsound}"
+        os.link(partial, file)  # unlike a renaming, this overwrites nothing
+    except (DBAPIError, sqlite.Error, OSError) as error:
+        return f"no backup was made: {error}"
+    finally:
+        partial.unlink(missing_ok=True)
+        database.close()
+    print(f"{file}: {file.stat().st_size:,} bytes, sound")
+    return None
+
+
+def _unsound(copy: Any) -> str | None:
+    said: str = copy.execute("PRAGMA integrity_check").fetchone()[0]
+    return None if said == "ok" else said

@@ -1,0 +1,63 @@
+"""What a route needs of who calls it, and of the database. A route that does not say so is denied to everybody."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal, TypeVar
+
+from fastapi import APIRouter, HTTPException, Request, Response
+from fastapi.routing import APIRoute
+
+from service.door.callers import key_needed
+from service.errors import problem
+from service.experiments.keys import Scope
+
+Need = Literal["nothing", "read", "write"]
+Endpoint = TypeVar("Endpoint", bound=Callable[..., object])
+
+GIVES: dict[Scope | None, tuple[Need, ...]] = {
+    None: ("nothing",),
+    "read": ("nothing", "read"),
+    "write": ("nothing", "read", "write"),
+}
+
+
+def needs(need: Need) -> Callable[[Endpoint], Endpoint]:
+    """Mark a route's function: `nothing` is open to all who reach the service, `read` changes nothing."""
+
+    def marked(endpoint: Endpoint) -> Endpoint:
+        endpoint.need = need  # type: ignore[attr-defined]
+        return endpoint
+
+    return marked
+
+
+class Guarded(APIRoute):
+    """A route that looks at neither body nor parameters before who calls is admitted and the database is ready."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """FastAPI's own, behind the guard."""
+        handle = super().get_route_handler()
+        need: Need | None = getattr(self.endpoint, "need", None)
+
+        async def guarded(request: Request) -> Response:
+            if (refusal := _refusal(need, request)) is not None:
+                return refusal
+            if need != "nothing" and (unready := await request.app.state.readiness.why_not()) is not None:
+                raise HTTPException(503, unready, headers={"retry-after": "5"})
+            return await handle(request)
+
+        return guarded
+
+
+def routes(prefix: str = "", *, tag: str) -> APIRouter:
+    """A router of guarded routes."""
+    return APIRouter(prefix=prefix, tags=[tag], route_class=Guarded)
+
+
+def _refusal(need: Need | None, request: Request) -> Response | None:
+    """401 without a key where one is needed, 403 with one that does not do."""
+    given: Scope | None = request.scope["state"]["key_scope"]
+    if need in GIVES[given]:
+        return None
+    if given is None and need is not None:
+        return key_needed()
+    return problem(403, f"this key may {given or 'do nothing'}; {request.method} here needs more")

@@ -1,0 +1,81 @@
+"""The service as a process: its database migrated, its socket bound, its worker kept, until SIGTERM or SIGINT."""
+
+import logging
+import signal
+import socket
+import sys
+from contextlib import nullcontext
+from typing import Any
+
+import uvicorn
+from sqlalchemy.exc import DBAPIError
+
+from service.app import create_app
+from service.experiments import keys
+from service.experiments.database import Database
+from service.experiments.schema import migrate, trouble
+from service.local_worker import LocalWorker
+from service.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+
+def serve(*, with_worker: bool, **given: Any) -> None:
+    """Serve with the environment's settings but for those given. Exits, saying why, if that cannot be."""
+    settings = ServiceSettings.read(**given)
+    _ready_the_database(settings)
+    listening = _listen(settings)
+    config = uvicorn.Config(create_app(settings), log_level="warning", log_config=None, server_header=False)
+    server = uvicorn.Server(config)
+
+    def stop(number: int, frame: Any) -> None:
+        server.should_exit = True
+
+    # Until uvicorn heeds these itself, and when it raises them again at its end, with only the worker left to stop.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    keeps_worker = settings.local_worker and with_worker
+    with LocalWorker(settings) if keeps_worker else nullcontext():
+        # The socket listens already: who connects from here on is served as soon as the application runs.
+        print(f"normlab serves on http://{settings.host}:{listening.getsockname()[1]}", flush=True)
+        server.run([listening])
+
+
+def _ready_the_database(settings: ServiceSettings) -> None:
+    """Migrate a SQLite file; a PostgreSQL is others' too. One that is away or of another schema may yet come right, and
+    until then the service says at /readyz what is wrong; but it does not start without a key where one is needed.
+    """
+    database = Database(settings.database_url)
+    try:
+        found = trouble(database.reader)
+        if found is not None and "older" in found and database.writer.dialect.name == "sqlite":
+            migrate(database)
+            found = None
+        if found is not None:
+            log.warning("%s", found)
+        elif settings.key_needed():
+            with database.reading() as session:
+                if not keys.any_good(session):
+                    sys.exit(
+                        f"to serve on {settings.host} takes an API key, and there is none. Make one: "
+                        "python -m service key create --scope write; or, where something else guards the door, set "
+                        "NORMLAB_ALLOW_REMOTE_WITHOUT_KEY=true"
+                    )
+    except DBAPIError as error:
+        if database.writer.dialect.name == "sqlite":
+            sys.exit(f"the database cannot be opened: {error.orig}")
+        log.warning("the database does not answer yet: %s", error.orig)
+    finally:
+        database.close()
+
+
+def _listen(settings: ServiceSettings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((settings.host, settings.port))
+    except OSError as error:
+        sys.exit(f"cannot serve on {settings.host}:{settings.port}: {error.strerror}; try another --port")
+    listening.listen(1024)
+    return listening
