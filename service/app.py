@@ -11,6 +11,7 @@ from starlette.middleware.cors import CORSMiddleware
 from service.door.bodies import Bodies
 from service.door.callers import Callers
 from service.door.heads import Heads
+from service.enqueuing import Enqueuing
 from service.errors import map_errors
 from service.experiments.database import Database
 from service.metrics import Metrics
@@ -50,6 +51,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )  # fmt: skip
     app.state.settings, app.state.database = settings, database
     app.state.metrics, app.state.readiness = metrics, Readiness(database)
+    app.state.enqueuing = Enqueuing(database.writing)
     map_errors(app)
     # From the inside out: a request comes by the last of these first.
     app.add_middleware(Bodies)

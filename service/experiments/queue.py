@@ -4,6 +4,7 @@ Every verb takes a session and never commits: the caller's `with writing.begin()
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Update, delete, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -24,42 +25,51 @@ from service.experiments.models import (
 from service.experiments.spec import ExperimentSpec
 
 
+@dataclass(frozen=True)
+class Order:
+    """What is to be queued. key: of idempotency; digest: what it stands for, a hash of the body."""
+
+    spec: ExperimentSpec
+    key: str | None = None
+    digest: str | None = None
+
+
 def enqueue(session: Session, spec: ExperimentSpec, *, key: str | None = None, digest: str | None = None) -> Experiment:
     """Queue an experiment; with an idempotency key that was used before, return what it made then.
 
-    digest: what the key stands for, a hash of the body. Raises KeyReused if it stood for another body.
+    Raises KeyReused if the key stood for another body.
     """
-    if key is not None:
-        before = session.scalar(select(Experiment).where(Experiment.idempotency_key == key))
-        if before is not None:
-            if before.idempotency_digest != digest:
-                raise KeyReused(key)
-            return before
-    experiment = Experiment(
-        created_at=session.scalar(select(database_now())),
-        idempotency_key=key,
-        idempotency_digest=digest,
-        spec=spec.model_dump(mode="json"),
-        normalization=spec.normalization,
-        dataset=spec.dataset,
-        group=spec.group or "",
-        priority=spec.priority,
-        max_run_seconds=spec.max_run_seconds,
-        status="queued",
-        attempt=0,
-        attempts_before=0,
-        epochs_done=0,
-        step=0,
-    )
-    session.add(experiment)
+    (made,) = enqueue_all(session, [Order(spec, key, digest)])
+    if isinstance(made, KeyReused):
+        raise made
+    return made
+
+
+def enqueue_all(session: Session, orders: Sequence[Order]) -> list[Experiment | KeyReused]:
+    """Queue several in the order they come; for each what `enqueue` would return or raise."""
+    keys = {order.key for order in orders if order.key is not None}
+    before = session.scalars(select(Experiment).where(Experiment.idempotency_key.in_(keys))) if keys else ()
+    by_key = {experiment.idempotency_key: experiment for experiment in before}
+    now = session.scalar(select(database_now()))
+    made: list[Experiment | KeyReused] = []
+    new: list[tuple[Experiment, ExperimentSpec]] = []
+    for order in orders:
+        experiment = None if order.key is None else by_key.get(order.key)
+        if experiment is None:
+            experiment = _experiment(order, now)
+            new.append((experiment, order.spec))
+            if order.key is not None:
+                by_key[order.key] = experiment
+        same = order.key is None or experiment.idempotency_digest == order.digest
+        made.append(experiment if same else KeyReused(str(order.key)))
+    session.add_all(experiment for experiment, _ in new)
     session.flush()
-    if spec.group:
-        _know_group(session, spec.group)
-    if spec.tags:
-        session.execute(
-            insert(TagRow), [{"experiment_id": experiment.id, "tag": tag} for tag in sorted(set(spec.tags))]
-        )
-    return experiment
+    for group in sorted({spec.group for _, spec in new if spec.group}):  # in one order, lest two wait for each other
+        _know_group(session, group)
+    tags = [{"experiment_id": one.id, "tag": tag} for one, spec in new for tag in sorted(set(spec.tags))]
+    if tags:
+        session.execute(insert(TagRow), tags)
+    return made
 
 
 def prioritize(session: Session, experiment_id: int, priority: int) -> Experiment:
@@ -162,6 +172,26 @@ def remove(session: Session, experiment_id: int, *, force: bool = False) -> None
     for table in (TagRow, EpochRow, HistogramRow, CheckpointRow, Attempt):
         session.execute(delete(table).where(table.experiment_id == experiment_id))
     session.delete(experiment)
+
+
+def _experiment(order: Order, now: float | None) -> Experiment:
+    spec = order.spec
+    return Experiment(
+        created_at=now,
+        idempotency_key=order.key,
+        idempotency_digest=order.digest,
+        spec=spec.model_dump(mode="json"),
+        normalization=spec.normalization,
+        dataset=spec.dataset,
+        group=spec.group or "",
+        priority=spec.priority,
+        max_run_seconds=spec.max_run_seconds,
+        status="queued",
+        attempt=0,
+        attempts_before=0,
+        epochs_done=0,
+        step=0,
+    )
 
 
 def _locked(session: Session, experiment_id: int) -> Experiment:

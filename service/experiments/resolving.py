@@ -4,8 +4,8 @@ Pure arithmetic, so that the service refuses what does not fit before anything i
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from service.experiments.network import (
     Activation,
@@ -33,8 +33,9 @@ class Defaults:
     groups: int = 4
 
 
+@lru_cache(maxsize=256)  # a study's experiments have one network, which is asked for at every answer
 def resolve(
-    layers: Sequence[LayerSpec], *, image_size: int, classes: int | None, defaults: Defaults
+    layers: tuple[LayerSpec, ...], *, image_size: int, classes: int | None, defaults: Defaults
 ) -> tuple[ResolvedLayer, ...]:
     """Every layer with its shapes; a normalization becomes the layers it is made of.
 

@@ -76,9 +76,9 @@ class ExperimentAnswer(BaseModel):
     links: dict[str, str]
 
 
-def experiment_answer(experiment: Experiment) -> ExperimentAnswer:
-    """An experiment as it is answered."""
-    spec = ExperimentSpec.model_validate(experiment.spec)
+def experiment_answer(experiment: Experiment, spec: ExperimentSpec | None = None) -> ExperimentAnswer:
+    """An experiment as it is answered. spec: its own, if that is at hand."""
+    spec = spec or ExperimentSpec.model_validate(experiment.spec)
     network = spec.resolved_network()
     here = f"/experiments/{experiment.id}"
     return ExperimentAnswer(

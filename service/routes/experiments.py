@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 from fastapi import Body, Header, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
 
 from service.door.needs import needs, routes
 from service.experiments import queue
@@ -15,6 +14,7 @@ from service.experiments.datasets import DatasetName
 from service.experiments.estimating import estimate
 from service.experiments.models import Experiment, TagRow
 from service.experiments.network import Normalization
+from service.experiments.queue import Order
 from service.experiments.spec import ExperimentSpec, Priority, Tag
 from service.routes.answers import ExperimentAnswer, ExperimentId, Reading, Writing, existing, experiment_answer
 from service.settings import ServiceSettings
@@ -74,24 +74,18 @@ class Changes(BaseModel):
 
 @router.post("", status_code=201, summary="Queue an experiment")
 @needs("write")
-def post(
+async def post(
     request: Request,
     spec: Annotated[ExperimentSpec, Body(openapi_examples=EXAMPLES)],
     response: Response,
-    writing: Writing,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
 ) -> ExperimentAnswer:
     """Validate the spec, fill in every default, queue it. The same Idempotency-Key and body: the same experiment."""
     _check_size(spec, request.app.state.settings)
     digest = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
-    try:
-        with writing.begin() as session:
-            experiment = queue.enqueue(session, spec, key=idempotency_key, digest=digest)
-    except IntegrityError:  # the same key came at the same moment and was first; now it can be read
-        with writing.begin() as session:
-            experiment = queue.enqueue(session, spec, key=idempotency_key, digest=digest)
+    experiment = await request.app.state.enqueuing.enqueue(Order(spec, idempotency_key, digest))
     response.headers["location"] = f"/experiments/{experiment.id}"
-    return experiment_answer(experiment)
+    return experiment_answer(experiment, spec)
 
 
 @router.get("", summary="List experiments")
