@@ -1,5 +1,6 @@
 """The service as a process: its database migrated, its socket bound, its worker kept, until SIGTERM or SIGINT."""
 
+import gc
 import logging
 import signal
 import socket
@@ -25,8 +26,11 @@ def serve(*, with_worker: bool, **given: Any) -> None:
     settings = ServiceSettings.read(**given)
     _ready_the_database(settings)
     listening = _listen(settings)
-    config = uvicorn.Config(create_app(settings), log_level="warning", log_config=None, server_header=False)
+    config = uvicorn.Config(
+        create_app(settings), log_level="warning", log_config=None, server_header=False, proxy_headers=False
+    )
     server = uvicorn.Server(config)
+    _collect_garbage_seldom()
 
     def stop(number: int, frame: Any) -> None:
         server.should_exit = True
@@ -67,6 +71,13 @@ def _ready_the_database(settings: ServiceSettings) -> None:
         log.warning("the database does not answer yet: %s", error.orig)
     finally:
         database.close()
+
+
+def _collect_garbage_seldom() -> None:
+    """What is imported stays for ever and need not be looked through again: that took a quarter of a request."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _listen(settings: ServiceSettings) -> socket.socket:

@@ -6,7 +6,7 @@ page could point its own name here (DNS rebinding); and a request that a page ma
 
 from collections.abc import Iterable
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -26,6 +26,9 @@ DOCS_POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src https://cdn.jsdelivr.net; "
     "img-src data: https://fastapi.tiangolo.com; connect-src 'self'; frame-ancestors 'none'"
 )
+
+ON_ALL = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+ON_DOCS = [(name, DOCS_POLICY.encode() if name == b"content-security-policy" else value) for name, value in ON_ALL]
 
 
 class Heads:
@@ -67,8 +70,7 @@ def _name(host: str) -> str:
 def _with_headers(send: Send, *, docs: bool) -> Send:
     async def guarded(message: Message) -> None:
         if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers.update(HEADERS | ({"content-security-policy": DOCS_POLICY} if docs else {}))
+            message["headers"] = [*message["headers"], *(ON_DOCS if docs else ON_ALL)]
         await send(message)
 
     return guarded

@@ -1,5 +1,6 @@
 """A spec's network: the layers that its list may hold, and the study's own list."""
 
+from functools import cache
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
@@ -114,6 +115,7 @@ LayerSpec = Annotated[
 ]
 
 
+@cache  # its layers are frozen, so all experiments may have the same ones
 def study_network() -> tuple[LayerSpec, ...]:
     """The study's six blocks: 3→16→16→16→16→16→10 channels, strides 2 2 2 2 1 1, mean over the last map."""
     layers: list[LayerSpec] = []
