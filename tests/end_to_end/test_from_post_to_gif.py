@@ -12,9 +12,6 @@ import httpx
 import pytest
 from PIL import Image
 
-from service.experiments.database import Database
-from service.experiments.schema import migrate
-
 SPEC = {"dataset": "digits", "normalization": "batch", "epochs": 3, "train_size": 200, "test_size": 100}
 
 
@@ -106,16 +103,16 @@ def test_a_worker_that_a_failing_experiment_met_goes_on_with_the_next(url, tmp_p
         assert finished(client, good)["status"] == "succeeded"
 
 
-def test_migrations_are_a_command(tmp_path, unmigrated_postgres_url):
+def test_a_service_says_what_its_database_lacks_and_serves_once_the_migration_command_has_run(
+    tmp_path, unmigrated_postgres_url
+):
     environment = os.environ | {"NORMLAB_DATABASE_URL": unmigrated_postgres_url}
-    with pytest.raises(subprocess.CalledProcessError):
-        subprocess.run(
-            [sys.executable, "-m", "service", "--no-worker", "--port", "0"],
-            env=environment,
-            check=True,
-            capture_output=True,
-        )
-    subprocess.run([sys.executable, "-m", "migrations"], env=environment, check=True, capture_output=True)
-    database = Database(unmigrated_postgres_url)
-    migrate(database)  # finds nothing to do
-    database.close()
+    with service(unmigrated_postgres_url, tmp_path, "--no-worker") as client:
+        for method, path in (("GET", "/readyz"), ("GET", "/experiments"), ("POST", "/experiments")):
+            answer = client.request(method, path, json=SPEC)
+            assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+            assert "older than this normlab" in answer.json()["detail"]
+            assert "python -m migrations" in answer.json()["detail"]
+        subprocess.run([sys.executable, "-m", "migrations"], env=environment, check=True, capture_output=True)
+        assert client.get("/readyz").json() == {"status": "ready"}
+        assert client.post("/experiments", json=SPEC).status_code == 201

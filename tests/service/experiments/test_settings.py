@@ -16,9 +16,11 @@ def test_a_wrong_setting_ends_the_process_with_a_line_that_names_it_and_no_secre
     assert ended.stderr == "NORMLAB_DATABASE_URL: expected sqlite:///path or postgresql://user:password@host/name\n"
 
 
-@pytest.mark.parametrize("module", ["service", "migrations"])
-def test_a_database_that_does_not_answer_is_said_in_one_sentence(module):
+@pytest.mark.parametrize("command", [["migrations"], ["service", "key", "list"]], ids=" ".join)
+def test_a_database_that_does_not_answer_is_said_in_one_sentence(command):
     environment = os.environ | {"NORMLAB_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
-    ended = subprocess.run([sys.executable, "-m", module], env=environment, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-m", *command], env=environment, capture_output=True, text=True, timeout=60
+    )
     assert ended.returncode == 1
     assert ended.stderr.startswith("the database does not answer: connection failed")

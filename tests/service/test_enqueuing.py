@@ -1,0 +1,71 @@
+"""Posts that share a transaction: each has its own answer, whatever the others asked."""
+
+import asyncio
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from service.enqueuing import Enqueuing
+from service.experiments import queue
+from service.experiments.errors import KeyReused
+from service.experiments.models import Experiment
+from service.experiments.queue import Order
+from service.experiments.spec import ExperimentSpec
+
+SPEC = ExperimentSpec(dataset="digits", tags=["a"], group="g")
+
+
+def answers_to(database, orders):
+    async def ask():
+        enqueuing = Enqueuing(database.writing)
+        return await asyncio.gather(*(enqueuing.enqueue(order) for order in orders), return_exceptions=True)
+
+    return asyncio.run(ask())
+
+
+def test_many_at_once_are_queued_in_their_order_each_once(database):
+    made = answers_to(database, [Order(SPEC) for _ in range(500)])
+    assert [experiment.id for experiment in made] == list(range(1, 501))
+
+
+def test_a_key_that_comes_twice_at_once_makes_one_and_with_another_body_is_refused(database):
+    first, same, other, alone = answers_to(
+        database, [Order(SPEC, "k", "1"), Order(SPEC, "k", "1"), Order(SPEC, "k", "2"), Order(SPEC)]
+    )
+    assert first.id == same.id != alone.id
+    assert isinstance(other, KeyReused)
+    with database.reading() as session:
+        assert session.query(Experiment).count() == 2
+
+
+def test_what_the_database_raises_reaches_all_of_its_transaction_and_none_after_it(database, monkeypatch):
+    enqueue_all, calls = queue.enqueue_all, []
+
+    def fail_once(session, orders):
+        calls.append(len(orders))
+        if len(calls) == 1:
+            raise OperationalError("INSERT", {}, Exception("disk full"))
+        return enqueue_all(session, orders)
+
+    monkeypatch.setattr(queue, "enqueue_all", fail_once)
+
+    async def ask():
+        enqueuing = Enqueuing(database.writing)
+        first = [asyncio.create_task(enqueuing.enqueue(Order(SPEC))) for _ in range(3)]
+        assert all(isinstance(one, OperationalError) for one in await asyncio.gather(*first, return_exceptions=True))
+        return await enqueuing.enqueue(Order(SPEC))
+
+    assert asyncio.run(ask()).id == 1
+
+
+def test_a_client_that_goes_away_leaves_the_others_their_answers(database):
+    async def ask():
+        enqueuing = Enqueuing(database.writing)
+        leaving, staying = (asyncio.create_task(enqueuing.enqueue(Order(SPEC))) for _ in range(2))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        return await asyncio.wait_for(staying, 10)
+
+    assert asyncio.run(ask()).id == 2
