@@ -5,15 +5,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
+from anyio import to_thread
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from service.door.bodies import Bodies
 from service.door.callers import Callers
 from service.door.heads import Heads
+from service.drawing import Drawing
 from service.enqueuing import Enqueuing
 from service.errors import map_errors
-from service.experiments.database import Database
+from service.experiments.database import CONNECTIONS, Database
 from service.metrics import Metrics
 from service.observing import Observed
 from service.readiness import Readiness
@@ -41,8 +43,10 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         watching = asyncio.create_task(metrics.watch_the_loop())
+        to_thread.current_default_thread_limiter().total_tokens = CONNECTIONS
         yield
         watching.cancel()
+        app.state.drawing.close()
         database.close()
 
     app = FastAPI(
@@ -51,7 +55,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )  # fmt: skip
     app.state.settings, app.state.database = settings, database
     app.state.metrics, app.state.readiness = metrics, Readiness(database)
-    app.state.enqueuing = Enqueuing(database.writing)
+    app.state.enqueuing, app.state.drawing = Enqueuing(database.writing), Drawing()
     map_errors(app)
     # From the inside out: a request comes by the last of these first.
     app.add_middleware(Bodies)

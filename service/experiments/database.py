@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.expression import FunctionElement
 
 PATIENCE_SECONDS = 15  # how long a statement waits for its turn on SQLite, for its answer on PostgreSQL
+CONNECTIONS = 16  # of one engine at most; so many threads may ask at once without waiting for each other
 SAFE_SQLITE = (3, 51, 3)  # the first release free of the WAL-reset corruption
 
 try:
@@ -18,7 +19,10 @@ try:
 except ImportError:  # no wheel for this platform
     import sqlite3 as sqlite
 
-__all__ = ["Database", "database_now", "sqlite"]
+__all__ = ["CONNECTIONS", "Database", "database_now", "sqlite"]
+
+
+_POOL: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 0, "pool_timeout": PATIENCE_SECONDS}
 
 
 class database_now(FunctionElement[float]):  # noqa: N801 — reads as the SQL function it is
@@ -81,7 +85,7 @@ class _Impatient(psycopg.Connection[Any]):
 def _postgresql(url: str) -> Engine:
     """An engine that notices when the server is gone, or does not answer."""
     patience = {"connect_timeout": 5, "tcp_user_timeout": 1000 * PATIENCE_SECONDS}
-    engine = create_engine(_with_driver(url), pool_pre_ping=True, connect_args=patience)
+    engine = create_engine(_with_driver(url), **_POOL, pool_pre_ping=True, connect_args=patience)
 
     @event.listens_for(engine, "do_connect")
     def _connect(dialect: object, record: object, arguments: Any, options: Any) -> Any:
@@ -96,7 +100,9 @@ def _sqlite(url: str, *, begin: str) -> Engine:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
     # A WAL is only safe in the repaired releases; without one the rollback journal is slower and just as durable.
     journal = "WAL" if sqlite.sqlite_version_info >= SAFE_SQLITE else "DELETE"
-    engine = create_engine(url, module=sqlite, connect_args={"timeout": PATIENCE_SECONDS, "check_same_thread": False})
+    engine = create_engine(
+        url, **_POOL, module=sqlite, connect_args={"timeout": PATIENCE_SECONDS, "check_same_thread": False}
+    )
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, record: object) -> None:

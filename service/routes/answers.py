@@ -1,8 +1,8 @@
-"""What several routes answer with: an experiment as JSON, rows as JSON or CSV, sessions to read with."""
+"""What several routes answer with: an experiment as JSON, rows as JSON or CSV, how to reach the database."""
 
 import csv
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -21,9 +21,9 @@ LINKED = ("attempts", "metrics", "layers", "histograms", "plots")
 ExperimentId = Annotated[int, Path(ge=1, le=2**31 - 1, description="The experiment's number.")]
 
 
-def _reading(request: Request) -> Iterator[Session]:
-    with request.app.state.database.reading() as session:
-        yield session
+def _reading(request: Request) -> sessionmaker[Session]:
+    made: sessionmaker[Session] = request.app.state.database.reading
+    return made
 
 
 def _writing(request: Request) -> sessionmaker[Session]:
@@ -39,7 +39,8 @@ def _wants_csv(
 
 
 WantsCSV = Annotated[bool, Depends(_wants_csv)]
-Reading = Annotated[Session, Depends(_reading)]
+# Not sessions: one that outlives its route is closed by another thread, and all threads may be waiting for connections.
+Reading = Annotated[sessionmaker[Session], Depends(_reading)]
 Writing = Annotated[sessionmaker[Session], Depends(_writing)]
 
 

@@ -35,10 +35,13 @@ class AttemptsAnswer(BaseModel):
 
 @router.get("", summary="Who has run an experiment")
 @needs("read")
-def attempts(experiment_id: ExperimentId, session: Reading) -> AttemptsAnswer:
+def attempts(experiment_id: ExperimentId, reading: Reading) -> AttemptsAnswer:
     """One row a claim: an experiment that was resumed has several."""
-    existing(session, experiment_id)
-    found = session.scalars(select(Attempt).where(Attempt.experiment_id == experiment_id).order_by(Attempt.attempt))
+    with reading() as session:
+        existing(session, experiment_id)
+        found = session.scalars(
+            select(Attempt).where(Attempt.experiment_id == experiment_id).order_by(Attempt.attempt)
+        ).all()
     return AttemptsAnswer(attempts=[_answer(attempt) for attempt in found])
 
 

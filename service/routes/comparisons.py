@@ -1,18 +1,20 @@
 """Several experiments in one figure."""
 
 from collections import Counter
+from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import HTTPException, Query, Request
 from fastapi.responses import Response
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
+from starlette.concurrency import run_in_threadpool
 
 from service.door.needs import needs, routes
 from service.experiments import recording
 from service.experiments.models import Experiment
 from service.plots import ImageFormat, Run, accuracy_comparison, short, variant_name
 from service.routes.answers import Reading, existing
-from service.routes.figures import figure_answer
+from service.routes.figures import Figure, figure_answer
 
 router = routes("/plots", tag="figures")
 
@@ -21,25 +23,37 @@ MOST = 50
 
 @router.get("/{split}-accuracy.{suffix}", summary="Accuracies of several experiments", response_class=Response)
 @needs("read")
-def accuracies(
+async def accuracies(
     request: Request,
     split: Literal["train", "test"],
     suffix: ImageFormat,
-    session: Reading,
+    reading: Reading,
     experiments: Annotated[str, Query(description="Their numbers, comma-separated.", examples=["1,2,3"])],
 ) -> Response:
     """One curve an experiment, in the article's colours by variant. 409 if none has an epoch yet."""
-    found = [existing(session, number) for number in _numbers(experiments)]
+    numbers = _numbers(experiments)
+    found = await run_in_threadpool(_found, reading, numbers)
     if not any(experiment.epochs_done for experiment in found):
         raise HTTPException(409, "none of these experiments has recorded an epoch yet; there is nothing to draw")
     heading = ", ".join(sorted({experiment.dataset for experiment in found}))
-    return figure_answer(
+
+    def read() -> Figure:
+        with reading() as session:
+            runs = _runs(session, found)
+        return partial(accuracy_comparison, runs, split, heading=heading, image_format=suffix)
+
+    return await figure_answer(
         request,
-        lambda: accuracy_comparison(_runs(session, found), split, heading=heading, image_format=suffix),
+        read,
         suffix=suffix,
         state=tuple((experiment.id, experiment.epochs_done) for experiment in found),
         immutable=all(experiment.status == "succeeded" for experiment in found),
     )
+
+
+def _found(reading: sessionmaker[Session], numbers: list[int]) -> list[Experiment]:
+    with reading() as session:
+        return [existing(session, number) for number in numbers]
 
 
 def _runs(session: Session, found: list[Experiment]) -> list[Run]:

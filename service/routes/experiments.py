@@ -92,7 +92,7 @@ async def post(
 @needs("read")
 def listing(
     request: Request,
-    session: Reading,
+    reading: Reading,
     status: Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"] | None = None,
     normalization: Normalization | None = None,
     dataset: DatasetName | None = None,
@@ -119,8 +119,9 @@ def listing(
         after = _read_cursor(cursor)
         chosen = chosen.where(Experiment.id > after if sort == "id" else Experiment.id < after)
     chosen = chosen.order_by(Experiment.id if sort == "id" else Experiment.id.desc()).limit(limit + 1)
-    found = list(session.scalars(chosen))
     names = _read_fields(fields)
+    with reading() as session:
+        found = session.scalars(chosen).all()
     page = [experiment_answer(experiment).model_dump(mode="json", include=names) for experiment in found[:limit]]
     following = None
     if len(found) > limit:
@@ -130,9 +131,10 @@ def listing(
 
 @router.get("/{experiment_id}", summary="Read an experiment")
 @needs("read")
-def read(experiment_id: ExperimentId, session: Reading) -> ExperimentAnswer:
+def read(experiment_id: ExperimentId, reading: Reading) -> ExperimentAnswer:
     """State, progress, resolved spec, network with shapes, provenance."""
-    return experiment_answer(existing(session, experiment_id))
+    with reading() as session:
+        return experiment_answer(existing(session, experiment_id))
 
 
 @router.patch("/{experiment_id}", summary="Change a waiting experiment's priority")

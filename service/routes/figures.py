@@ -1,25 +1,29 @@
-"""How a figure is answered: drawn only if the client does not have it, and few at a time."""
+"""How a figure is answered: read and drawn only if the client does not have it."""
 
 import hashlib
-import threading
 from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
 
-from fastapi import Request
+from fastapi import HTTPException, Request
 from fastapi.responses import Response
+from starlette.concurrency import run_in_threadpool
+
+from service.drawing import TooMuchToDraw
 
 MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml", "gif": "image/gif"}
 SOFTWARE = tuple(version(package) for package in ("normlab", "matplotlib", "pillow"))
 
-_drawing = threading.BoundedSemaphore(2)  # drawing is work for the processor; more at once would only wait for it
+Figure = Callable[[], bytes]  # picklable: it is called in another process
 
 
-def figure_answer(
-    request: Request, draw: Callable[[], bytes], *, suffix: str, state: tuple[object, ...], immutable: bool
+async def figure_answer(
+    request: Request, read: Callable[[], Figure], *, suffix: str, state: tuple[object, ...], immutable: bool
 ) -> Response:
     """The figure, or 304 if the client's ETag says it has it.
 
-    state: all that the figure depends on beside the software and the request's address; so the tag is known undrawn.
+    read: the records, into a figure to be drawn. state: all that the figure depends on beside the software and the
+    request's address; so the tag is known undrawn.
     """
     everything = repr((SOFTWARE, request.url.path, sorted(request.query_params.multi_items()), state))
     etag = f'"{hashlib.sha256(everything.encode()).hexdigest()[:32]}"'
@@ -28,5 +32,15 @@ def figure_answer(
     had = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if etag in had or "*" in had:
         return Response(status_code=304, headers=headers)
-    with _drawing, request.app.state.metrics.render_seconds.labels(suffix).time():
-        return Response(draw(), media_type=MEDIA_TYPES[suffix], headers=headers)
+    figure = await run_in_threadpool(read)
+    with request.app.state.metrics.render_seconds.labels(suffix).time():
+        try:
+            content = await request.app.state.drawing.draw(figure)
+        except TooMuchToDraw:
+            raise HTTPException(503, "many figures are being drawn; ask again soon", {"retry-after": "5"}) from None
+        except BrokenProcessPool:
+            raise HTTPException(
+                503, "the process that drew this figure was killed; it may need more memory than there is",
+                {"retry-after": "60"},
+            ) from None  # fmt: skip
+    return Response(content, media_type=MEDIA_TYPES[suffix], headers=headers)

@@ -40,8 +40,10 @@ class WorkersAnswer(BaseModel):
 
 @router.get("/workers", summary="Who is there to train, on what device, doing what")
 @needs("read")
-def listing(session: Reading) -> WorkersAnswer:
+def listing(reading: Reading) -> WorkersAnswer:
     """Those seen lately; one that was killed is listed for some seconds yet."""
+    with reading() as session:
+        there = workers.there(session)
     return WorkersAnswer(
         workers=[
             WorkerAnswer(
@@ -59,7 +61,7 @@ def listing(session: Reading) -> WorkersAnswer:
                 refused_writes=row.refused_writes,
                 steps=row.steps,
             )
-            for row, experiment, epoch in workers.there(session)
+            for row, experiment, epoch in there
         ]
     )
 

@@ -1,10 +1,12 @@
 """An experiment's figures: their index, and each as PNG, SVG or GIF."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import HTTPException, Path, Query, Request
 from fastapi.responses import Response
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
+from starlette.concurrency import run_in_threadpool
 
 from service.door.needs import needs, routes
 from service.experiments import recording
@@ -25,7 +27,7 @@ from service.plots import (
     variant_name,
 )
 from service.routes.answers import ExperimentId, Reading, existing
-from service.routes.figures import MEDIA_TYPES, figure_answer
+from service.routes.figures import MEDIA_TYPES, Figure, figure_answer
 
 router = routes("/experiments/{experiment_id}/plots", tag="figures")
 
@@ -39,9 +41,10 @@ TITLES = (
 
 @router.get("", summary="Which figures there are")
 @needs("read")
-def index(experiment_id: ExperimentId, session: Reading) -> dict[str, list[dict[str, Any]]]:
+def index(experiment_id: ExperimentId, reading: Reading) -> dict[str, list[dict[str, Any]]]:
     """Name, title and address by media type. They can be drawn once an epoch is recorded."""
-    experiment = existing(session, experiment_id)
+    with reading() as session:
+        experiment = existing(session, experiment_id)
     plots = []
     for name in _names(experiment):
         suffixes = ("png", "svg", "gif") if name in QUANTITIES else ("png", "svg")
@@ -52,40 +55,43 @@ def index(experiment_id: ExperimentId, session: Reading) -> dict[str, list[dict[
 
 @router.get("/{name}.{suffix}", summary="A figure", response_class=Response)
 @needs("read")
-def plot(
+async def plot(
     request: Request,
     experiment_id: ExperimentId,
     name: Annotated[str, Path(description=f"One of {', '.join(TITLES)}.")],
     suffix: Literal["png", "svg", "gif"],
-    session: Reading,
+    reading: Reading,
     epoch: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Of a still. Default: the last.")] = None,
     axis: Annotated[Axis, Query(description="Ranges fixed over the whole GIF, or each frame's own.")] = "fixed",
     scale: Annotated[Scale, Query(description="Of the values.")] = "linear",
 ) -> Response:
     """A quantity's grid as still or GIF, the summary, or a curve. 409 before the first epoch is recorded."""
-    experiment = existing(session, experiment_id)
-    _check(experiment, name, suffix)
+    experiment = await run_in_threadpool(_checked, reading, experiment_id, name, suffix)
     heading = _heading(experiment)
 
-    def draw() -> bytes:
-        if name in CURVES:
-            return CURVES[name](recording.metrics(session, experiment_id), heading=heading, image_format=_still(suffix))
-        if name == "summary":
-            captures = recording.captures(session, experiment_id, quantities=ARTICLE_QUANTITIES, epoch=epoch)
-            shown = _place(session, experiment_id, captures, None)
-            return summary_still(captures[shown], heading=heading, scale=scale, image_format=_still(suffix))
-        captures = recording.captures(session, experiment_id, quantities=[name])
-        shown = _place(session, experiment_id, captures, epoch)
+    def read() -> Figure:
+        with reading() as session:
+            if name in CURVES:
+                found = recording.metrics(session, experiment_id)
+                return partial(CURVES[name], found, heading=heading, image_format=_still(suffix))
+            if name == "summary":
+                captures = recording.captures(session, experiment_id, quantities=ARTICLE_QUANTITIES, epoch=epoch)
+                shown = _place(session, experiment_id, captures, None)
+                return partial(
+                    summary_still, captures[shown], heading=heading, scale=scale, image_format=_still(suffix)
+                )
+            captures = recording.captures(session, experiment_id, quantities=[name])
+            shown = _place(session, experiment_id, captures, epoch)
         if suffix == "gif":
-            return quantity_gif(captures, QUANTITIES[name], heading=heading, axis=axis, scale=scale)
-        return quantity_still(
-            captures, QUANTITIES[name], shown=shown, heading=heading, axis=axis, scale=scale,
+            return partial(quantity_gif, captures, QUANTITIES[name], heading=heading, axis=axis, scale=scale)
+        return partial(
+            quantity_still, captures, QUANTITIES[name], shown=shown, heading=heading, axis=axis, scale=scale,
             image_format=_still(suffix),
         )  # fmt: skip
 
     # A failed or cancelled experiment may be retried and grow; one that succeeded never changes again.
-    return figure_answer(
-        request, draw, suffix=suffix, state=(experiment_id, experiment.epochs_done),
+    return await figure_answer(
+        request, read, suffix=suffix, state=(experiment_id, experiment.epochs_done),
         immutable=experiment.status == "succeeded",
     )  # fmt: skip
 
@@ -100,7 +106,10 @@ def _names(experiment: Experiment) -> list[str]:
     return [name for name in TITLES if name in captured or name in CURVES or (name == "summary" and has_summary)]
 
 
-def _check(experiment: Experiment, name: str, suffix: str) -> None:
+def _checked(reading: sessionmaker[Session], experiment_id: int, name: str, suffix: str) -> Experiment:
+    """The experiment, if it has this figure. Raises HTTPException 404 or 409, or NoSuchExperiment."""
+    with reading() as session:
+        experiment = existing(session, experiment_id)
     names = _names(experiment)
     if name not in names:
         raise HTTPException(404, f"experiment {experiment.id} has no figure {name[:50]!r}; it has {', '.join(names)}")
@@ -111,6 +120,7 @@ def _check(experiment: Experiment, name: str, suffix: str) -> None:
             409,
             f"experiment {experiment.id} is {experiment.status}: no figure before its first epoch is recorded",
         )
+    return experiment
 
 
 def _place(session: Session, experiment_id: int, captures: list[Capture], epoch: int | None) -> int:

@@ -21,10 +21,11 @@ Epoch = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only this e
 
 @router.get("/metrics", summary="Loss, accuracy and time of every epoch")
 @needs("read")
-def metrics(experiment_id: ExperimentId, session: Reading, as_csv: WantsCSV) -> Response:
+def metrics(experiment_id: ExperimentId, reading: Reading, as_csv: WantsCSV) -> Response:
     """One row an epoch, all of them. A loss that was not finite is null."""
-    existing(session, experiment_id)
-    found = recording.metrics(session, experiment_id)
+    with reading() as session:
+        existing(session, experiment_id)
+        found = recording.metrics(session, experiment_id)
     names = EpochMetrics.__dataclass_fields__
     return rows("metrics", [{name: getattr(row, name) for name in names} for row in found], as_csv=as_csv)
 
@@ -33,16 +34,17 @@ def metrics(experiment_id: ExperimentId, session: Reading, as_csv: WantsCSV) -> 
 @needs("read")
 def layers(
     experiment_id: ExperimentId,
-    session: Reading,
+    reading: Reading,
     as_csv: WantsCSV,
     quantity: Annotated[str | None, Query(description="Only this quantity.")] = None,
     layer: Layer = None,
     epoch: Epoch = None,
 ) -> Response:
     """One row per captured step, layer and quantity; the statistics are exact, over the finite values."""
-    existing(session, experiment_id)
     wanted = () if quantity is None else (known_quantity(quantity),)
-    captures = recording.captures(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
+    with reading() as session:
+        existing(session, experiment_id)
+        captures = recording.captures(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
     found = [
         {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name} | _statistics(histogram)
         for capture in captures
@@ -55,7 +57,7 @@ def layers(
 @needs("read")
 def histograms(
     experiment_id: ExperimentId,
-    session: Reading,
+    reading: Reading,
     as_csv: WantsCSV,
     quantity: Annotated[str, Query(description="One of the captured quantities.")],
     layer: Layer = None,
@@ -68,10 +70,10 @@ def histograms(
     bins: Annotated[int, Query(ge=1, le=1000)] = 50,
 ) -> Response:  # fmt: skip
     """Bins as [low, high, count]. Linear counts are shared out of the stored bins, so they need not be whole."""
-    existing(session, experiment_id)
-    captures = recording.captures(
-        session, experiment_id, quantities=[known_quantity(quantity)], layer=layer, epoch=epoch
-    )
+    wanted = [known_quantity(quantity)]
+    with reading() as session:
+        existing(session, experiment_id)
+        captures = recording.captures(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
     found: list[dict[str, Any]] = [
         {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name}
         | {"zeros": histogram.zeros, "nonfinite": histogram.nonfinite, "bins": _bins(histogram, binning, bins)}

@@ -1,0 +1,70 @@
+"""Drawing in processes of its own: a figure takes a core for a while, and readers of numbers do not wait for it."""
+
+import asyncio
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+PROCESSES = 2  # drawing is work for the processor; more at once would only wait for it
+MOST_WAITING = 50  # figures asked for and not yet drawn
+NICENESS = 5
+
+
+class TooMuchToDraw(Exception):
+    """So many figures are asked for already that another would wait for minutes."""
+
+
+class Drawing:
+    """One service's. Its processes start with the first figure, and again if one is killed."""
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        self._waiting = 0
+
+    async def draw(self, figure: Callable[[], bytes]) -> bytes:
+        """What the figure returns or raises; it must be picklable, as a partial of a function is.
+
+        Raises TooMuchToDraw, or BrokenProcessPool if the process was killed at it twice.
+        """
+        if self._waiting >= MOST_WAITING:
+            raise TooMuchToDraw
+        self._waiting += 1
+        try:
+            try:
+                return await self._drawn(figure)
+            except BrokenProcessPool:  # it may have been another figure's doing
+                return await self._drawn(figure)
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        """End the processes."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _drawn(self, figure: Callable[[], bytes]) -> bytes:
+        pool = self._pool = self._pool or ProcessPoolExecutor(
+            PROCESSES, mp_context=multiprocessing.get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
+        )
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, figure)
+        except BrokenProcessPool:
+            if self._pool is pool:
+                self._pool = None
+            raise
+
+
+def _begin(parent: int) -> None:
+    """In each process: give way to the service, and end with it."""
+    os.nice(NICENESS)
+    threading.Thread(target=_end_with, args=[parent], daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)

@@ -1,0 +1,97 @@
+"""Drawing in processes of their own: what comes back, what happens when one is killed, and that none is left behind."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from service import drawing
+from service.drawing import Drawing, TooMuchToDraw
+
+
+def pid():
+    return str(os.getpid()).encode()
+
+
+def fail():
+    raise ValueError("nothing to draw")
+
+
+def draw_and_die(mark):
+    """The first time only."""
+    if not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return b"drawn"
+
+
+def answers(*figures):
+    async def ask():
+        made = Drawing()
+        try:
+            return await asyncio.gather(*(made.draw(figure) for figure in figures), return_exceptions=True)
+        finally:
+            made.close()
+
+    return asyncio.run(ask())
+
+
+def test_it_draws_in_another_process_and_hands_on_what_is_raised_there():
+    drawn, failed = answers(pid, fail)
+    assert int(drawn) != os.getpid()
+    assert isinstance(failed, ValueError)
+
+
+def test_a_figure_whose_process_is_killed_is_drawn_again(tmp_path):
+    assert answers(partial(draw_and_die, tmp_path / "mark")) == [b"drawn"]
+
+
+def test_more_than_can_be_drawn_soon_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr(drawing, "MOST_WAITING", 2)
+    first, second, third = answers(pid, pid, pid)
+    assert first and second
+    assert isinstance(third, TooMuchToDraw)
+
+
+SERVICE = """
+import asyncio
+from service.drawing import Drawing
+from tests.service.test_drawing import pid
+async def main():
+    print((await Drawing().draw(pid)).decode(), flush=True)
+    await asyncio.sleep(100)
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks at /proc")
+def test_its_processes_end_when_the_service_is_killed(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SERVICE)
+    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+    with subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True) as process:
+        drawer = Path("/proc", process.stdout.readline().strip())
+        assert drawer.exists()
+        process.kill()
+    ends = time.monotonic() + 10
+    while drawer.exists() and "State:\tZ" not in (drawer / "status").read_text():
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+
+
+def test_as_many_readers_as_there_are_connections_and_more_do_not_wait_for_each_other_for_ever(client, recorded):
+    location, _ = recorded
+    from concurrent.futures import ThreadPoolExecutor
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(60) as threads:
+        asked = [threads.submit(client.get, f"{location}/metrics") for _ in range(300)]
+        assert {one.result().status_code for one in asked} == {200}
+    assert time.monotonic() - began < 15

@@ -1,0 +1,222 @@
+"""`python -m tests.torture.fuzz`: requests that are made up and hostile ones made by hand, at a real service process.
+
+Schemathesis makes them up from the OpenAPI document: its examples, its coverage of every bound, drawn ones that are as
+written and that are not, and sequences that follow what was answered; each answer goes through all of its checks.
+"""
+
+import argparse
+import re
+import socket
+import time
+from collections import Counter
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+
+import schemathesis
+from schemathesis.config import SchemathesisConfig
+from schemathesis.engine import events, from_schema
+from schemathesis.openapi.checks import RejectedPositiveData
+
+from service.experiments import claims, recording
+from service.experiments.quantities import QUANTITIES
+from tests.factories import record_of
+from tests.torture import hostile
+from tests.torture.services import Service
+from tests.torture.workers import database_of, enqueue
+
+CASES = 20_000
+MOST_GROWTH_BYTES = 50_000_000  # of the service's memory, from when everything was asked once
+IDLE_CONNECTIONS = 200
+PATIENCE_SECONDS = 0.3  # for an answer to what may be owed none, such as half a request
+LONGEST_SECONDS = 15.0  # that the service may take to say that it lives, or to draw
+SHAPED_AS_WRITTEN = {  # what a request as written may be refused for, since no JSON schema can say it
+    "network": "layers fit each other, the images and the classes",
+    "folder": "with the data set `folder`, and only with it; below the data directory",
+    "train_size": "no more than the data set has",
+    "test_size": "no more than the data set has",
+    "warmup_epochs": "fewer than the epochs",
+    "capture_unit": "epochs, if the capture is after the updates",
+    "cursor": "one that was given before",
+}
+_WHOLE = re.compile(r"-?\d+\.0(e\+\d+)?|-?\d+(\.\d+)?e\+\d+")  # a float that JSON schema takes for an integer
+_STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
+
+
+@dataclass
+class Tally:
+    """What was asked and what came of it."""
+
+    kinds: Counter = field(default_factory=Counter)  # of schemathesis' cases: by phase and by mode
+    cases: int = 0
+    refused: int = 0  # as written, by a rule that cannot be
+    hostile: int = 0
+    fives: int = 0
+    dead: int = 0
+    wrong: dict = field(default_factory=dict)  # by check and operation: the shortest that shows it
+
+
+def main() -> None:
+    """Ask, say what came of it in one line, and exit with 1 if anything is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=CASES)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    raise SystemExit(fuzz(arguments.cases, arguments.seed) > 0)
+
+
+def fuzz(cases: int, seed: int) -> int:
+    """How many answers of 5xx, failed checks of different kinds, unanswered /livez and too much memory there were."""
+    began, tally = time.monotonic(), Tally()
+    with database_of("sqlite") as database:
+        for name in hostile.names():
+            _recorded(database, name)
+        service = Service(database.url)
+        try:
+            _ask_by_hand(service, tally, hostile.figures())  # imports, fonts and caches are there from here on
+            _make_up(service, tally, cases=1, seed=seed)
+            before = service.resident_bytes()
+            _ask_by_hand(service, tally, hostile.requests())
+            _stay_idle(service, tally)
+            _make_up(service, tally, cases=cases, seed=seed + 1)
+            lost = not service.is_alive()
+            grown = 0 if lost else service.resident_bytes() - before
+        finally:
+            service.kill()
+    for (check, operation), (message, shown) in tally.wrong.items():
+        print(f"{check} of {operation}: {message}\n    {shown}")
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(tally.kinds.items()))
+    print(
+        f"fuzz: {tally.cases} cases of schemathesis ({kinds}), {tally.refused} of them refused by rules beyond a schema; "
+        f"{tally.hostile} hostile requests, {IDLE_CONNECTIONS} idle connections: {len(tally.wrong)} checks failed, "
+        f"{tally.fives} answers of 5xx, {tally.dead} times no life, {int(lost)} processes lost, memory grew by "
+        f"{grown / 1e6:.0f} MB, {time.monotonic() - began:.0f} s",
+        flush=True,
+    )
+    too_few = tally.cases < cases
+    return len(tally.wrong) + tally.fives + tally.dead + int(lost) + (grown > MOST_GROWTH_BYTES) + too_few
+
+
+def _recorded(database, name):
+    """An experiment of two epochs."""
+    enqueue(database, 0, name=name)
+    with database.writing.begin() as session:
+        held = claims.claim(session, worker="w", lease_seconds=30)
+        for epoch in range(2):
+            recording.record(session, held, record_of(epoch, quantities=QUANTITIES))
+
+
+def _make_up(service, tally, *, cases, seed):
+    """Schemathesis, with another seed as often as it takes: how many cases a round has is known when it is over."""
+    most = tally.cases + cases
+    while tally.cases < most and service.is_alive():
+        _one_round(service, tally, examples=max(1, min(500, (most - tally.cases) // 25)), seed=seed)
+        seed += 1
+
+
+def _one_round(service, tally, *, examples, seed):
+    config = SchemathesisConfig.from_dict(
+        {
+            "seed": seed, "workers": 1, "continue-on-failure": True, "request-timeout": LONGEST_SECONDS,
+            "cache": {"enabled": False},  # what an earlier run found may not change this one
+            "generation": {"mode": "all", "max-examples": examples, "no-shrink": True, "database": "none"},
+            "output": {"sanitization": {"enabled": False}},
+        }
+    )  # fmt: skip
+    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{service.port}/openapi.json", config=config)
+    schema.hook("filter_failure")(_is_no_rule_beyond_a_schema)
+    for event in from_schema(schema).execute():
+        match event:
+            case events.ScenarioFinished():
+                _count(event, tally)
+            case events.NonFatalError() | events.FatalError():
+                error = event.value if isinstance(event, events.NonFatalError) else event.exception
+                tally.wrong.setdefault((type(error).__name__, getattr(event, "label", "all")), (str(error), ""))
+
+
+def _count(event, tally):
+    recorder = event.recorder
+    for case_id, interaction in recorder.interactions.items():
+        tally.cases += 1
+        tally.kinds[event.phase.value] += 1
+        meta = recorder.cases[case_id].value.meta
+        tally.kinds[meta.generation.mode.value if meta else "a check's own"] += 1
+        if interaction.response is not None and interaction.response.status_code >= 500:
+            tally.fives += 1
+    tally.refused += sum(recorder.filtered_failures.values())
+    for checks in recorder.checks.values():
+        for check in checks:
+            if check.failure_info is not None:
+                key, shown = (check.name, check.failure_info.failure.operation), check.failure_info.code_sample
+                if key not in tally.wrong or len(shown) < len(tally.wrong[key][1]):
+                    tally.wrong[key] = " ".join(check.failure_info.failure.message.split()), shown
+
+
+def _is_no_rule_beyond_a_schema(context, failure, case, response):
+    """Whether a failed check stays one: valid data may be refused for nothing but what a schema cannot say."""
+    if not isinstance(failure, RejectedPositiveData) or response.status_code != 422:
+        return True
+    refusal = response.json()
+    if refusal["detail"].startswith(("the idempotency key", "network: ", "cursor: ")):
+        return False
+    found = refusal.get("errors", [])
+    return not found or not all(
+        error["field"] in SHAPED_AS_WRITTEN
+        or (error["expected"] == "Input should be a valid integer" and _WHOLE.fullmatch(error["got"]))
+        for error in found
+    )
+
+
+def _ask_by_hand(service, tally, requests):
+    for made in requests:
+        name, pieces = made if isinstance(made, tuple) else ("figure", [made])
+        answer = _answer(service.port, pieces)
+        fives = [status for status in _STATUS.findall(answer) if status >= b"500"]
+        tally.hostile += 1
+        tally.fives += len(fives)
+        if fives:
+            tally.wrong[name, "by hand"] = fives[0].decode(), repr(b"".join(pieces)[:300])
+        _look_for_life(service, tally, after=name)
+
+
+def _stay_idle(service, tally):
+    """Some that never ask, some that never end their question."""
+    idle = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(IDLE_CONNECTIONS)]
+    for place, connection in enumerate(idle):
+        connection.sendall(hostile.request()[: place % 40])
+    _look_for_life(service, tally, after="idle connections")
+    for connection in idle:
+        connection.close()
+
+
+def _look_for_life(service, tally, *, after):
+    if not _answer(service.port, [hostile.request("GET", "/livez")], LONGEST_SECONDS).startswith(b"HTTP/1.1 200"):
+        tally.dead += 1
+        tally.wrong["no life", "by hand"] = f"after {after}", ""
+
+
+def _answer(port, pieces, patience=PATIENCE_SECONDS):
+    """All that comes until it is whole and nothing more does, however often it is interrupted."""
+    answer = b""
+    with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), LONGEST_SECONDS)) as connection:
+        with suppress(OSError):  # it may be refused, and hung up on, before it is sent
+            for place, piece in enumerate(pieces):
+                time.sleep(0.002 if place else 0)
+                connection.sendall(piece)
+        connection.settimeout(patience)
+        while not _is_whole(answer) and (more := connection.recv(65536)):
+            answer += more
+            connection.settimeout(LONGEST_SECONDS)
+        connection.settimeout(0.001)
+        while more := connection.recv(65536):
+            answer += more
+    return answer
+
+
+def _is_whole(answer):
+    head, ended, body = answer.partition(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
+    return bool(ended) and (length is None or len(body) >= int(length[1]))
+
+
+if __name__ == "__main__":
+    main()
