@@ -21,6 +21,7 @@ from service.observing import Observed
 from service.readiness import Readiness
 from service.routes import (
     attempts,
+    checkpoints,
     comparisons,
     documentation,
     experiments,
@@ -73,7 +74,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     app.add_middleware(Heads, hosts=settings.hosts(), origins=settings.allowed_origins)
     app.add_middleware(Observed, metrics=metrics)
     for module in (
-        experiments, groups, attempts, records, plots, comparisons, monitoring, health, documentation,
+        experiments, groups, attempts, checkpoints, records, plots, comparisons, monitoring, health, documentation,
     ):  # fmt: skip
         app.include_router(module.router)
     return app

@@ -16,7 +16,7 @@ from service.experiments.models import Experiment
 from service.experiments.resolved import ResolvedLayer
 from service.experiments.spec import ExperimentSpec
 
-LINKED = ("attempts", "metrics", "layers", "histograms", "plots")
+LINKED = ("attempts", "checkpoint", "metrics", "layers", "histograms", "plots")
 
 ExperimentId = Annotated[int, Path(ge=1, le=2**31 - 1, description="The experiment's number.")]
 
@@ -101,8 +101,7 @@ def experiment_answer(experiment: Experiment, spec: ExperimentSpec | None = None
         parameters=sum(layer.parameters for layer in network),
         provenance=experiment.provenance,
         gradient_check=experiment.gradient_check,
-        links={"self": here}
-        | {name: f"{here}/{name}" for name in ("attempts", "metrics", "layers", "histograms", "plots")},
+        links={"self": here} | {name: f"{here}/{name}" for name in LINKED},
     )
 
 

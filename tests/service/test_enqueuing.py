@@ -55,7 +55,7 @@ def test_what_the_database_raises_reaches_all_of_its_transaction_and_none_after_
         assert all(isinstance(one, OperationalError) for one in await asyncio.gather(*first, return_exceptions=True))
         return await enqueuing.enqueue(Order(SPEC))
 
-    assert asyncio.run(ask()).id == 1
+    assert asyncio.run(asyncio.wait_for(ask(), 20)).id == 1
 
 
 def test_a_client_that_goes_away_leaves_the_others_their_answers(database):
@@ -66,6 +66,6 @@ def test_a_client_that_goes_away_leaves_the_others_their_answers(database):
         leaving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await leaving
-        return await asyncio.wait_for(staying, 10)
+        return await staying
 
-    assert asyncio.run(ask()).id == 2
+    assert asyncio.run(asyncio.wait_for(ask(), 20)).id == 2

@@ -88,7 +88,7 @@ def test_a_route_that_does_not_say_what_it_needs_is_denied_to_a_key_that_may_do_
 def test_every_route_of_ours_is_guarded():
     app = create_app(ServiceSettings())
     modules = [included.original_router for included in app.routes]
-    assert len(modules) == 9  # and nothing beside them, such as FastAPI's own documentation
+    assert len(modules) == 10  # and nothing beside them, such as FastAPI's own documentation
     for module in modules:
         for route in module.routes:
             assert type(route).__name__ == "Guarded"

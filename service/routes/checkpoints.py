@@ -1,0 +1,35 @@
+"""Where an experiment could go on from: how far its last checkpoint is, and the hash that two like trainings share."""
+
+from fastapi import HTTPException
+from pydantic import BaseModel, Field
+from sqlalchemy import func, select
+
+from service.door.needs import needs, routes
+from service.experiments.models import CheckpointRow
+from service.routes.answers import ExperimentId, Reading, existing
+
+router = routes("/experiments/{experiment_id}/checkpoint", tag="experiments")
+
+
+class CheckpointAnswer(BaseModel):
+    """The newest one; older ones are not kept."""
+
+    step: int = Field(description="How many training steps were done.")
+    bytes: int
+    sha256: str = Field(
+        description="Of weights, optimizer and running statistics: two trainings of one spec on the same device, "
+        "threads and engine have the same, however often they were interrupted."
+    )
+
+
+@router.get("", summary="How far the last checkpoint is, and its hash")
+@needs("read")
+def checkpoint(experiment_id: ExperimentId, reading: Reading) -> CheckpointAnswer:
+    """404 before the first."""
+    row = select(CheckpointRow.step, func.length(CheckpointRow.content).label("size"), CheckpointRow.sha256)
+    with reading() as session:
+        existing(session, experiment_id)
+        found = session.execute(row.where(CheckpointRow.experiment_id == experiment_id)).first()
+    if found is None:
+        raise HTTPException(404, f"experiment {experiment_id} has no checkpoint yet")
+    return CheckpointAnswer(step=found.step, bytes=found.size, sha256=found.sha256)

@@ -1,0 +1,241 @@
+"""`python -m tests.torture.defects`: would the tests notice? Defects are planted one at a time in a copy of the code.
+
+For each the test that is named must fail; in the code as it is they all pass, or their failing would prove nothing.
+"""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("normcore", "service", "worker", "migrations", "tests", "pyproject.toml", "README.md", "LICENSE")
+PASSED, FAILED = 0, 1  # of pytest's exit codes; the others mean that no test was run
+
+
+@dataclass(frozen=True)
+class Defect:
+    """name: what is wrong. before is found once in the file, and after put in its place. caught_by: a test's name."""
+
+    name: str
+    file: str
+    before: str
+    after: str
+    caught_by: str
+
+
+QUEUE = "tests/service/experiments/test_queue.py::"
+DEFECTS = [
+    Defect(
+        "a finish, like every write of a worker, goes by the experiment's id alone",
+        "service/experiments/claims.py",
+        'and_(Experiment.id == held.experiment_id, Experiment.attempt == held.attempt, Experiment.status == "running")',
+        'and_(Experiment.id == held.experiment_id, Experiment.status == "running")',
+        f"{QUEUE}test_a_stale_worker_cannot_write_to_a_reclaimed_experiment",
+    ),
+    Defect(
+        "the application's clock tells leases",
+        "service/experiments/database.py",
+        'return "extract(epoch from clock_timestamp())::double precision"',
+        'return f"{time.time()}::double precision"',
+        "tests/torture/test_short_forms.py::test_a_lease_that_has_run_out_is_taken_over_soon_and_never_before_whatever_"
+        "the_workers_clocks_say",
+    ),
+    Defect(
+        "a lease is over a second early",
+        "service/experiments/claims.py",
+        "Experiment.lease_expires_at < database_now()",
+        "Experiment.lease_expires_at < database_now() + 1.0",
+        "tests/torture/test_short_forms.py::test_a_lease_that_has_run_out_is_taken_over_soon_and_never_before_whatever_"
+        "the_workers_clocks_say",
+    ),
+    Defect(
+        "one lost attempt more than the cap",
+        "service/experiments/claims.py",
+        "losses >= most_attempts",
+        "losses > most_attempts",
+        f"{QUEUE}test_an_experiment_that_loses_its_worker_again_and_again_fails_and_lets_the_next_one_run",
+    ),
+    Defect(
+        "metrics are committed before their checkpoint",
+        "service/experiments/recording.py",
+        "    if before is not None:\n        session.delete(before)",
+        "    session.commit()\n    if before is not None:\n        session.delete(before)",
+        "tests/service/experiments/test_recording.py::test_a_record_that_cannot_be_written_leaves_nothing_behind",
+    ),
+    Defect(
+        "a resumed training forgets the epoch's running sums",
+        "worker/training.py",
+        'sums = self._sums.state() if int(state["steps"]) % self.steps_per_epoch else {}',
+        'sums: State = {}\n        state = {name: kept for name, kept in state.items() if not name.startswith("epoch/")}',
+        "tests/worker/test_training.py::test_a_training_interrupted_after_any_step_of_an_epoch_ends_the_same_to_the_bit",
+    ),
+    Defect(
+        "a resumed training's batches are drawn by another generator",
+        "worker/training.py",
+        "np.random.default_rng([self.spec.seed, epoch])",
+        "np.random.default_rng([self.spec.seed, epoch, self._recorded])",
+        "tests/worker/test_training.py::test_a_training_resumed_from_its_checkpoint_ends_the_same_to_the_bit",
+    ),
+    Defect(
+        "the optimizer's step count is not restored",
+        "worker/training.py",
+        'self.optimizer.steps = int(state["steps"])',
+        "self.optimizer.steps = int(state[\"steps\"]) // self.steps_per_epoch * self.steps_per_epoch",
+        "tests/worker/test_training.py::test_a_training_interrupted_after_any_step_of_an_epoch_ends_the_same_to_the_bit",
+    ),
+    Defect(
+        "a checkpoint's hash is not looked at",
+        "worker/checkpoints.py",
+        "if hashlib.sha256(content).hexdigest() != sha256:",
+        "if not content:",
+        "tests/worker/test_training.py::test_a_checkpoint_of_other_bytes_or_another_network_is_refused",
+    ),
+    Defect(
+        "groups take no turns",
+        "service/experiments/claims.py",
+        ".values(claimed_at=database_now()))\n    session.execute(\n        insert(Attempt)",
+        ".values(claimed_at=GroupRow.claimed_at))\n    session.execute(\n        insert(Attempt)",
+        f"{QUEUE}test_a_higher_priority_goes_first_then_groups_take_turns_then_the_oldest",
+    ),
+    Defect(
+        "a pause overrules a cancellation",
+        "service/experiments/queue.py",
+        'if experiment.wish == "cancel":',
+        "if experiment.wish is ...:",
+        f"{QUEUE}test_pausing_what_runs_is_a_wish_that_can_be_withdrawn_and_gives_way_to_a_cancellation",
+    ),
+    Defect(
+        "an idempotency key answers for another body",
+        "service/experiments/queue.py",
+        "same = order.key is None or experiment.idempotency_digest == order.digest",
+        "same = True",
+        f"{QUEUE}test_an_idempotency_key_means_one_experiment_and_one_body",
+    ),
+    Defect(
+        "what a shared transaction raised is told to nobody",
+        "service/enqueuing.py",
+        "                    for _, future in batch:\n                        _tell(future, error)",
+        "                    _tell(batch[0][1], error)",
+        "tests/service/test_enqueuing.py::test_what_the_database_raises_reaches_all_of_its_transaction_and_none_after_it",
+    ),
+    Defect(
+        "a child outlives its supervisor",
+        "worker/child.py",
+        "    _die_with_the_supervisor()\n    signal",
+        "    os._exit = print\n    signal",
+        "tests/worker/test_supervising.py::test_a_child_does_not_outlive_its_supervisor",
+    ),
+    Defect(
+        "a child that hangs is let be",
+        "worker/supervising.py",
+        "> self._settings.hang_seconds",
+        "> 1e9",
+        "tests/worker/test_supervising.py::test_a_training_that_hangs_loses_its_attempt_and_its_stack_is_in_the_log",
+    ),
+    Defect(
+        "the Host is not looked at",
+        "service/door/heads.py",
+        "if _name(host) not in self._hosts:",
+        "if not self._hosts:",
+        "tests/service/door/test_heads.py::test_it_answers_to_no_other_name_so_that_no_page_can_call_it_by_its_own",
+    ),
+    Defect(
+        "a route that says nothing is open",
+        "service/door/needs.py",
+        'getattr(self.endpoint, "need", None)',
+        'getattr(self.endpoint, "need", "read")',
+        "tests/service/door/test_callers.py::test_a_route_that_does_not_say_what_it_needs_is_denied_to_a_key_that_may_"
+        "do_everything",
+    ),
+    Defect(
+        "a revoked key still opens",
+        "service/experiments/keys.py",
+        "if row is None or not matches or row.revoked_at is not None:",
+        "if row is None or not matches:",
+        "tests/service/door/test_callers.py::test_a_revoked_key_is_good_for_nothing_from_the_next_request_on",
+    ),
+    Defect(
+        "a body is believed what it says of its length",
+        "service/door/bodies.py",
+        "    if len(body) > LARGEST_BODY:\n        return too_large()\n",
+        "",
+        "tests/service/door/test_heads.py::test_a_body_is_counted_as_it_arrives_whatever_it_says_of_its_length",
+    ),
+    Defect(
+        "a log holds keys",
+        "service/experiments/logs.py",
+        r'return _KEY.sub(r"\1…", line)',
+        "return line",
+        "tests/service/test_monitoring.py::test_logs_are_json_with_the_request_id_and_never_hold_a_key",
+    ),
+    Defect(
+        "a full disk is the service's failure",
+        "service/errors.py",
+        "for away in (OperationalError, InterfaceError, NoFreeConnection):",
+        "for away in (InterfaceError, NoFreeConnection):",
+        "tests/service/test_readiness.py::test_a_full_disk_is_answered_with_503_and_what_was_there_can_be_read",
+    ),
+    Defect(
+        "a newer schema is served",
+        "service/experiments/schema.py",
+        "if revision is not None and revision not in known:",
+        "if revision is not None and revision not in known:\n        return None\n    if revision == '9':",
+        "tests/service/test_readiness.py::test_a_database_that_changes_under_it_is_noticed_and_not_served_and_served_again",
+    ),
+]  # fmt: skip
+
+
+def main() -> None:
+    """Plant them all, say what came of it in one line, and exit with the number of those that nothing noticed."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--first", type=int, default=len(DEFECTS), metavar="N", help="only so many")
+    arguments = parser.parse_args()
+    raise SystemExit(len(plant(DEFECTS[: arguments.first])))
+
+
+def plant(defects: list[Defect]) -> list[str]:
+    """The names of those that their test does not catch, or whose test fails without them too."""
+    began, uncaught = time.monotonic(), []
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, "copy")
+        copy.mkdir()
+        for name in COPIED:
+            (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)
+        sound = _run(copy, sorted({defect.caught_by for defect in defects}))
+        for defect in defects:
+            file = copy / defect.file
+            right = file.read_text()
+            file.write_text(planted(right, defect))
+            caught = sound == PASSED and _run(copy, [defect.caught_by]) == FAILED
+            file.write_text(right)
+            if not caught:
+                uncaught.append(defect.name)
+    print(
+        f"defects: {len(defects)} planted one at a time in {time.monotonic() - began:.0f} s; the tests "
+        f"{'pass' if sound == PASSED else 'FAIL'} without them; {len(uncaught)} not caught"
+        + "".join(f", {name}" for name in uncaught),
+        flush=True,
+    )
+    return uncaught
+
+
+def planted(source: str, defect: Defect) -> str:
+    """The source with it. Raises ValueError if it is not there to be spoiled, once."""
+    if source.count(defect.before) != 1:
+        raise ValueError(f"{defect.file} has changed: {defect.before!r} is there {source.count(defect.before)} times")
+    return source.replace(defect.before, defect.after)
+
+
+def _run(copy, tests):
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    ran = subprocess.run(command, cwd=copy, capture_output=True, timeout=280)
+    return ran.returncode
+
+
+if __name__ == "__main__":
+    main()
