@@ -1,13 +1,14 @@
 # make demo    trains the five variants on real images and draws them, under demo/
 # make test    proves that it works: lint, types, import rules, tests
 # make bench   measures training steps, looking, memory and counting beside their peers, under benchmarks/results/
-# make torture kills workers at random and drives the queue at random, on both databases; one line each
+# make torture hurts workers, the service and the databases at random; one line each, under benchmarks/results/
+# make test-containers brings the compose file up with three workers and kills one
 # All make .venv and install into it first. PYTHON names another interpreter (3.11 or newer).
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test bench torture lint format clean
+.PHONY: demo test bench torture test-containers lint format clean
 
 demo: .venv/installed
 	$(BIN)/python -m service.demo
@@ -19,12 +20,10 @@ bench: .venv/installed-for-benchmarks
 	$(BIN)/python -m benchmarks
 
 torture: .venv/installed-for-tests
-	$(BIN)/python -m tests.torture.kill_storm --database sqlite
-	$(BIN)/python -m tests.torture.kill_storm --database postgresql
-	$(BIN)/python -m tests.torture.crash_points --database sqlite
-	$(BIN)/python -m tests.torture.crash_points --database postgresql
-	$(BIN)/python -m tests.torture.takeover
-	$(BIN)/python -m tests.torture.states
+	$(BIN)/python -m tests.torture
+
+test-containers: .venv/installed-for-tests
+	$(BIN)/python -m tests.containers.takeover
 
 lint: .venv/installed-for-tests
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 
@@ -36,7 +36,10 @@ class Enqueuing:
                 batch, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
                 try:
                     made = await run_in_threadpool(self._write, [order for order, _ in batch])
-                except Exception as error:  # whoever waits is told, and the next batch has its own chance
+                except Exception as error:  # whoever waits is told
+                    if isinstance(error, OperationalError | InterfaceError):
+                        # The database is away: who came meanwhile has waited for that, and would wait as long again.
+                        batch, self._waiting = batch + self._waiting, []
                     for _, future in batch:
                         _tell(future, error)
                 else:

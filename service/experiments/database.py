@@ -12,6 +12,7 @@ from sqlalchemy.sql.expression import FunctionElement
 
 PATIENCE_SECONDS = 15  # how long a statement waits for its turn on SQLite, for its answer on PostgreSQL
 CONNECTIONS = 16  # of one engine at most; so many threads may ask at once without waiting for each other
+PING_SECONDS = 5  # how long a connection may take to show that it still is one, and a new one to be made
 SAFE_SQLITE = (3, 51, 3)  # the first release free of the WAL-reset corruption
 
 try:
@@ -72,10 +73,12 @@ def _with_driver(url: str) -> str:
 class _Impatient(psycopg.Connection[Any]):
     """A connection that is given up when an answer takes too long: one whose bytes stop passing would wait for ever."""
 
+    patience_seconds = PATIENCE_SECONDS
+
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """As psycopg's. Raises psycopg.OperationalError."""
         try:
-            return super().wait(gen, interval, timeout or PATIENCE_SECONDS)
+            return super().wait(gen, interval, timeout or self.patience_seconds)
         except psycopg.OperationalError:
             if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:  # its answer is still to come
                 self.close()
@@ -84,13 +87,24 @@ class _Impatient(psycopg.Connection[Any]):
 
 def _postgresql(url: str) -> Engine:
     """An engine that notices when the server is gone, or does not answer."""
-    patience = {"connect_timeout": 5, "tcp_user_timeout": 1000 * PATIENCE_SECONDS}
+    patience = {"connect_timeout": PING_SECONDS, "tcp_user_timeout": 1000 * PATIENCE_SECONDS}
     engine = create_engine(_with_driver(url), **_POOL, pool_pre_ping=True, connect_args=patience)
 
     @event.listens_for(engine, "do_connect")
     def _connect(dialect: object, record: object, arguments: Any, options: Any) -> Any:
         return _Impatient.connect(*arguments, **options)
 
+    ping = engine.dialect.do_ping
+
+    def _ping(connection: Any) -> bool:
+        # Before a statement; with as much patience as for the statement, whoever asked would wait for both.
+        connection.patience_seconds = PING_SECONDS
+        try:
+            return ping(connection)
+        finally:
+            connection.patience_seconds = PATIENCE_SECONDS
+
+    engine.dialect.do_ping = _ping  # type: ignore[assignment]
     return engine
 
 

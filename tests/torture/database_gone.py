@@ -36,6 +36,7 @@ FIRST = 9  # the priority of what is trained; what is posted only waits
 STOCK = 4  # experiments that are to be trained, at every fault
 LONGEST_CUT_SECONDS = 20.0  # the others are spread evenly below
 LONGEST_BACK_SECONDS = 5.0  # from the return of the server to an answer, and to a write
+LONGEST_WAIT_SECONDS = 60.0  # for what must come at last
 LONGEST_ANSWER_SECONDS = PATIENCE_SECONDS + 1  # of 503 while nothing passes: its patience, and what else it takes
 
 
@@ -134,8 +135,7 @@ def _train_undisturbed(database):
 
 
 def _await_the_end(database):
-    while _left(database):
-        time.sleep(0.1)
+    _until(lambda: _left(database) == 0)
 
 
 def _left(database):
@@ -156,13 +156,14 @@ def _lost(database, answered, others):
 
 
 async def _run(faults, clients, kills, cuts):
-    posting = [asyncio.create_task(clients.post(place)) for place in range(CLIENTS)]
-    await clients.heard_since(0.0)
-    cut_seconds = [LONGEST_CUT_SECONDS * place / cuts for place in range(1, cuts + 1)]
-    for seconds in faults.chance.sample([*cut_seconds, *[None] * kills], kills + cuts):
-        await faults.commit(seconds)
-    clients.are_done = True
-    await asyncio.gather(*posting)
+    async with asyncio.TaskGroup() as posting:
+        for place in range(CLIENTS):
+            posting.create_task(clients.post(place))
+        await clients.heard_since(0.0)
+        cut_seconds = [LONGEST_CUT_SECONDS * place / cuts for place in range(1, cuts + 1)]
+        for seconds in faults.chance.sample([*cut_seconds, *[None] * kills], kills + cuts):
+            await faults.commit(seconds)
+        clients.are_done = True
 
 
 class _Faults:
@@ -179,9 +180,10 @@ class _Faults:
         await asyncio.to_thread(self._stock_up)
         await asyncio.sleep(self.chance.uniform(0.5, 2.0))
         returned = await (self._kill() if cut_seconds is None else self._cut(cut_seconds))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(LONGEST_WAIT_SECONDS):
             service, worker = await asyncio.gather(
-                self._clients.heard_since(returned), asyncio.to_thread(_written_since, self._database, returned)
+                self._clients.heard_since(returned),
+                asyncio.to_thread(_until, lambda: _written(self._database) > returned),
             )
         self.service_seconds.append(service - returned)
         self.worker_seconds.append(worker - returned)
@@ -194,7 +196,8 @@ class _Faults:
         await asyncio.to_thread(_kill, self._server.get_pid())
         await asyncio.sleep(self.chance.uniform(0.0, 3.0))
         returned, _ = await asyncio.gather(
-            asyncio.to_thread(_accepts_at, self._database.url), asyncio.to_thread(self._server.ensure_postgres_running)
+            asyncio.to_thread(_until, lambda: _accepts(self._database.url)),
+            asyncio.to_thread(self._server.ensure_postgres_running),
         )
         return returned
 
@@ -213,41 +216,37 @@ def _kill(postmaster):
     killed = [*map(int, children), postmaster]
     for pid in killed:
         hurt(pid, signal.SIGKILL)
-    while any(map(_lives, killed)):
-        time.sleep(0.01)
+    _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in killed))  # nor is anybody's zombie
 
 
-def _lives(pid):
+def _accepts(url):
+    """Whether a connection is accepted, over the server's own socket."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
+        psycopg.connect(url, connect_timeout=1).close()
+    except psycopg.OperationalError:
         return False
+    return True
 
 
-def _accepts_at(url):
-    """When a connection is accepted for the first time; asked over the server's own socket."""
-    while True:
-        try:
-            psycopg.connect(url, connect_timeout=1).close()
-        except psycopg.OperationalError:
-            time.sleep(0.02)
-        else:
-            return time.time()
-
-
-def _written_since(database, returned):
-    """When it is seen that the worker wrote something after the return, by the database's clock, which is ours."""
+def _written(database):
+    """When the worker wrote something of its own last, by the database's clock, which is this machine's."""
     newest = func.greatest(
         select(func.max(WorkerRow.seen_at)).scalar_subquery(),
         select(func.max(Experiment.lease_expires_at) - LEASE_SECONDS).scalar_subquery(),
         select(func.max(Attempt.claimed_at)).scalar_subquery(),
         select(func.max(Attempt.ended_at)).scalar_subquery(),
     )
-    written = 0.0
-    while written <= returned:
+    with database.reading() as session:
+        return session.scalar(select(newest))
+
+
+def _until(is_so):
+    """When it was seen to be so. Raises TimeoutError if it does not come to be."""
+    ends = time.monotonic() + LONGEST_WAIT_SECONDS
+    while not is_so():
+        if time.monotonic() > ends:
+            raise TimeoutError(f"what must come did not come in {LONGEST_WAIT_SECONDS:.0f} s")
         time.sleep(0.02)
-        with database.reading() as session:
-            written = session.scalar(select(newest))
     return time.time()
 
 
@@ -264,7 +263,9 @@ class _Clients:
 
     async def post(self, place):
         """One client, until they are done."""
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self._port}", timeout=60) as connection:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self._port}", timeout=LONGEST_WAIT_SECONDS
+        ) as connection:
             client = _Client(connection, self)
             while not self.are_done:
                 begun, key = time.time(), f"key {len(self.answered)} of {place}"

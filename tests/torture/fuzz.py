@@ -72,7 +72,7 @@ def fuzz(cases: int, seed: int) -> int:
             _recorded(database, name)
         service = Service(database.url)
         try:
-            _ask_by_hand(service, tally, hostile.figures())  # imports, fonts and caches are there from here on
+            _ask_by_hand(service, tally, hostile.drawings())  # imports, fonts and caches are there from here on
             _make_up(service, tally, cases=1, seed=seed)
             before = service.resident_bytes()
             _ask_by_hand(service, tally, hostile.requests())
@@ -86,7 +86,7 @@ def fuzz(cases: int, seed: int) -> int:
         print(f"{check} of {operation}: {message}\n    {shown}")
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(tally.kinds.items()))
     print(
-        f"fuzz: {tally.cases} cases of schemathesis ({kinds}), {tally.refused} of them refused by rules beyond a schema; "
+        f"fuzz: {tally.cases} cases of schemathesis ({kinds}), {tally.refused} refused by rules beyond a schema; "
         f"{tally.hostile} hostile requests, {IDLE_CONNECTIONS} idle connections: {len(tally.wrong)} checks failed, "
         f"{tally.fives} answers of 5xx, {tally.dead} times no life, {int(lost)} processes lost, memory grew by "
         f"{grown / 1e6:.0f} MB, {time.monotonic() - began:.0f} s",
@@ -167,12 +167,14 @@ def _is_no_rule_beyond_a_schema(context, failure, case, response):
 
 
 def _ask_by_hand(service, tally, requests):
-    for made in requests:
-        name, pieces = made if isinstance(made, tuple) else ("figure", [made])
-        answer = _answer(service.port, pieces)
-        fives = [status for status in _STATUS.findall(answer) if status >= b"500"]
+    for name, pieces, owed in requests:
+        answer = _answer(service.port, pieces, LONGEST_SECONDS if owed else PATIENCE_SECONDS)
+        statuses = _STATUS.findall(answer)
+        fives = [status for status in statuses if status >= b"500"]
         tally.hostile += 1
         tally.fives += len(fives)
+        if owed and not statuses:
+            tally.wrong[name, "by hand"] = "no answer", repr(b"".join(pieces)[:300])
         if fives:
             tally.wrong[name, "by hand"] = fives[0].decode(), repr(b"".join(pieces)[:300])
         _look_for_life(service, tally, after=name)
@@ -189,12 +191,12 @@ def _stay_idle(service, tally):
 
 
 def _look_for_life(service, tally, *, after):
-    if not _answer(service.port, [hostile.request("GET", "/livez")], LONGEST_SECONDS).startswith(b"HTTP/1.1 200"):
+    if not _answer(service.port, [hostile.request("GET", "/livez")]).startswith(b"HTTP/1.1 200"):
         tally.dead += 1
         tally.wrong["no life", "by hand"] = f"after {after}", ""
 
 
-def _answer(port, pieces, patience=PATIENCE_SECONDS):
+def _answer(port, pieces, patience=LONGEST_SECONDS):
     """All that comes until it is whole and nothing more does, however often it is interrupted."""
     answer = b""
     with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), LONGEST_SECONDS)) as connection:
@@ -203,7 +205,7 @@ def _answer(port, pieces, patience=PATIENCE_SECONDS):
                 time.sleep(0.002 if place else 0)
                 connection.sendall(piece)
         connection.settimeout(patience)
-        while not _is_whole(answer) and (more := connection.recv(65536)):
+        while not _is_whole(answer, pieces[0]) and (more := connection.recv(65536)):
             answer += more
             connection.settimeout(LONGEST_SECONDS)
         connection.settimeout(0.001)
@@ -212,10 +214,10 @@ def _answer(port, pieces, patience=PATIENCE_SECONDS):
     return answer
 
 
-def _is_whole(answer):
+def _is_whole(answer, asked):
     head, ended, body = answer.partition(b"\r\n\r\n")
     length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
-    return bool(ended) and (length is None or len(body) >= int(length[1]))
+    return bool(ended) and (length is None or asked.startswith(b"HEAD") or len(body) >= int(length[1]))
 
 
 if __name__ == "__main__":

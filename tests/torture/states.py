@@ -1,5 +1,6 @@
-"""`python -m tests.torture.states`: 5,000 steps of any verbs in any order on each database, against a plain model."""
+"""`python -m tests.torture.states`: 5,000 steps of any verbs in any order, against a plain model."""
 
+import argparse
 import time
 
 from tests.service.experiments.test_queue_states import live
@@ -10,12 +11,14 @@ STEPS = 5_000
 
 def main() -> None:
     """Live until there are enough steps; a difference raises with the shortest way to it."""
-    for kind in ("sqlite", "postgresql"):
-        began, steps = time.monotonic(), 0
-        with database_of(kind) as database:
-            while steps < STEPS:
-                steps += live(database, examples=50, steps=60)
-        print(f"states on {kind}: {steps} steps as the model in {time.monotonic() - began:.0f} s", flush=True)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="postgresql")
+    kind = parser.parse_args().database
+    began, steps = time.monotonic(), 0
+    with database_of(kind) as database:
+        while steps < STEPS:
+            steps += live(database, examples=50, steps=60)
+    print(f"states on {kind}: {steps} steps as the model in {time.monotonic() - began:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

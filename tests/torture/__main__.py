@@ -1,0 +1,70 @@
+"""`python -m tests.torture`: every torture, one after another; their last lines are kept, with machine and date.
+
+With names of some, only those are run, and their lines put in the place of the older ones.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "torture.md"
+HEAD = """# Torture
+
+The last line of each command of `make torture`, as it was printed, with its machine and date.
+"""
+COMMANDS = {
+    "kill_storm, SQLite": ["kill_storm", "--database", "sqlite"],
+    "kill_storm, PostgreSQL": ["kill_storm", "--database", "postgresql"],
+    "crash_points, SQLite": ["crash_points", "--database", "sqlite"],
+    "crash_points, PostgreSQL": ["crash_points", "--database", "postgresql"],
+    "takeover": ["takeover"],
+    "states, SQLite": ["states", "--database", "sqlite"],
+    "states, PostgreSQL": ["states", "--database", "postgresql"],
+    "posting, SQLite": ["posting", "--database", "sqlite"],
+    "posting, PostgreSQL": ["posting", "--database", "postgresql"],
+    "readers": ["readers"],
+    "fuzz": ["fuzz"],
+    "database_gone": ["database_gone"],
+    "age, SQLite": ["age", "--database", "sqlite"],
+    "age, PostgreSQL": ["age", "--database", "postgresql"],
+    "defects": ["defects"],
+}
+
+
+def main() -> None:
+    """Run them, keep the lines, and exit with the number of those that failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", default=list(COMMANDS), metavar="NAME", help=f"of {'; '.join(COMMANDS)}")
+    arguments = parser.parse_args()
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    lines, failed = _kept(), 0
+    for name in arguments.names:
+        began = time.monotonic()
+        ran = subprocess.run(
+            [sys.executable, "-m", f"tests.torture.{COMMANDS[name][0]}", *COMMANDS[name][1:]],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        said = ran.stdout.strip().splitlines()[-1] if ran.stdout.strip() else "it said nothing"
+        failed += ran.returncode != 0
+        took = f"{time.monotonic() - began:.0f} s, {machine}, {datetime.now(UTC):%Y-%m-%d}"
+        lines[name] = f"{'' if ran.returncode == 0 else 'FAILED: '}{said} ({took})"
+        print(f"{name}: {lines[name]}", flush=True)
+        RESULTS.write_text(HEAD + "".join(f"\n- **{name}** {lines[name]}" for name in COMMANDS if name in lines) + "\n")
+    raise SystemExit(failed)
+
+
+def _kept():
+    """The lines of earlier runs, by name."""
+    if not RESULTS.exists():
+        return {}
+    found = (line.removeprefix("- **").split("** ", 1) for line in RESULTS.read_text().splitlines() if "** " in line)
+    return dict(map(tuple, found))
+
+
+if __name__ == "__main__":
+    main()
