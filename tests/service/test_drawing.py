@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -88,8 +89,6 @@ def test_its_processes_end_when_the_service_is_killed(tmp_path):
 
 def test_as_many_readers_as_there_are_connections_and_more_do_not_wait_for_each_other_for_ever(client, recorded):
     location, _ = recorded
-    from concurrent.futures import ThreadPoolExecutor
-
     began = time.monotonic()
     with ThreadPoolExecutor(60) as threads:
         asked = [threads.submit(client.get, f"{location}/metrics") for _ in range(300)]

@@ -1,5 +1,8 @@
 """A service whose database is older, newer, full, locked or gone says so, serves nothing wrong, and recovers."""
 
+import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -76,10 +79,6 @@ def test_a_full_disk_is_answered_with_503_and_what_was_there_can_be_read(client,
 
 
 def test_a_file_that_is_no_database_ends_the_service_with_a_sentence(tmp_path):
-    import os
-    import subprocess
-    import sys
-
     (tmp_path / "broken.db").write_bytes(b"not a database" * 1000)
     environment = os.environ | {"NORMLAB_DATABASE_URL": f"sqlite:///{tmp_path / 'broken.db'}"}
     command = [sys.executable, "-m", "service", "--no-worker", "--port", "0"]

@@ -60,6 +60,18 @@ def test_a_page_of_its_own_or_of_an_allowed_origin_may_call_it(port):
         assert ask(port, "POST", body=SMALL, origin=origin)[0] == 201
 
 
+def test_an_allowed_origins_page_is_shown_the_answers_and_told_what_it_may_send(port):
+    allowed = "https://notebook.example"
+    _, headers, _ = ask(port, origin=allowed)
+    assert headers["access-control-allow-origin"] == allowed
+    asked = {"origin": allowed, "access_control_request_method": "POST"}
+    status, headers, _ = ask(port, "OPTIONS", **asked, access_control_request_headers="authorization,content-type")
+    assert (status, headers["access-control-allow-origin"]) == (200, allowed)
+    assert "authorization" in headers["access-control-allow-headers"]
+    _, headers, _ = ask(port, "OPTIONS", **(asked | {"origin": "https://evil.example"}))
+    assert "access-control-allow-origin" not in headers
+
+
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "null", "http://127.0.0.1:1", "https://notebook.example.evil", "http://["]
 )
