@@ -29,7 +29,7 @@ MOST_GROWTH_BYTES = 50_000_000  # of the service's memory, from when everything 
 IDLE_CONNECTIONS = 200
 PATIENCE_SECONDS = 0.3  # for an answer to what may be owed none, such as half a request
 LONGEST_SECONDS = 15.0  # that the service may take to say that it lives, or to draw
-SHAPED_AS_WRITTEN = {  # what a request as written may be refused for, since no JSON schema can say it
+BEYOND_A_SCHEMA = {  # what a request as written may be refused for, since no JSON schema can say it
     "network": "layers fit each other, the images and the classes",
     "folder": "with the data set `folder`, and only with it; below the data directory",
     "train_size": "no more than the data set has",
@@ -160,7 +160,7 @@ def _is_no_rule_beyond_a_schema(context, failure, case, response):
         return False
     found = refusal.get("errors", [])
     return not found or not all(
-        error["field"] in SHAPED_AS_WRITTEN
+        error["field"] in BEYOND_A_SCHEMA
         or (error["expected"] == "Input should be a valid integer" and _WHOLE.fullmatch(error["got"]))
         for error in found
     )

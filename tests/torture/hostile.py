@@ -35,7 +35,7 @@ ONE = "/experiments/1"
 
 
 def requests():
-    """All of them, in the same order each time. What is no whole request, or may not be read to its end, is owed nothing."""
+    """All of them, always in this order. What is no whole request, or may not be read to its end, is owed nothing."""
     for family in (
         request_lines, protocols, headers, hosts_and_origins, callers, framing, truncated, dripping, paths, queries,
         raw_bodies, numbers, texts, networks, conditionals, figures,
