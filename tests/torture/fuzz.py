@@ -1,14 +1,17 @@
 """`python -m tests.torture.fuzz`: requests that are made up and hostile ones made by hand, at a real service process.
 
 Schemathesis makes them up from the OpenAPI document: its examples, its coverage of every bound, drawn ones that are as
-written and that are not, and sequences that follow what was answered; each answer goes through all of its checks.
+written and that are not, and sequences that follow what was answered; each answer goes through all of its checks. Two
+processes of it keep two cores busy, so that with a seed each asks the same again, but not the two in the same order.
 """
 
 import argparse
+import multiprocessing
 import re
 import socket
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 
@@ -25,6 +28,8 @@ from tests.torture.services import Service
 from tests.torture.workers import database_of, enqueue
 
 CASES = 20_000
+PROCESSES = 2  # of schemathesis
+MOST_STEPS = 25  # of a sequence
 MOST_GROWTH_BYTES = 50_000_000  # of the service's memory, from when everything was asked once
 IDLE_CONNECTIONS = 200
 PATIENCE_SECONDS = 0.3  # for an answer to what may be owed none, such as half a request
@@ -54,6 +59,13 @@ class Tally:
     dead: int = 0
     wrong: dict = field(default_factory=dict)  # by check and operation: the shortest that shows it
 
+    def add(self, other):
+        """What another has tallied."""
+        self.kinds.update(other.kinds)
+        self.wrong.update(other.wrong)
+        for count in ("cases", "refused", "hostile", "fives", "dead"):
+            setattr(self, count, getattr(self, count) + getattr(other, count))
+
 
 def main() -> None:
     """Ask, say what came of it in one line, and exit with 1 if anything is wrong."""
@@ -73,11 +85,12 @@ def fuzz(cases: int, seed: int) -> int:
         service = Service(database.url)
         try:
             _ask_by_hand(service, tally, hostile.drawings())  # imports, fonts and caches are there from here on
-            _make_up(service, tally, cases=1, seed=seed)
+            tally.add(_make_up(service.port, 1, seed))
             before = service.resident_bytes()
             _ask_by_hand(service, tally, hostile.requests())
             _stay_idle(service, tally)
-            _make_up(service, tally, cases=cases, seed=seed + 1)
+            for made in _at_once(service.port, cases - tally.cases, seed):
+                tally.add(made)
             lost = not service.is_alive()
             grown = 0 if lost else service.resident_bytes() - before
         finally:
@@ -105,24 +118,40 @@ def _recorded(database, name):
             recording.record(session, held, record_of(epoch, quantities=QUANTITIES))
 
 
-def _make_up(service, tally, *, cases, seed):
-    """Schemathesis, with another seed as often as it takes: how many cases a round has is known when it is over."""
-    most = tally.cases + cases
-    while tally.cases < most and service.is_alive():
-        _one_round(service, tally, examples=max(1, min(500, (most - tally.cases) // 25)), seed=seed)
+def _at_once(port, cases, seed):
+    """What several processes of schemathesis tally, of so many cases together."""
+    apart = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(PROCESSES, mp_context=apart) as pool:
+        shares = [pool.submit(_make_up, port, -(-cases // PROCESSES), seed + 1000 * n) for n in range(1, PROCESSES + 1)]
+        return [share.result() for share in shares]
+
+
+def _make_up(port, cases, seed):
+    """The tally of at least so many; only when a round is over is it known how many it had."""
+    tally = Tally()
+    while tally.cases < cases:
+        before = tally.cases
+        _one_round(port, tally, examples=max(1, min(300, (cases - tally.cases) // 25)), seed=seed)
+        if tally.cases == before:  # nobody answers
+            break
         seed += 1
+    return tally
 
 
-def _one_round(service, tally, *, examples, seed):
+def _one_round(port, tally, *, examples, seed):
     config = SchemathesisConfig.from_dict(
         {
             "seed": seed, "workers": 1, "continue-on-failure": True, "request-timeout": LONGEST_SECONDS,
             "cache": {"enabled": False},  # what an earlier run found may not change this one
             "generation": {"mode": "all", "max-examples": examples, "no-shrink": True, "database": "none"},
+            "phases": {
+                "coverage": {"enabled": tally.cases == 0},  # the same in each round
+                "stateful": {"max-steps": MOST_STEPS},
+            },
             "output": {"sanitization": {"enabled": False}},
         }
     )  # fmt: skip
-    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{service.port}/openapi.json", config=config)
+    schema = schemathesis.openapi.from_url(f"http://127.0.0.1:{port}/openapi.json", config=config)
     schema.hook("filter_failure")(_is_no_rule_beyond_a_schema)
     for event in from_schema(schema).execute():
         match event:
