@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from anyio import to_thread
-from fastapi import FastAPI
+from fastapi import FastAPI, Security
+from fastapi.security import HTTPBearer
 from starlette.middleware.cors import CORSMiddleware
 
 from service.door.bodies import Bodies
@@ -14,7 +15,7 @@ from service.door.callers import Callers
 from service.door.heads import Heads
 from service.drawing import Drawing
 from service.enqueuing import Enqueuing
-from service.errors import map_errors
+from service.errors import map_errors, problems
 from service.experiments.database import CONNECTIONS, Database
 from service.metrics import Metrics
 from service.observing import Observed
@@ -52,6 +53,9 @@ def create_app(settings: ServiceSettings) -> FastAPI:
 
     app = FastAPI(
         title="normlab", version=version("normlab"), description=DESCRIPTION, lifespan=lifespan,
+        # Only said, for the page's Authorize button: the door is what looks at keys.
+        dependencies=[Security(HTTPBearer(auto_error=False))] if settings.key_needed() else [],
+        responses=problems(401, 403, 408, 413, 415, 421, 422, 429, 503),  # what the door may answer, before any route
         openapi_url=None, docs_url=None, redoc_url=None,  # FastAPI's own would be open without saying so
     )  # fmt: skip
     app.state.settings, app.state.database = settings, database

@@ -1,5 +1,6 @@
 """Every error as a problem document (RFC 9457), mapped in this one place."""
 
+import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from pydantic_core import to_jsonable_python
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 
 from service.experiments.errors import KeyReused, NoSuchExperiment, NoSuchGroup, NotNow
 
@@ -26,10 +28,49 @@ EXPECTED = {  # where pydantic's own words say too little
 }
 
 
+PROBLEM = {  # as the OpenAPI document has it
+    "type": "object",
+    "title": "Problem",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string", "format": "uri-reference"},
+        "title": {"type": "string"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
+        "detail": {"type": "string", "description": "What was expected and what came, or what to try."},
+        "errors": {
+            "type": "array",
+            "description": "With 422: each thing that is wrong.",
+            "items": {
+                "type": "object",
+                "required": ["field", "expected", "got"],
+                "properties": {name: {"type": "string"} for name in ("field", "expected", "got")},
+            },
+        },
+    },
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`: that it may answer these, as problem documents."""
+    content = {"application/problem+json": {"schema": PROBLEM}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+class _Problem(JSONResponse):
+    """Of what came some may be no Unicode, such as half of a surrogate pair: it is answered escaped."""
+
+    media_type = "application/problem+json"
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(
+            "utf-8", "backslashreplace"
+        )
+
+
 def problem(status: int, detail: str, **more: Any) -> JSONResponse:
     """One problem document."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
-    return JSONResponse(body, status, media_type="application/problem+json")
+    return _Problem(body, status)
 
 
 def database_away(error: Exception) -> JSONResponse:
@@ -64,7 +105,19 @@ def _http(request: Request, error: Exception) -> JSONResponse:
         return problem(422, f"body: expected JSON of sensible depth and numbers; got {error.__cause__}")
     answer = problem(error.status_code, error.detail)
     answer.headers.update(error.headers or {})
+    if error.status_code == 405 and (methods := _methods_at(request)):
+        answer.headers["allow"] = ", ".join(methods)  # Starlette's own names those of the path's first route alone
     return answer
+
+
+def _methods_at(request: Request) -> list[str]:
+    """All that the documentation has for this address."""
+    documented = request.app.openapi()["paths"].items()
+    return sorted({method.upper() for path, methods in documented if _is_of(path, request) for method in methods})
+
+
+def _is_of(path: str, request: Request) -> bool:
+    return compile_path(path)[0].match(request.url.path) is not None
 
 
 def _invalid(request: Request, error: Exception) -> JSONResponse:
@@ -102,5 +155,8 @@ def _unexpected(request: Request, error: Exception) -> JSONResponse:
 
 
 def _shortened(value: Any) -> str:
-    text = repr(to_jsonable_python(value, fallback=repr))  # a default may be ours, and no JSON yet
+    try:
+        text = repr(to_jsonable_python(value, fallback=repr))  # a default may be ours, and no JSON yet
+    except UnicodeEncodeError:  # half of a surrogate pair in a key; then it came as JSON
+        text = repr(value)
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"

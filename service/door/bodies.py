@@ -15,7 +15,8 @@ BODY_SECONDS = 30.0  # in which it must arrive
 DEEPEST = 32  # lists and objects within each other; a spec has four
 LONGEST_NUMBER = 40  # characters; a float's own digits and exponent take at most 24
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+# One that never ends is taken to the body's end: to look for the end again from each quote would take for ever.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 _LONG_NUMBER = re.compile(rb"[0-9.eE+-]{%d}" % (LONGEST_NUMBER + 1))
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.routing import APIRoute
 
 from service.door.callers import key_needed
-from service.errors import problem
+from service.errors import problem, problems
 from service.experiments.keys import Scope
 
 Need = Literal["nothing", "read", "write"]
@@ -48,9 +48,9 @@ class Guarded(APIRoute):
         return guarded
 
 
-def routes(prefix: str = "", *, tag: str) -> APIRouter:
-    """A router of guarded routes."""
-    return APIRouter(prefix=prefix, tags=[tag], route_class=Guarded)
+def routes(prefix: str = "", *, tag: str, may_answer: tuple[int, ...] = ()) -> APIRouter:
+    """A router of guarded routes. may_answer: problems that each of them has beside the door's."""
+    return APIRouter(prefix=prefix, tags=[tag], route_class=Guarded, responses=problems(*may_answer))
 
 
 def _refusal(need: Need | None, request: Request) -> Response | None:

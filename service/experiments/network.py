@@ -1,7 +1,7 @@
 """A spec's network: the layers that its list may hold, and the study's own list."""
 
 from functools import cache
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
@@ -28,7 +28,14 @@ class StrictModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
+def _needs_its_kind(schema: dict[str, Any]) -> None:
+    """A default fills the kind in for who writes Python; JSON must say it, for by it the layers are told apart."""
+    schema["required"] = ["kind", *(name for name in schema.get("required", ()) if name != "kind")]
+
+
 class _LayerSpec(StrictModel):
+    model_config = ConfigDict(json_schema_extra=_needs_its_kind)
+
     input: int | None = Field(
         default=None,
         ge=-1,

@@ -9,7 +9,7 @@ from service.door.needs import needs, routes
 from service.experiments.models import Attempt
 from service.routes.answers import ExperimentId, Reading, existing, moment
 
-router = routes("/experiments/{experiment_id}/attempts", tag="experiments")
+router = routes("/experiments/{experiment_id}/attempts", tag="experiments", may_answer=(404,))
 
 
 class AttemptAnswer(BaseModel):

@@ -8,7 +8,7 @@ from service.door.needs import needs, routes
 from service.experiments.models import CheckpointRow
 from service.routes.answers import ExperimentId, Reading, existing
 
-router = routes("/experiments/{experiment_id}/checkpoint", tag="experiments")
+router = routes("/experiments/{experiment_id}/checkpoint", tag="experiments", may_answer=(404,))
 
 
 class CheckpointAnswer(BaseModel):

@@ -14,21 +14,29 @@ from service.experiments import recording
 from service.experiments.models import Experiment
 from service.plots import ImageFormat, Run, accuracy_comparison, short, variant_name
 from service.routes.answers import Reading, existing
-from service.routes.figures import Figure, figure_answer
+from service.routes.figures import IMAGES, Figure, figure_answer
 
-router = routes("/plots", tag="figures")
+router = routes("/plots", tag="figures", may_answer=(404, 409))
 
 MOST = 50
+NUMBERS = rf"^[1-9][0-9]{{0,8}}(,[1-9][0-9]{{0,8}}){{0,{MOST - 1}}}$"  # as documented; _numbers takes some more
 
 
-@router.get("/{split}-accuracy.{suffix}", summary="Accuracies of several experiments", response_class=Response)
+@router.get(
+    "/{split}-accuracy.{suffix}", summary="Accuracies of several experiments", response_class=Response, responses=IMAGES
+)
 @needs("read")
 async def accuracies(
     request: Request,
     split: Literal["train", "test"],
     suffix: ImageFormat,
     reading: Reading,
-    experiments: Annotated[str, Query(description="Their numbers, comma-separated.", examples=["1,2,3"])],
+    experiments: Annotated[
+        str,
+        Query(
+            description="Their numbers, comma-separated.", examples=["1,2,3"], json_schema_extra={"pattern": NUMBERS}
+        ),
+    ],
 ) -> Response:
     """One curve an experiment, in the article's colours by variant. 409 if none has an epoch yet."""
     numbers = _numbers(experiments)

@@ -5,10 +5,11 @@ import hashlib
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, Header, HTTPException, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from service.door.needs import needs, routes
+from service.errors import problems
 from service.experiments import queue
 from service.experiments.datasets import DatasetName
 from service.experiments.estimating import estimate
@@ -54,7 +55,13 @@ EXAMPLES: dict[str, Any] = {
     },
 }
 
-Fields = Annotated[str | None, Query(description="Only these fields of each, comma-separated.")]
+_NAMES = "|".join(ExperimentAnswer.model_fields)
+Fields = Annotated[
+    Annotated[str, Field(json_schema_extra={"pattern": f"^({_NAMES})(,({_NAMES}))*$"})] | None,
+    Query(description="Only these fields of each, comma-separated."),
+]
+ONE = problems(404)  # what a route of one experiment may answer,
+VERB = problems(404, 409)  # and one that changes it
 
 
 class ListAnswer(BaseModel):
@@ -129,7 +136,7 @@ def listing(
     return ListAnswer(experiments=page, next=following)
 
 
-@router.get("/{experiment_id}", summary="Read an experiment")
+@router.get("/{experiment_id}", summary="Read an experiment", responses=ONE)
 @needs("read")
 def read(experiment_id: ExperimentId, reading: Reading) -> ExperimentAnswer:
     """State, progress, resolved spec, network with shapes, provenance."""
@@ -137,7 +144,7 @@ def read(experiment_id: ExperimentId, reading: Reading) -> ExperimentAnswer:
         return experiment_answer(existing(session, experiment_id))
 
 
-@router.patch("/{experiment_id}", summary="Change a waiting experiment's priority")
+@router.patch("/{experiment_id}", summary="Change a waiting experiment's priority", responses=VERB)
 @needs("write")
 def change(experiment_id: ExperimentId, changes: Changes, writing: Writing) -> ExperimentAnswer:
     """Higher ones are claimed first; a running or ended one answers 409."""
@@ -145,7 +152,7 @@ def change(experiment_id: ExperimentId, changes: Changes, writing: Writing) -> E
         return experiment_answer(queue.prioritize(session, experiment_id, changes.priority))
 
 
-@router.delete("/{experiment_id}", status_code=204, summary="Delete an experiment and its records")
+@router.delete("/{experiment_id}", status_code=204, summary="Delete an experiment and its records", responses=VERB)
 @needs("write")
 def delete(
     experiment_id: ExperimentId,
@@ -157,7 +164,7 @@ def delete(
         queue.remove(session, experiment_id, force=force)
 
 
-@router.post("/{experiment_id}/cancel", summary="Cancel an experiment")
+@router.post("/{experiment_id}/cancel", summary="Cancel an experiment", responses=VERB)
 @needs("write")
 def cancel(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
     """A running one stops within seconds and keeps its records; an ended one answers 409."""
@@ -165,7 +172,7 @@ def cancel(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
         return experiment_answer(queue.cancel(session, experiment_id))
 
 
-@router.post("/{experiment_id}/pause", summary="Set an experiment aside")
+@router.post("/{experiment_id}/pause", summary="Set an experiment aside", responses=VERB)
 @needs("write")
 def pause(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
     """A running one stores a checkpoint and stops within seconds; an ended one answers 409."""
@@ -173,7 +180,7 @@ def pause(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
         return experiment_answer(queue.pause(session, experiment_id))
 
 
-@router.post("/{experiment_id}/resume", summary="Queue a paused experiment again")
+@router.post("/{experiment_id}/resume", summary="Queue a paused experiment again", responses=VERB)
 @needs("write")
 def resume(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
     """It goes on from its last checkpoint; an ended one answers 409."""
@@ -181,7 +188,7 @@ def resume(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
         return experiment_answer(queue.resume(session, experiment_id))
 
 
-@router.post("/{experiment_id}/retry", summary="Queue a failed or cancelled experiment again")
+@router.post("/{experiment_id}/retry", summary="Queue a failed or cancelled experiment again", responses=VERB)
 @needs("write")
 def retry(
     experiment_id: ExperimentId,

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import HTTPException, Request
 from fastapi.responses import Response
@@ -12,6 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from service.drawing import TooMuchToDraw
 
 MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml", "gif": "image/gif"}
+IMAGES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()}},
+    304: {"description": "The client has it: its If-None-Match says so."},
+}
 SOFTWARE = tuple(version(package) for package in ("normlab", "matplotlib", "pillow"))
 
 Figure = Callable[[], bytes]  # picklable: it is called in another process

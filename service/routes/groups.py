@@ -11,7 +11,7 @@ from service.experiments import queue
 from service.experiments.spec import Tag
 from service.routes.answers import Writing
 
-router = routes("/groups", tag="groups")
+router = routes("/groups", tag="groups", may_answer=(404,))
 
 Group = Annotated[Tag, Path(description="As the experiments' specs name it.")]
 

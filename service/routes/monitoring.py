@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from fastapi import Request
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
@@ -66,7 +66,7 @@ def listing(reading: Reading) -> WorkersAnswer:
     )
 
 
-@router.get("/metrics", summary="Metrics in Prometheus' text", response_class=Response)
+@router.get("/metrics", summary="Metrics in Prometheus' text", response_class=PlainTextResponse)
 @needs("read")
 def metrics(request: Request) -> Response:
     """Requests, drawings, the event loop; the queue and the workers."""

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 
 from service.door.needs import needs, routes
+from service.errors import problems
 from service.experiments import recording
 from service.experiments.models import Experiment
 from service.experiments.quantities import ARTICLE_QUANTITIES, QUANTITIES
@@ -27,9 +28,9 @@ from service.plots import (
     variant_name,
 )
 from service.routes.answers import ExperimentId, Reading, existing
-from service.routes.figures import MEDIA_TYPES, Figure, figure_answer
+from service.routes.figures import IMAGES, MEDIA_TYPES, Figure, figure_answer
 
-router = routes("/experiments/{experiment_id}/plots", tag="figures")
+router = routes("/experiments/{experiment_id}/plots", tag="figures", may_answer=(404,))
 
 CURVES = {"loss": loss_curves, "accuracy": accuracy_curves}
 TITLES = (
@@ -53,7 +54,7 @@ def index(experiment_id: ExperimentId, reading: Reading) -> dict[str, list[dict[
     return {"plots": plots}
 
 
-@router.get("/{name}.{suffix}", summary="A figure", response_class=Response)
+@router.get("/{name}.{suffix}", summary="A figure", response_class=Response, responses=IMAGES | problems(409))
 @needs("read")
 async def plot(
     request: Request,

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from fastapi import HTTPException, Query
 from fastapi.responses import Response
+from pydantic import Field
 
 from service.door.needs import needs, routes
 from service.experiments import recording
@@ -13,13 +14,16 @@ from service.experiments.quantities import QUANTITIES
 from service.experiments.records import EpochMetrics
 from service.routes.answers import ExperimentId, Reading, WantsCSV, existing, rows
 
-router = routes("/experiments/{experiment_id}", tag="records")
+router = routes("/experiments/{experiment_id}", tag="records", may_answer=(404,))
 
+OR_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
+ONE_OF_THEM = {"enum": list(QUANTITIES)}
 Layer = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only this layer, by its convolution's number.")]
+Quantity = Annotated[str, Field(json_schema_extra=ONE_OF_THEM)]
 Epoch = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only this epoch, from 0.")]
 
 
-@router.get("/metrics", summary="Loss, accuracy and time of every epoch")
+@router.get("/metrics", summary="Loss, accuracy and time of every epoch", responses=OR_CSV)
 @needs("read")
 def metrics(experiment_id: ExperimentId, reading: Reading, as_csv: WantsCSV) -> Response:
     """One row an epoch, all of them. A loss that was not finite is null."""
@@ -30,13 +34,13 @@ def metrics(experiment_id: ExperimentId, reading: Reading, as_csv: WantsCSV) -> 
     return rows("metrics", [{name: getattr(row, name) for name in names} for row in found], as_csv=as_csv)
 
 
-@router.get("/layers", summary="Statistics of every captured quantity")
+@router.get("/layers", summary="Statistics of every captured quantity", responses=OR_CSV)
 @needs("read")
 def layers(
     experiment_id: ExperimentId,
     reading: Reading,
     as_csv: WantsCSV,
-    quantity: Annotated[str | None, Query(description="Only this quantity.")] = None,
+    quantity: Annotated[Quantity | None, Query(description="Only this quantity.")] = None,
     layer: Layer = None,
     epoch: Epoch = None,
 ) -> Response:
@@ -53,13 +57,13 @@ def layers(
     return rows("layers", found, as_csv=as_csv)
 
 
-@router.get("/histograms", summary="Histograms of a captured quantity")
+@router.get("/histograms", summary="Histograms of a captured quantity", responses=OR_CSV)
 @needs("read")
 def histograms(
     experiment_id: ExperimentId,
     reading: Reading,
     as_csv: WantsCSV,
-    quantity: Annotated[str, Query(description="One of the captured quantities.")],
+    quantity: Annotated[Quantity, Query(description="One of the captured quantities.")],
     layer: Layer = None,
     epoch: Epoch = None,
     binning: Annotated[

@@ -278,6 +278,10 @@ def test_several_experiments_share_a_figure_and_an_unknown_one_is_named(client, 
 def test_unknown_routes_and_methods_are_problems_too(client):
     problem(client.get("/nowhere"), 404)
     problem(client.put("/experiments"), 405)
+    for path, methods in {
+        "/experiments": "GET, POST", "/experiments/1": "DELETE, GET, PATCH", "/experiments/1/plots/a.png": "GET",
+    }.items():  # fmt: skip
+        assert client.put(path).headers["allow"] == methods
 
 
 def test_the_service_is_alive_and_ready_on_a_migrated_database(client):

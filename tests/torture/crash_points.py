@@ -8,9 +8,11 @@ import argparse
 import signal
 import tempfile
 import time
+from contextlib import closing, suppress
 from pathlib import Path
 
 from service.experiments import queue
+from service.experiments.database import sqlite
 from service.experiments.models import Experiment
 from tests.torture.workers import Worker, came_of, database_of, enqueue, hurt
 
@@ -70,7 +72,7 @@ def crash(kind: str, points: list[str]) -> list[str]:
 def _crashed(database, standby, name, point, fields, folder):
     """What came of an experiment whose worker was killed at the point, and that the one standing by went on with."""
     crashed = folder / point
-    hurt(standby.supervisor, signal.SIGSTOP)
+    _set_aside(standby, database)
     number = enqueue(database, 0, **fields)
     worker = Worker(database, crash_at=(point, crashed), **SETTINGS)
     try:
@@ -94,6 +96,20 @@ def _crashed(database, standby, name, point, fields, folder):
         worker.end()
         hurt(standby.supervisor, signal.SIGCONT)
     return came_of(database, number)
+
+
+def _set_aside(standby, database):
+    """Stop it, but not within a write: on SQLite nobody could write until it goes on."""
+    while True:
+        hurt(standby.supervisor, signal.SIGSTOP)
+        if database.writer.dialect.name != "sqlite":
+            return
+        probing = sqlite.connect(database.writer.url.database, timeout=0.5, isolation_level=None)
+        with closing(probing), suppress(sqlite.OperationalError):
+            probing.execute("BEGIN IMMEDIATE")
+            return
+        hurt(standby.supervisor, signal.SIGCONT)
+        time.sleep(0.05)
 
 
 def _status(database, number):

@@ -514,11 +514,6 @@ def figures():
     yield request("GET", f"/plots/train-accuracy.png?experiments={several}")
 
 
-def drawings():
-    """Those of the figures, as requests() has them."""
-    return (one for one in requests() if one[0].startswith("figures"))
-
-
 def names():
     """The injections that the spec takes for a name."""
     return [text for text in INJECTIONS if text and len(text) <= 200]
