@@ -13,7 +13,7 @@ from service.experiments.quantities import QuantityName
 from service.experiments.resolved import ResolvedLayer
 from service.experiments.resolving import Defaults, resolve
 
-Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\w.:/ -]+$")]
+Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]*$")]
 Priority = Annotated[int, Field(ge=-1000, le=1000)]
 Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")]
 _BY_PROTOCOL = "Default: as the protocol has it"
