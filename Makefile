@@ -23,7 +23,7 @@ torture: .venv/installed-for-tests
 	$(BIN)/python -m tests.torture
 
 test-containers: .venv/installed-for-tests
-	$(BIN)/python -m tests.containers.takeover
+	$(BIN)/python -m tests.torture containers
 
 lint: .venv/installed-for-tests
 	$(BIN)/ruff check .
