@@ -25,6 +25,7 @@ from worker.training_process import TrainingProcess
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 30.0  # that a child has to heed an order; who does not is killed
+PATIENCE_WHEN_LOST_SECONDS = 1.0  # with a child that works for nothing: its supervisor could have another claim
 LONGEST_LOOK_SECONDS = 1.0  # between two looks at what is wished
 AWAY_SECONDS = 2.0  # until a database that is away or not migrated yet is asked again
 
@@ -149,7 +150,8 @@ class _Watch:
 
     def is_unheeded(self) -> bool:
         """Whether the child was told to stop, and goes on."""
-        return self._told is not None and time.monotonic() - self._told_at > PATIENCE_SECONDS
+        patience = PATIENCE_WHEN_LOST_SECONDS if self._told == "lost" else PATIENCE_SECONDS
+        return self._told is not None and time.monotonic() - self._told_at > patience
 
     def end(self, why: str) -> None:
         """Write how its attempt ended, for a child that cannot. If the database is away, the lease will say it."""
