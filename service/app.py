@@ -15,7 +15,7 @@ from service.door.callers import Callers
 from service.door.heads import Heads
 from service.drawing import Drawing
 from service.enqueuing import Enqueuing
-from service.errors import map_errors, problems
+from service.errors import Unexpected, map_errors, problems
 from service.experiments.database import CONNECTIONS, Database
 from service.metrics import Metrics
 from service.observing import Observed
@@ -63,6 +63,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     app.state.enqueuing, app.state.drawing = Enqueuing(database.writing), Drawing()
     map_errors(app)
     # From the inside out: a request comes by the last of these first.
+    app.add_middleware(Unexpected)
     app.add_middleware(Bodies)
     app.add_middleware(
         Callers,

@@ -14,6 +14,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.experiments.errors import KeyReused, NoSuchExperiment, NoSuchGroup, NotNow
 
@@ -67,6 +68,30 @@ class _Problem(JSONResponse):
         )
 
 
+class Unexpected:
+    """An ASGI application around ours: what nobody foresaw is a problem too, with all that the door adds to answers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 500, unless an answer has begun; then it can only break off."""
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except Exception as error:
+            if begun or scope["type"] != "http":
+                raise
+            log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+            await problem(500, "the service failed at this request; its log says how")(scope, receive, send)
+
+
 def problem(status: int, detail: str, **more: Any) -> JSONResponse:
     """One problem document."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
@@ -89,7 +114,6 @@ def map_errors(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     for away in (OperationalError, InterfaceError, NoFreeConnection):
         app.add_exception_handler(away, _database_away)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 def _with_status(status: int) -> Any:
@@ -147,11 +171,6 @@ def _one(found: Mapping[str, Any]) -> dict[str, str]:
 
 def _database_away(request: Request, error: Exception) -> JSONResponse:
     return database_away(error)
-
-
-def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem(500, "the service failed at this request; its log says how")
 
 
 def _shortened(value: Any) -> str:

@@ -67,12 +67,15 @@ class Supervisor:
 
     def _claim(self) -> Claim | None:
         with self._database.reading() as session:
-            if not claims.anything_to_claim(session):
-                return None
+            waits, stalled = claims.look(session)
+        if not (waits or stalled):
+            return None
+        found = 0
         with self._database.writing.begin() as session:
-            stalled = claims.requeue_stalled(session, most_attempts=self._settings.most_attempts)
+            if stalled:
+                found = claims.requeue_stalled(session, most_attempts=self._settings.most_attempts)
             held = claims.claim(session, worker=self._name, lease_seconds=self._settings.lease_seconds)
-        self._presence.count(takeovers=stalled, claims=int(held is not None))
+        self._presence.count(takeovers=found, claims=int(held is not None))
         return held
 
     def _watch(self, held: Claim, stop: threading.Event) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, Double, Update, and_, case, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Double, Update, and_, case, exists, func, insert, select, update
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
@@ -32,9 +32,10 @@ class Claim:
     attempt: int
 
 
-def anything_to_claim(session: Session) -> bool:
-    """Whether something waits, or has lost its worker; a look that writes nothing and makes nobody wait."""
-    return bool(session.scalar(select(exists().where(or_(_is_queued, _has_stalled)))))
+def look(session: Session) -> tuple[bool, bool]:
+    """Whether something waits, and whether something has lost its worker; writes nothing and makes nobody wait."""
+    waits, stalled = session.execute(select(exists().where(_is_queued), exists().where(_has_stalled))).one()
+    return waits, stalled
 
 
 def claim(session: Session, *, worker: str, lease_seconds: float) -> Claim | None:

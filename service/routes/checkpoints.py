@@ -8,7 +8,7 @@ from service.door.needs import needs, routes
 from service.experiments.models import CheckpointRow
 from service.routes.answers import ExperimentId, Reading, existing
 
-router = routes("/experiments/{experiment_id}/checkpoint", tag="experiments", may_answer=(404,))
+router = routes("/experiments/{experiment_id}/checkpoint", tag="experiments", may_answer=(404, 409))
 
 
 class CheckpointAnswer(BaseModel):
@@ -25,11 +25,11 @@ class CheckpointAnswer(BaseModel):
 @router.get("", summary="How far the last checkpoint is, and its hash")
 @needs("read")
 def checkpoint(experiment_id: ExperimentId, reading: Reading) -> CheckpointAnswer:
-    """404 before the first."""
+    """409 before the first."""
     row = select(CheckpointRow.step, func.length(CheckpointRow.content).label("size"), CheckpointRow.sha256)
     with reading() as session:
         existing(session, experiment_id)
         found = session.execute(row.where(CheckpointRow.experiment_id == experiment_id)).first()
     if found is None:
-        raise HTTPException(404, f"experiment {experiment_id} has no checkpoint yet")
+        raise HTTPException(409, f"experiment {experiment_id} has no checkpoint yet")
     return CheckpointAnswer(step=found.step, bytes=found.size, sha256=found.sha256)

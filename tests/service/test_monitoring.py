@@ -104,3 +104,17 @@ def test_logs_are_json_with_the_request_id_and_never_hold_a_key(sqlite):
     assert first["event"] == "POST /experiments: 201"
     assert first["milliseconds"] > 0
     assert any(line["event"].startswith("POST /experiments/normlab_") for line in logged)
+
+
+def test_what_nobody_foresaw_is_a_problem_with_all_that_other_answers_have_and_is_counted(client, monkeypatch):
+    def fail():
+        raise KeyError("nobody foresaw this")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(client.app.state.readiness, "look", fail)
+        answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["title"]) == (500, "Internal Server Error")
+    assert "foresaw" not in answer.text
+    assert answer.headers["x-request-id"]
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert metrics(client)["normlab_request_seconds_count", "GET", "/readyz", "500"] == 1

@@ -307,7 +307,7 @@ def test_priority_pause_resume_and_attempts_do_what_they_say_or_say_why_not(clie
         claims.give_back(session, held)
     stored = client.get(f"{running}/checkpoint").json()
     assert (stored["step"], len(stored["sha256"])) == (2, 64)
-    problem(client.get(f"{waiting}/checkpoint"), 404)
+    problem(client.get(f"{waiting}/checkpoint"), 409)
     (attempt,) = client.get(f"{running}/attempts").json()["attempts"]
     assert (attempt["attempt"], attempt["worker"], attempt["outcome"]) == (1, "w", "paused")
     problem(client.get("/experiments/99/attempts"), 404)

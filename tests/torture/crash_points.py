@@ -11,7 +11,7 @@ import time
 from contextlib import closing, suppress
 from pathlib import Path
 
-from service.experiments import queue
+from service.experiments import claims, queue
 from service.experiments.database import sqlite
 from service.experiments.models import Experiment
 from tests.torture.workers import Worker, came_of, database_of, enqueue, hurt
@@ -74,6 +74,9 @@ def _crashed(database, standby, name, point, fields, folder):
     crashed = folder / point
     _set_aside(standby, database)
     number = enqueue(database, 0, **fields)
+    if name == "requeue_stalled":  # so that there is something to put back
+        with database.writing.begin() as session:
+            claims.claim(session, worker="dead", lease_seconds=-1.0)
     worker = Worker(database, crash_at=(point, crashed), **SETTINGS)
     try:
         if name in ("pause", "cancel", "give_back", "resume"):

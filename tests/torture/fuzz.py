@@ -1,8 +1,8 @@
 """`python -m tests.torture.fuzz`: requests that are made up and hostile ones made by hand, at a real service process.
 
 Schemathesis makes them up from the OpenAPI document: its examples, its coverage of every bound, drawn ones that are as
-written and that are not, and sequences that follow what was answered; each answer goes through all of its checks. Two
-processes of it keep two cores busy, so that with a seed each asks the same again, but not the two in the same order.
+written and that are not, and sequences that follow what was answered; each answer goes through all of its checks. It is
+slow at that, so two processes have a service and a database each: one would delete what the other is about to ask for.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from tests.torture.services import Service
 from tests.torture.workers import database_of, enqueue
 
 CASES = 20_000
-PROCESSES = 2  # of schemathesis
+SHARES = 2
 MOST_STEPS = 25  # of a sequence
 MOST_GROWTH_BYTES = 50_000_000  # of the service's memory, since everything by hand was asked once
 IDLE_CONNECTIONS = 200
@@ -56,15 +56,19 @@ class Tally:
     cases: int = 0
     refused: int = 0  # as written, by a rule that cannot be
     hostile: int = 0
+    idle: int = 0
     fives: int = 0
     dead: int = 0
+    lost: int = 0
+    grown: int = 0  # bytes, of the service that grew most
     wrong: dict = field(default_factory=dict)  # by check and operation: the shortest that shows it
 
     def add(self, other):
         """What another has tallied."""
         self.kinds.update(other.kinds)
         self.wrong.update(other.wrong)
-        for count in ("cases", "refused", "hostile", "fives", "dead"):
+        self.grown = max(self.grown, other.grown)
+        for count in ("cases", "refused", "hostile", "idle", "fives", "dead", "lost"):
             setattr(self, count, getattr(self, count) + getattr(other, count))
 
 
@@ -78,35 +82,43 @@ def main() -> None:
 
 
 def fuzz(cases: int, seed: int) -> int:
-    """How many answers of 5xx, failed checks of different kinds, unanswered /livez and too much memory there were."""
+    """How much was wrong: failed checks, answers of 5xx, times of no life, lost services, too much memory."""
     began, tally = time.monotonic(), Tally()
-    with database_of("sqlite") as database:
-        for name in hostile.names():
-            _recorded(database, name)
-        service = Service(database.url)
-        try:
-            _ask_by_hand(service, tally, hostile.requests())
-            _stay_idle(service, tally)
-            before = service.resident_bytes()  # imports, fonts, caches and threads are there from here on
-            for made in _at_once(service.port, cases, seed):
-                tally.add(made)
-            _ask_by_hand(service, tally, list(hostile.requests())[::AGAIN])
-            lost = not service.is_alive()
-            grown = 0 if lost else service.resident_bytes() - before
-        finally:
-            service.kill()
+    with ProcessPoolExecutor(SHARES, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for share in [pool.submit(_share, -(-cases // SHARES), seed, number) for number in range(SHARES)]:
+            tally.add(share.result())
     for (check, operation), (message, shown) in tally.wrong.items():
         print(f"{check} of {operation}: {message}\n    {shown}")
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(tally.kinds.items()))
     print(
         f"fuzz: {tally.cases} cases of schemathesis ({kinds}), {tally.refused} refused by rules beyond a schema; "
-        f"{tally.hostile} hostile requests, {IDLE_CONNECTIONS} idle connections: {len(tally.wrong)} checks failed, "
-        f"{tally.fives} answers of 5xx, {tally.dead} times no life, {int(lost)} processes lost, memory grew by "
-        f"{grown / 1e6:.0f} MB, {time.monotonic() - began:.0f} s",
+        f"{tally.hostile} hostile requests, {tally.idle} idle connections: {len(tally.wrong)} kinds of failure, "
+        f"{tally.fives} answers of 5xx, {tally.dead} times no life, {tally.lost} processes lost, memory grew by "
+        f"{tally.grown / 1e6:.0f} MB, {time.monotonic() - began:.0f} s",
         flush=True,
     )
-    too_few = tally.cases < cases
-    return len(tally.wrong) + tally.fives + tally.dead + int(lost) + (grown > MOST_GROWTH_BYTES) + too_few
+    limits = (tally.grown > MOST_GROWTH_BYTES) + (tally.cases < cases)
+    return len(tally.wrong) + tally.fives + tally.dead + tally.lost + limits
+
+
+def _share(cases, seed, number):
+    """What came of one process's share, at a service of its own."""
+    tally, mine = Tally(), list(hostile.requests())[number::SHARES]
+    with database_of("sqlite") as database:
+        for name in hostile.names():
+            _recorded(database, name)
+        service = Service(database.url)
+        try:
+            _ask_by_hand(service, tally, mine)
+            _stay_idle(service, tally)
+            before = service.resident_bytes()  # imports, fonts, caches and threads are there from here on
+            _make_up(service.port, tally, cases=cases, seed=1000 * seed + 100 * number)
+            _ask_by_hand(service, tally, mine[::AGAIN])
+            tally.lost = int(not service.is_alive())
+            tally.grown = 0 if tally.lost else service.resident_bytes() - before
+        finally:
+            service.kill()
+    return tally
 
 
 def _recorded(database, name):
@@ -118,24 +130,13 @@ def _recorded(database, name):
             recording.record(session, held, record_of(epoch, quantities=QUANTITIES))
 
 
-def _at_once(port, cases, seed):
-    """What several processes of schemathesis tally, of so many cases together."""
-    apart = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(PROCESSES, mp_context=apart) as pool:
-        shares = [pool.submit(_make_up, port, -(-cases // PROCESSES), seed + 1000 * n) for n in range(1, PROCESSES + 1)]
-        return [share.result() for share in shares]
-
-
-def _make_up(port, cases, seed):
-    """The tally of at least so many; only when a round is over is it known how many it had."""
-    tally = Tally()
-    while tally.cases < cases:
-        before = tally.cases
-        _one_round(port, tally, examples=max(1, min(300, (cases - tally.cases) // 25)), seed=seed)
-        if tally.cases == before:  # nobody answers
-            break
+def _make_up(port, tally, *, cases, seed):
+    """At least so many; only when a round is over is it known how many it had."""
+    while (left := cases - tally.cases) > 0:
+        _one_round(port, tally, examples=max(1, min(300, left // 25)), seed=seed)
         seed += 1
-    return tally
+        if tally.cases == cases - left:  # nobody answers
+            break
 
 
 def _one_round(port, tally, *, examples, seed):
@@ -211,6 +212,7 @@ def _ask_by_hand(service, tally, requests):
 
 def _stay_idle(service, tally):
     """Some that never ask, some that never end their question."""
+    tally.idle += IDLE_CONNECTIONS
     idle = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(IDLE_CONNECTIONS)]
     for place, connection in enumerate(idle):
         connection.sendall(hostile.request()[: place % 40])

@@ -382,13 +382,13 @@ def test_a_record_written_twice_is_there_once(database):
 
 
 def test_a_look_tells_of_what_waits_and_of_what_is_lost(database):
-    assert not do(database, claims.anything_to_claim)
+    assert do(database, claims.look) == (False, False)
     number = enqueue(database)
-    assert do(database, claims.anything_to_claim)
+    assert do(database, claims.look) == (True, False)
     claim(database)
-    assert not do(database, claims.anything_to_claim)
+    assert do(database, claims.look) == (False, False)
     expire(database, number)
-    assert do(database, claims.anything_to_claim)
+    assert do(database, claims.look) == (False, True)
 
 
 @pytest.mark.parametrize(("then", "status"), [(queue.resume, "queued"), (queue.cancel, "cancelled")])
