@@ -13,9 +13,11 @@ from service.experiments.records import Capture
 from service.plots.gif import gif
 from service.plots.grid import COLUMNS, Panel, legend, panels
 from service.plots.scales import Axis, Scale
-from service.plots.style import FAINT, INK, ImageFormat, encode, figure, literal
+from service.plots.style import DPI, FAINT, INK, ImageFormat, encode, figure, literal
 
-MOST_FRAMES = 400  # of a GIF: one lasts for 48 s and takes some 400 MB to make
+WIDTH = 12  # inches
+MOST_FRAMES = 400  # of a GIF: one lasts for 48 s
+MOST_PIXELS = 365_000_000  # of all its frames, a byte each while it is made: 400 of the study's six layers
 
 
 def quantity_still(
@@ -36,12 +38,15 @@ def quantity_still(
 def quantity_gif(
     captures: Sequence[Capture], quantity: Quantity, *, heading: str, axis: Axis = "fixed", scale: Scale = "linear"
 ) -> bytes:
-    """Every capture, a frame each; of more than MOST_FRAMES as many, evenly chosen, the first and the last among them.
+    """Every capture, a frame each; of more than MOST_FRAMES, or than have MOST_PIXELS together, as many, evenly chosen,
+    the first and the last among them.
 
     Raises: ValueError if there is none, or none of this quantity.
     """
     _check(captures, quantity)
-    shown = sorted({round(place) for place in np.linspace(0, len(captures) - 1, min(len(captures), MOST_FRAMES))})
+    pixels = WIDTH * DPI * _height(captures, quantity) * DPI
+    most = max(2, min(MOST_FRAMES, int(MOST_PIXELS / pixels)))
+    shown = sorted({round(place) for place in np.linspace(0, len(captures) - 1, min(len(captures), most))})
     if axis == "fixed":
         return gif(_animated(_Frame(captures, quantity, heading, scale), captures, shown))
     return gif(_redrawn(captures, place, quantity, heading, scale) for place in shown)
@@ -51,11 +56,9 @@ class _Frame:
     """The figure with its still parts drawn and its moving parts ready."""
 
     def __init__(self, ranged: Sequence[Capture], quantity: Quantity, heading: str, scale: Scale) -> None:
-        layers = {layer for capture in ranged for layer, name in capture.histograms if name == quantity.name}
-        rows = -(-len(layers) // COLUMNS)
-        height = 1.4 + 3.1 * rows
+        height = _height(ranged, quantity)
         self.quantity = quantity
-        self.figure: Figure = figure(12, height)
+        self.figure: Figure = figure(WIDTH, height)
         self.panels: dict[int, Panel] = panels(self.figure, ranged, quantity.name, scale=scale)
         self.figure.subplots_adjust(
             left=0.075, right=0.985, top=1 - 1.05 / height, bottom=0.55 / height, wspace=0.24, hspace=0.36
@@ -84,6 +87,12 @@ class _Frame:
         canvas = self.figure.canvas
         assert isinstance(canvas, FigureCanvasAgg)
         return canvas
+
+
+def _height(captures: Sequence[Capture], quantity: Quantity) -> float:
+    """Of a frame with a panel for each layer, in inches."""
+    layers = {layer for capture in captures for layer, name in capture.histograms if name == quantity.name}
+    return 1.4 + 3.1 * -(-len(layers) // COLUMNS)
 
 
 def _animated(frame: _Frame, captures: Sequence[Capture], shown: Sequence[int]) -> Iterator[Image.Image]:

@@ -136,6 +136,16 @@ def test_of_more_captures_than_a_gif_has_room_for_as_many_are_drawn_the_first_an
         assert (frame == every[place]).all()
 
 
+def test_the_taller_a_frame_the_fewer_there_are_so_that_many_layers_do_not_take_all_memory(monkeypatch):
+    monkeypatch.setattr("service.plots.quantity.MOST_PIXELS", 1200 * 760 * 4)
+    six, eighteen = (
+        quantity_gif([capture_of(epoch, layers=range(1, 1 + count)) for epoch in range(9)], GRADIENT, heading="x")
+        for count in (6, 18)
+    )
+    assert len(frames(six)) == 4
+    assert len(frames(eighteen)) == 2
+
+
 def test_a_gif_of_free_axes_redraws_them_for_every_frame():
     growing = [Capture(e, e + 1, {(1, "weight_gradient"): histogram_of(np.arange(9) * 10.0**e)}) for e in range(3)]
     assert len(frames(quantity_gif(growing, GRADIENT, heading="x", axis="free"))) == 3
