@@ -5,7 +5,7 @@ import sys
 from sqlalchemy.exc import DBAPIError
 
 from service.experiments.database import Database
-from service.experiments.schema import migrate
+from service.experiments.schema import migrate, trouble
 from service.experiments.settings import DatabaseSettings
 
 
@@ -13,6 +13,8 @@ def main() -> None:
     """Migrate, and say so."""
     database = Database(DatabaseSettings.read().database_url)
     try:
+        if (found := trouble(database.reader)) is not None and "newer" in found:
+            sys.exit(found)
         migrate(database)
     except DBAPIError as error:
         sys.exit(f"the database does not answer: {error.orig}")

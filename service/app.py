@@ -34,6 +34,7 @@ from service.routes import (
 )
 from service.settings import ServiceSettings
 
+WRITERS = 4  # requests that change something at once: all wait for one another, and readers need threads too
 DESCRIPTION = "Experiments on what normalization does to gradients: post a spec, read its records, fetch its figures."
 
 
@@ -60,6 +61,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )  # fmt: skip
     app.state.settings, app.state.database = settings, database
     app.state.metrics, app.state.readiness = metrics, Readiness(database)
+    app.state.writers = asyncio.Semaphore(WRITERS)
     app.state.enqueuing, app.state.drawing = Enqueuing(database.writing), Drawing()
     map_errors(app)
     # From the inside out: a request comes by the last of these first.

@@ -1,13 +1,14 @@
 """`python -m service backup FILE`: SQLite's online backup, whole whatever is written meanwhile, and checked."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import make_url
-from sqlalchemy.exc import DBAPIError
 
-from service.experiments.database import Database, sqlite
+from service.experiments.database import sqlite
 from service.experiments.settings import DatabaseSettings
 
 
@@ -22,25 +23,20 @@ def back_up(file: Path) -> str | None:
     if file.exists():
         return f"{file} is there already; name a new file"
     partial = file.with_name(f"{file.name}.partial")
-    database = Database(url.render_as_string(hide_password=False))
     try:
         partial.unlink(missing_ok=True)
-        with database.reader.connect() as source:
-            copy = sqlite.connect(partial)
-            try:
-                source.connection.driver_connection.backup(copy)  # type: ignore[union-attr]
-                copy.execute("PRAGMA journal_mode = DELETE")  # one file, which needs no other
-                unsound = _unsound(copy)
-            finally:
-                copy.close()
+        address = f"file:{quote(str(Path(url.database).resolve()))}?mode=ro"
+        with closing(sqlite.connect(address, uri=True)) as source, closing(sqlite.connect(partial)) as copy:
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, which needs no other
+            unsound = _unsound(copy)
         if unsound:
             return f"the copy is not sound: {unsound}"
         os.link(partial, file)  # unlike a renaming, this overwrites nothing
-    except (DBAPIError, sqlite.Error, OSError) as error:
+    except (sqlite.Error, OSError) as error:
         return f"no backup was made: {error}"
     finally:
         partial.unlink(missing_ok=True)
-        database.close()
     print(f"{file}: {file.stat().st_size:,} bytes, sound")
     return None
 

@@ -1,6 +1,8 @@
 """Drawing in processes of its own: a figure takes a core for a while, and readers of numbers do not wait for it."""
 
 import asyncio
+import faulthandler
+import logging
 import multiprocessing
 import os
 import threading
@@ -9,9 +11,12 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
+from service.experiments.logs import log_to_stderr
+
 PROCESSES = 2  # drawing is work for the processor; more at once would only wait for it
 MOST_WAITING = 50  # figures asked for and not yet drawn
 NICENESS = 5
+LONGEST_SECONDS = 120.0  # that one figure may take; its process ends itself then
 
 
 class TooMuchToDraw(Exception):
@@ -28,7 +33,7 @@ class Drawing:
     async def draw(self, figure: Callable[[], bytes]) -> bytes:
         """What the figure returns or raises; it must be picklable, as a partial of a function is.
 
-        Raises TooMuchToDraw, or BrokenProcessPool if the process was killed at it twice.
+        Raises TooMuchToDraw, or BrokenProcessPool if the process was killed at it twice, or took too long.
         """
         if self._waiting >= MOST_WAITING:
             raise TooMuchToDraw
@@ -51,16 +56,26 @@ class Drawing:
             PROCESSES, mp_context=multiprocessing.get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
         )
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, figure)
+            return await asyncio.get_running_loop().run_in_executor(pool, _in_time, figure, LONGEST_SECONDS)
         except BrokenProcessPool:
             if self._pool is pool:
                 self._pool = None
             raise
 
 
+def _in_time(figure: Callable[[], bytes], seconds: float) -> bytes:
+    faulthandler.dump_traceback_later(seconds, exit=True)
+    try:
+        return figure()
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
 def _begin(parent: int) -> None:
     """In each process: give way to the service, and end with it."""
     os.nice(NICENESS)
+    log_to_stderr()
+    logging.captureWarnings(True)
     threading.Thread(target=_end_with, args=[parent], daemon=True).start()
 
 

@@ -1,6 +1,7 @@
 """Posts that come at the same moment share a transaction: the disk is waited for once, not once for each."""
 
 import asyncio
+from contextlib import suppress
 
 from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
@@ -49,12 +50,12 @@ class Enqueuing:
             self._at_work = None
 
     def _write(self, orders: list[Order]) -> list[Experiment | KeyReused]:
-        try:
-            with self._writing.begin() as session:
+        for _ in orders:
+            with suppress(IntegrityError), self._writing.begin() as session:
                 return queue.enqueue_all(session, orders)
-        except IntegrityError:  # a key came by another process at the same moment and was first; now it can be read
-            with self._writing.begin() as session:
-                return queue.enqueue_all(session, orders)
+            # A key came by another process at the same moment and was first; now it can be read.
+        with self._writing.begin() as session:
+            return queue.enqueue_all(session, orders)
 
 
 def _tell(future: asyncio.Future[Experiment], result: Experiment | Exception) -> None:

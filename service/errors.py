@@ -21,6 +21,7 @@ from service.experiments.errors import KeyReused, NoSuchExperiment, NoSuchGroup,
 log = logging.getLogger(__name__)
 
 LONGEST_VALUE = 200  # characters of a refused value that are sent back
+MOST_ERRORS = 20  # things wrong with one request that are
 EXPECTED = {  # where pydantic's own words say too little
     "extra_forbidden": "no field of this name; /docs has those that there are",
     "model_attributes_type": "an object, such as {}",
@@ -88,7 +89,7 @@ class Unexpected:
         except Exception as error:
             if begun or scope["type"] != "http":
                 raise
-            log.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+            log.error("a request failed", exc_info=error)
             await problem(500, "the service failed at this request; its log says how")(scope, receive, send)
 
 
@@ -151,7 +152,8 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
     if any(found["loc"][0] == "path" for found in error.errors()):
         return problem(404, f"there is nothing at {request.url.path}")
     # A default that waits for another field has nothing to say of itself.
-    errors = [_one(found) for found in error.errors() if found["type"] != "default_factory_not_called"]
+    told = [found for found in error.errors() if found["type"] != "default_factory_not_called"]
+    errors = [_one(found) for found in told[:MOST_ERRORS]]
     first = errors[0]
     return problem(422, f"{first['field']}: {first['expected']}; got {first['got']}", errors=errors)
 
@@ -166,7 +168,7 @@ def _one(found: Mapping[str, Any]) -> dict[str, str]:
         }
     expected = EXPECTED.get(found["type"], found["msg"].removeprefix("Value error, "))
     field = ".".join(str(part) for part in found["loc"] if part not in ("body", "query")) or "body"
-    return {"field": field, "expected": expected, "got": _shortened(found.get("input"))}
+    return {"field": field[:LONGEST_VALUE], "expected": expected, "got": _shortened(found.get("input"))}
 
 
 def _database_away(request: Request, error: Exception) -> JSONResponse:

@@ -26,9 +26,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Do it. Exits, saying why, if that cannot be."""
     database = Database(DatabaseSettings.read().database_url)
     try:
-        if database.writer.dialect.name == "sqlite":
+        found = trouble(database.reader)
+        if found is not None and "newer" not in found and database.writer.dialect.name == "sqlite":
             migrate(database)
-        elif (found := trouble(database.reader)) is not None:
+        elif found is not None:
             sys.exit(found)
         with database.writing.begin() as session:
             match arguments.verb:

@@ -13,7 +13,7 @@ from service.settings import ServiceSettings
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
-PATIENCE_SECONDS = 30.0  # for the step at hand; who is killed loses its epoch, not its experiment
+PATIENCE_SECONDS = 45.0  # more than it has with its training; who is killed loses its epoch, not its experiment
 
 
 class LocalWorker:

@@ -43,10 +43,15 @@ class Observed:
                 await self._app(scope, receive, noted)
             finally:
                 seconds = time.perf_counter() - began
-                route = getattr(scope.get("route"), "path", "none")  # never the path itself: that has no end of values
+                route = getattr(scope.get("route"), "path", "none")  # not the path: that has no end of values
                 self._metrics.request_seconds.labels(scope["method"], route, status).observe(seconds)
                 if status >= 500 or scope["method"] not in ("GET", "HEAD"):
+                    # The route, for a path may hold anything, a key too; of it only an experiment's number.
+                    number = str(scope.get("path_params", {}).get("experiment_id", ""))
+                    which: dict[str, float] = (
+                        {"experiment": int(number)} if number.isascii() and number.isdigit() else {}
+                    )
                     log.info(
-                        "%s %s: %d", scope["method"], scope["path"], status,
-                        extra={"milliseconds": round(1000 * seconds, 1)},
+                        "%s %s: %d", scope["method"], route, status,
+                        extra={"milliseconds": round(1000 * seconds, 1)} | which,
                     )  # fmt: skip

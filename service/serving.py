@@ -41,7 +41,8 @@ def serve(*, with_worker: bool, **given: Any) -> None:
     keeps_worker = settings.local_worker and with_worker
     with LocalWorker(settings) if keeps_worker else nullcontext():
         # The socket listens already: who connects from here on is served as soon as the application runs.
-        print(f"normlab serves on http://{settings.host}:{listening.getsockname()[1]}", flush=True)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        print(f"normlab serves on http://{host}:{listening.getsockname()[1]}", flush=True)
         server.run([listening])
 
 

@@ -1,7 +1,8 @@
 """`python -m worker.child`: trains what its supervisor names, one experiment after another, and dies with it.
 
 The two speak in lines of JSON. On standard input come {"run": [experiment, attempt]} and {"order": …}; on standard
-output go {"device": …} once, {"step": …} while training, and {"done": [experiment, attempt], "refused_writes": 0 or 1}.
+output go {"device": …} once, {"step": …, "of": [experiment, attempt]} while training, and at the end of each
+{"done": [experiment, attempt], "refused_writes": 0 or 1}.
 """
 
 import ctypes
@@ -58,8 +59,8 @@ class _Line:
 
     def __init__(self) -> None:
         self.wanted: queue.SimpleQueue[tuple[Claim, Orders]] = queue.SimpleQueue()
-        self._orders = Orders()
-        self._said_step: int | None = None
+        self._current: tuple[list[int], Orders] = [], Orders()  # the claim, and what passes of it
+        self._said: tuple[list[int], int | None] = [], None
         threading.Thread(target=self._listen, name="orders", daemon=True).start()
         threading.Thread(target=self._report, name="steps", daemon=True).start()
 
@@ -74,19 +75,19 @@ class _Line:
             for line in lines:
                 message = json.loads(line)
                 if "run" in message:
-                    self._orders = Orders()
-                    self.wanted.put((Claim(*message["run"]), self._orders))
+                    self._current = message["run"], Orders()
+                    self.wanted.put((Claim(*message["run"]), self._current[1]))
                 else:
-                    self._orders.order = message["order"]
+                    self._current[1].order = message["order"]
         os._exit(1)
 
     def _report(self) -> None:
         pause = threading.Event()
         while not pause.wait(REPORT_SECONDS):
-            step = self._orders.step
-            if step is not None and step != self._said_step:
-                self.say(step=step)
-            self._said_step = step
+            claim, orders = self._current
+            if orders.step is not None and self._said != (claim, orders.step):
+                self._said = claim, orders.step
+                self.say(step=orders.step, of=claim)
 
 
 def _die_with_the_supervisor() -> None:

@@ -12,6 +12,7 @@ from service.experiments import claims, recording
 from service.experiments.claims import Claim
 from service.experiments.database import Database
 from service.experiments.errors import ClaimLost
+from service.experiments.estimating import MOST_STEPS
 from service.experiments.models import CheckpointRow, Experiment
 from service.experiments.records import Record
 from service.experiments.spec import ExperimentSpec
@@ -59,7 +60,8 @@ def run(database: Database, held: Claim, settings: WorkerSettings, orders: Order
             raise
         except Exception as unexpected:
             log.exception("experiment %d failed", number)
-            error = f"{type(unexpected).__name__}: {unexpected}"
+            # Of a database's error without the statement, which holds what was to be written.
+            error = f"{type(unexpected).__name__}: {getattr(unexpected, 'orig', unexpected)}"
             end, said = partial(claims.fail, error=error), f"failed: {error}"
         this.end(end)
     except ClaimLost as lost:
@@ -93,6 +95,8 @@ class _Run:
         resumed = training.steps_done or None
         ran_on = provenance(chosen, choice, seed=spec.seed, resumed_at_step=resumed)
         steps_total = spec.epochs * training.steps_per_epoch
+        if steps_total > MOST_STEPS:
+            raise ValueError(f"{steps_total:,} training steps are more than the {MOST_STEPS:,} that can be counted")
         self._recorder.note(
             partial(claims.describe, provenance=ran_on, steps_total=steps_total, resumed_at_step=resumed)
         )

@@ -91,7 +91,7 @@ class Supervisor:
             if "done" in heard:
                 self._presence.count(refused_writes=heard["refused_writes"])
                 return
-            if "step" in heard:
+            if heard.get("of") == [held.experiment_id, held.attempt]:  # not a last word on the one before
                 self._presence.count(steps=watch.stepped(heard["step"]))
             self._presence.show()
             if "died" in heard:
@@ -104,7 +104,7 @@ class Supervisor:
                 child.tell(order)
             if watch.is_hung():
                 child.abort()
-                watch.end(f"its training made no step for {self._settings.hang_seconds:g} s; its stack is in the log")
+                watch.end(f"its training made no step for {watch.patience():g} s; its stack is in the log")
                 self._child = None
                 return
             if watch.is_unheeded():
@@ -120,8 +120,8 @@ class _Watch:
     def __init__(self, database: Database, held: Claim, settings: WorkerSettings) -> None:
         self._database, self._held, self._settings = database, held, settings
         self._step = 0
-        self._stepped_at: float | None = None  # hanging is told from the first step on: before, data sets are loaded
-        self._beat_at = self._looked_at = time.monotonic()
+        self._stepped_at: float | None = None
+        self._began_at = self._beat_at = self._looked_at = time.monotonic()
         self._told: Order | None = None
         self._told_at = 0.0
 
@@ -149,7 +149,11 @@ class _Watch:
 
     def is_hung(self) -> bool:
         """Whether training has stood still for too long."""
-        return self._stepped_at is not None and time.monotonic() - self._stepped_at > self._settings.hang_seconds
+        return time.monotonic() - (self._stepped_at or self._began_at) > self.patience()
+
+    def patience(self) -> float:
+        """Seconds that training may stand still: at its start for longer."""
+        return self._settings.start_seconds if self._stepped_at is None else self._settings.hang_seconds
 
     def is_unheeded(self) -> bool:
         """Whether the child was told to stop, and goes on."""

@@ -113,8 +113,12 @@ class Training:
         self._captures, self._recorded = [], self.steps_done
 
     def unrecorded(self) -> Record | None:
-        """What came of the epoch so far, to go on from in the middle of it; None if there is nothing new."""
+        """What came of the epoch so far, to go on from in the middle of it; None if there is nothing new, or nothing to
+        go on from: what is not finite is found at the epoch's end, from its start.
+        """
         if self.steps_done == self._recorded or self.steps_done % self.steps_per_epoch == 0:
+            return None
+        if not all(bool(tensor.isfinite().all()) for tensor in self.state().values()):
             return None
         return self._record(None)
 

@@ -13,6 +13,7 @@ from service.errors import problem
 LARGEST_BODY = 1_000_000  # bytes
 BODY_SECONDS = 30.0  # in which it must arrive
 DEEPEST = 32  # lists and objects within each other; a spec has four
+MOST_ITEMS = 10_000  # of all lists and objects together; the largest network has some 2,000
 LONGEST_NUMBER = 40  # characters; a float's own digits and exponent take at most 24
 
 # One that never ends is taken to the body's end: to look for the end again from each quote would take for ever.
@@ -98,6 +99,8 @@ def _out_of_bounds(body: bytes) -> Response | None:
         depth += 1 if bracket[0] in b"[{" else -1
         if depth > DEEPEST:
             return problem(422, f"body: expected JSON at most {DEEPEST} lists and objects deep; got a deeper one")
+    if bare.count(b",") >= MOST_ITEMS:
+        return problem(422, f"body: expected at most {MOST_ITEMS:,} items of lists and objects; got more")
     if _LONG_NUMBER.search(bare):
         return problem(422, f"body: expected numbers of at most {LONGEST_NUMBER} characters; got a longer one")
     return None

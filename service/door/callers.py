@@ -74,7 +74,7 @@ class Callers:
 
     def _seconds_until_allowed(self, key_id: str) -> float:
         """A bucket that fills at the rate and holds a burst; each request takes one out."""
-        now, most = time.monotonic(), self._rate * BURST_SECONDS
+        now, most = time.monotonic(), max(1.0, self._rate * BURST_SECONDS)
         left, then = self._buckets.get(key_id, (most, now))
         left = min(most, left + (now - then) * self._rate)
         if left < 1:

@@ -1,6 +1,7 @@
 """What a route needs of who calls it, and of the database. A route that does not say so is denied to everybody."""
 
 from collections.abc import Callable, Coroutine
+from inspect import iscoroutinefunction
 from typing import Any, Literal, TypeVar
 
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -43,6 +44,9 @@ class Guarded(APIRoute):
                 return refusal
             if need != "nothing" and (unready := await request.app.state.readiness.why_not()) is not None:
                 raise HTTPException(503, unready, headers={"retry-after": "5"})
+            if need == "write" and not iscoroutinefunction(self.endpoint):
+                async with request.app.state.writers:
+                    return await handle(request)
             return await handle(request)
 
         return guarded

@@ -6,7 +6,7 @@ Every verb takes a session and never commits: the caller's `with writing.begin()
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Update, delete, exists, insert, select, update
+from sqlalchemy import Update, case, delete, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -122,19 +122,26 @@ def resume(session: Session, experiment_id: int) -> Experiment:
 def pause_group(session: Session, group: str) -> Sequence[int]:
     """Pause all of a group that wait or run; returns their ids. Raises NoSuchGroup."""
     _check_group(session, group)
-    of_it = update(Experiment).where(Experiment.group == group)
-    paused = of_it.where(Experiment.status == "queued").values(status="paused")
-    asked = of_it.where(Experiment.status == "running", Experiment.wish.is_(None)).values(wish="pause")
-    return _ids(session, paused) + _ids(session, asked)
+    # In one statement: of two, an experiment that its worker gives back between them would heed neither.
+    waits = Experiment.status == "queued"
+    paused = (
+        update(Experiment)
+        .where(Experiment.group == group, waits | (Experiment.status == "running") & Experiment.wish.is_(None))
+        .values(status=case((waits, "paused"), else_=Experiment.status), wish=case((waits, None), else_="pause"))
+    )
+    return _ids(session, paused)
 
 
 def resume_group(session: Session, group: str) -> Sequence[int]:
     """Resume all of a group that are paused or about to be; returns their ids. Raises NoSuchGroup."""
     _check_group(session, group)
-    of_it = update(Experiment).where(Experiment.group == group)
-    queued = of_it.where(Experiment.status == "paused").values(status="queued")
-    asked = of_it.where(Experiment.wish == "pause").values(wish=None)
-    return _ids(session, queued) + _ids(session, asked)
+    is_paused = Experiment.status == "paused"
+    resumed = (
+        update(Experiment)
+        .where(Experiment.group == group, is_paused | (Experiment.wish == "pause"))
+        .values(status=case((is_paused, "queued"), else_=Experiment.status), wish=None)
+    )
+    return _ids(session, resumed)
 
 
 def retry(session: Session, experiment_id: int, *, from_start: bool = False) -> Experiment:
@@ -220,4 +227,4 @@ def _check_group(session: Session, group: str) -> None:
 
 
 def _ids(session: Session, change: Update) -> list[int]:
-    return list(session.scalars(change.returning(Experiment.id)))
+    return sorted(session.scalars(change.returning(Experiment.id)))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import Row, func, insert, select
 from sqlalchemy.orm import Session
 
 from service.experiments import claims
@@ -68,20 +68,42 @@ def metrics(session: Session, experiment_id: int) -> list[EpochMetrics]:
 
 def captures(
     session: Session, experiment_id: int, *, quantities: Sequence[str] = (), layer: int | None = None,
-    epoch: int | None = None,
+    epoch: int | None = None, steps: Sequence[int] | None = None,
 ) -> list[Capture]:  # fmt: skip
-    """What was captured, in the order of training; of all quantities, layers and epochs, or of those asked for."""
-    chosen = select(*HistogramRow.__table__.columns).where(HistogramRow.experiment_id == experiment_id)
+    """What was captured, in the order of training: of all quantities, layers, epochs, steps, or those asked for."""
+    chosen = _of(select(*HistogramRow.__table__.columns), experiment_id, quantities, layer, epoch)
+    if steps is not None:
+        chosen = chosen.where(HistogramRow.step.in_(steps))
+    found: dict[tuple[int, int], dict[tuple[int, str], Histogram]] = {}
+    for row in session.execute(chosen.order_by(HistogramRow.step, HistogramRow.layer)):
+        found.setdefault((row.epoch, row.step), {})[row.layer, row.quantity] = _histogram(row)
+    return [Capture(epoch, step, histograms) for (epoch, step), histograms in found.items()]
+
+
+def count_histograms(
+    session: Session, experiment_id: int, *, quantities: Sequence[str] = (), layer: int | None = None,
+    epoch: int | None = None,
+) -> int:  # fmt: skip
+    """How many histograms `captures` would read."""
+    return session.scalar(_of(select(func.count()), experiment_id, quantities, layer, epoch)) or 0
+
+
+def captured_steps(session: Session, experiment_id: int, quantity: str) -> list[tuple[int, int]]:
+    """The epoch and the step of each capture of a quantity, in order."""
+    found = select(HistogramRow.epoch, HistogramRow.step).distinct().order_by(HistogramRow.step)
+    return [(row.epoch, row.step) for row in session.execute(_of(found, experiment_id, [quantity], None, None))]
+
+
+def _of(chosen: Any, experiment_id: int, quantities: Sequence[str], layer: int | None, epoch: int | None) -> Any:
+    """A select of histograms, narrowed."""
+    chosen = chosen.where(HistogramRow.experiment_id == experiment_id)
     if quantities:
         chosen = chosen.where(HistogramRow.quantity.in_(quantities))
     if layer is not None:
         chosen = chosen.where(HistogramRow.layer == layer)
     if epoch is not None:
         chosen = chosen.where(HistogramRow.epoch == epoch)
-    found: dict[tuple[int, int], dict[tuple[int, str], Histogram]] = {}
-    for row in session.execute(chosen.order_by(HistogramRow.step, HistogramRow.layer)):
-        found.setdefault((row.epoch, row.step), {})[row.layer, row.quantity] = _histogram(row)
-    return [Capture(epoch, step, histograms) for (epoch, step), histograms in found.items()]
+    return chosen
 
 
 def _histogram(row: Row[Any]) -> Histogram:

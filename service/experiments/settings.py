@@ -4,7 +4,7 @@ import sys
 from typing import Any, Self
 
 from pydantic import ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -21,6 +21,8 @@ class DatabaseSettings(BaseSettings):
         """The settings of a process: the environment's, but for those given. Exits, saying why, if one is wrong."""
         try:
             return cls(**given)
+        except SettingsError as error:
+            sys.exit(f"{error}; a list is written as JSON, such as '[\"lab.example\"]'")
         except ValidationError as error:
             # Without the values: a database's address may hold a password.
             sys.exit("\n".join(_in_words(found["loc"], found["msg"]) for found in error.errors()))

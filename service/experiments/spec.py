@@ -13,9 +13,10 @@ from service.experiments.quantities import QuantityName
 from service.experiments.resolved import ResolvedLayer
 from service.experiments.resolving import Defaults, resolve
 
-Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f]*$")]
+TEXT = "^[^\\x00-\\x1f\ufffe\uffff]*$"  # what XML, and so an SVG, can hold
+Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=TEXT)]
 Priority = Annotated[int, Field(ge=-1000, le=1000)]
-Text = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f]*$")]
+Text = Annotated[str, Field(max_length=200, pattern=TEXT)]
 _BY_PROTOCOL = "Default: as the protocol has it"
 
 
@@ -168,7 +169,10 @@ class ExperimentSpec(BaseModel):
     capture_every: int = Field(default=1, ge=1, le=1_000_000_000, description="Layers are looked at every so many …")
     capture_unit: Literal["epoch", "step"] = Field(default="epoch", description="… epochs, or training steps.")
     capture_quantities: tuple[QuantityName, ...] = Field(
-        default=get_args(QuantityName), strict=False, description="What is looked at."
+        default=get_args(QuantityName),
+        strict=False,
+        max_length=len(get_args(QuantityName)),
+        description="What is looked at.",
     )
 
     @model_validator(mode="before")

@@ -18,7 +18,7 @@ class CheckpointAnswer(BaseModel):
     bytes: int
     sha256: str = Field(
         description="Of weights, optimizer and running statistics: two trainings of one spec on the same device, "
-        "threads and engine have the same, however often they were interrupted."
+        "threads and engine have the same at the end of an epoch, however often they were interrupted."
     )
 
 

@@ -54,7 +54,7 @@ async def accuracies(
         request,
         read,
         suffix=suffix,
-        state=tuple((experiment.id, experiment.epochs_done) for experiment in found),
+        state=tuple((experiment.id, experiment.attempt, experiment.epochs_done) for experiment in found),
         immutable=all(experiment.status == "succeeded" for experiment in found),
     )
 

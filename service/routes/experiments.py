@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 from typing import Annotated, Any, Literal
 
 from fastapi import Body, Header, HTTPException, Query, Request, Response
@@ -12,7 +13,7 @@ from service.door.needs import needs, routes
 from service.errors import problems
 from service.experiments import queue
 from service.experiments.datasets import DatasetName
-from service.experiments.estimating import estimate
+from service.experiments.estimating import MOST_STEPS, estimate
 from service.experiments.models import Experiment, TagRow
 from service.experiments.network import Normalization
 from service.experiments.queue import Order
@@ -89,7 +90,8 @@ async def post(
 ) -> ExperimentAnswer:
     """Validate the spec, fill in every default, queue it. The same Idempotency-Key and body: the same experiment."""
     _check_size(spec, request.app.state.settings)
-    digest = hashlib.sha256(spec.model_dump_json().encode()).hexdigest()
+    # Of what was sent, not of what it means: that may change with a release between a post and its repetition.
+    digest = hashlib.sha256(json.dumps(await request.json(), sort_keys=True).encode()).hexdigest()
     experiment = await request.app.state.enqueuing.enqueue(Order(spec, idempotency_key, digest))
     response.headers["location"] = f"/experiments/{experiment.id}"
     return experiment_answer(experiment, spec)
@@ -206,6 +208,7 @@ def _check_size(spec: ExperimentSpec, settings: ServiceSettings) -> None:
     for what, needed, most in (
         ("network: trained parameters", size.parameters, settings.most_parameters),
         ("network: bytes of activations for one batch", size.activation_bytes, settings.most_activation_bytes),
+        ("epochs: training steps", size.steps, MOST_STEPS),
     ):
         if needed > most:
             raise HTTPException(422, f"{what}: expected at most {most:,}; got some {needed:,}")

@@ -45,7 +45,7 @@ async def figure_answer(
             raise HTTPException(503, "many figures are being drawn; ask again soon", {"retry-after": "5"}) from None
         except BrokenProcessPool:
             raise HTTPException(
-                503, "the process that drew this figure was killed; it may need more memory than there is",
+                503, "the process that drew this was killed, for its time or memory; ask for a still, or axis=fixed",
                 {"retry-after": "60"},
             ) from None  # fmt: skip
     return Response(content, media_type=MEDIA_TYPES[suffix], headers=headers)

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from fastapi import HTTPException, Path, Query, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session, sessionmaker
@@ -13,9 +14,9 @@ from service.errors import problems
 from service.experiments import recording
 from service.experiments.models import Experiment
 from service.experiments.quantities import ARTICLE_QUANTITIES, QUANTITIES
-from service.experiments.records import Capture
 from service.experiments.spec import ExperimentSpec
 from service.plots import (
+    MOST_FRAMES,
     Axis,
     ImageFormat,
     Scale,
@@ -75,14 +76,15 @@ async def plot(
             if name in CURVES:
                 found = recording.metrics(session, experiment_id)
                 return partial(CURVES[name], found, heading=heading, image_format=_still(suffix))
-            if name == "summary":
-                captures = recording.captures(session, experiment_id, quantities=ARTICLE_QUANTITIES, epoch=epoch)
-                shown = _place(session, experiment_id, captures, None)
-                return partial(
-                    summary_still, captures[shown], heading=heading, scale=scale, image_format=_still(suffix)
-                )
-            captures = recording.captures(session, experiment_id, quantities=[name])
-            shown = _place(session, experiment_id, captures, epoch)
+            quantities = ARTICLE_QUANTITIES if name == "summary" else [name]
+            steps = recording.captured_steps(session, experiment_id, quantities[0])
+            step = _step(steps, epoch)
+            chosen = [step] if name == "summary" else sorted({step, *_evenly(steps)})
+            captures = recording.captures(session, experiment_id, quantities=quantities, steps=chosen)
+        shown = chosen.index(step)
+        if name == "summary":
+            still = _still(suffix)
+            return partial(summary_still, captures[shown], heading=heading, scale=scale, image_format=still)
         if suffix == "gif":
             return partial(quantity_gif, captures, QUANTITIES[name], heading=heading, axis=axis, scale=scale)
         return partial(
@@ -92,7 +94,8 @@ async def plot(
 
     # A failed or cancelled experiment may be retried and grow; one that succeeded never changes again.
     return await figure_answer(
-        request, read, suffix=suffix, state=(experiment_id, experiment.epochs_done),
+        request, read, suffix=suffix,
+        state=(experiment_id, experiment.attempt, experiment.epochs_done, experiment.step),
         immutable=experiment.status == "succeeded",
     )  # fmt: skip
 
@@ -124,13 +127,19 @@ def _checked(reading: sessionmaker[Session], experiment_id: int, name: str, suff
     return experiment
 
 
-def _place(session: Session, experiment_id: int, captures: list[Capture], epoch: int | None) -> int:
-    """Which capture is shown: the last, or the last of the epoch. Raises HTTPException 404 if it was not captured."""
-    places = [place for place, capture in enumerate(captures) if epoch is None or capture.epoch == epoch]
-    if not places:
-        there = sorted({capture.epoch for capture in recording.captures(session, experiment_id)})
+def _step(steps: list[tuple[int, int]], epoch: int | None) -> int:
+    """Of the capture that is shown: the last, or the last of the epoch. Raises HTTPException 404 if there is none."""
+    found = [step for captured, step in steps if epoch is None or captured == epoch]
+    if not found:
+        there = sorted({captured for captured, _ in steps})
         raise HTTPException(404, f"the layers were not captured at that epoch; they were at {_listed(there)}")
-    return places[-1]
+    return found[-1]
+
+
+def _evenly(steps: list[tuple[int, int]]) -> list[int]:
+    """As many as a GIF has frames, the first and the last among them: more are not even read."""
+    places = np.linspace(0, len(steps) - 1, min(len(steps), MOST_FRAMES))
+    return [steps[round(place)][1] for place in places]
 
 
 def _listed(epochs: list[int]) -> str:

@@ -16,6 +16,9 @@ from service.routes.answers import ExperimentId, Reading, WantsCSV, existing, ro
 
 router = routes("/experiments/{experiment_id}", tag="records", may_answer=(404,))
 
+MOST_ROWS, MOST_BINS = 50_000, 200_000  # of one answer, some 12 MB
+NATIVE_BINS = 200  # that a stored histogram has, or so
+
 OR_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 ONE_OF_THEM = {"enum": list(QUANTITIES)}
 Layer = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only this layer, by its convolution's number.")]
@@ -48,6 +51,8 @@ def layers(
     wanted = () if quantity is None else (known_quantity(quantity),)
     with reading() as session:
         existing(session, experiment_id)
+        count = recording.count_histograms(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
+        _check_size("rows", count, MOST_ROWS)
         captures = recording.captures(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
     found = [
         {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name} | _statistics(histogram)
@@ -77,6 +82,8 @@ def histograms(
     wanted = [known_quantity(quantity)]
     with reading() as session:
         existing(session, experiment_id)
+        count = recording.count_histograms(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
+        _check_size("bins", count * (bins if binning == "linear" else NATIVE_BINS), MOST_BINS)
         captures = recording.captures(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
     found: list[dict[str, Any]] = [
         {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name}
@@ -99,6 +106,15 @@ def known_quantity(name: str) -> str:
     if name not in QUANTITIES:
         raise HTTPException(422, f"quantity: {name[:50]!r} is none of {', '.join(QUANTITIES)}")
     return name
+
+
+def _check_size(what: str, count: int, most: int) -> None:
+    """Raises HTTPException 422 for an answer that is larger than one should be."""
+    if count > most:
+        raise HTTPException(
+            422,
+            f"this would be some {count:,} {what}, and at most {most:,} are answered at once: name a layer, an epoch",
+        )
 
 
 def _statistics(histogram: Histogram) -> dict[str, Any]:

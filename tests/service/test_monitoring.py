@@ -94,6 +94,9 @@ def test_logs_are_json_with_the_request_id_and_never_hold_a_key(sqlite):
         with httpx.Client(base_url=address, headers={"authorization": f"Bearer {key}"}) as client:
             client.post("/experiments", json={"dataset": "digits"}, headers={"x-request-id": "first"})
             client.post(f"/experiments/{key}", json={}, headers={"x-request-id": key})
+            client.post("/x/" + key.replace("_", "%255f"), json={})
+            client.post("/x/" + key.replace("_", "_%0a"), json={})
+            client.post("/experiments/1/cancel", headers={"x-request-id": "second"})
             client.post("/experiments", json={"name": key, "epochs": 0})
             client.post("/experiments", json={}, headers={"idempotency-key": key})
         process.terminate()
@@ -103,7 +106,8 @@ def test_logs_are_json_with_the_request_id_and_never_hold_a_key(sqlite):
     (first,) = [line for line in logged if line.get("request_id") == "first"]
     assert first["event"] == "POST /experiments: 201"
     assert first["milliseconds"] > 0
-    assert any(line["event"].startswith("POST /experiments/normlab_") for line in logged)
+    (second,) = [line for line in logged if line.get("request_id") == "second"]
+    assert (second["event"], second["experiment"]) == ("POST /experiments/{experiment_id}/cancel: 200", 1)
 
 
 def test_what_nobody_foresaw_is_a_problem_with_all_that_other_answers_have_and_is_counted(client, monkeypatch):

@@ -2,16 +2,23 @@
 
 import csv
 import io
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from service.app import create_app
-from service.experiments import claims
+from service.experiments import claims, recording
+from service.experiments import database as databases
 from service.experiments.estimating import estimate
+from service.experiments.quantities import QUANTITIES
 from service.experiments.spec import ExperimentSpec
 from service.routes.experiments import EXAMPLES
 from service.settings import ServiceSettings
+from tests.factories import record_of
 
 
 def problem(answer, status):
@@ -338,3 +345,62 @@ def test_what_is_wrong_with_a_default_or_one_of_two_types_is_said_in_the_words_o
     (error,) = problem(client.post("/experiments", json={"network": network}), 422)["errors"]
     assert error["expected"] == "Input should be 'same'"
     assert "a list" in problem(client.post("/experiments", json={"tags": "a"}), 422)["detail"]
+
+
+def test_a_body_of_very_many_items_is_refused_briefly(client):
+    for body in ({"capture_quantities": [0] * 300_000}, {"tags": [1] * 20_000}, {"network": [{}] * 20_000}):
+        answer = client.post("/experiments", json=body)
+        assert "at most 10,000 items" in problem(answer, 422)["detail"]
+    answer = client.post("/experiments", json={"tags": [1] * 5_000, "x" * 900_000: 1})
+    assert len(problem(answer, 422)["errors"]) == 20
+    assert len(answer.content) < 20_000
+    assert client.post("/experiments", json={"capture_quantities": ["weight"] * 99}).status_code == 422
+
+
+def test_more_histograms_than_an_answer_should_hold_are_refused_with_what_to_name(client, recorded, monkeypatch):
+    location, _ = recorded
+    monkeypatch.setattr("service.routes.records.MOST_BINS", 6 * 50)
+    monkeypatch.setattr("service.routes.records.MOST_ROWS", 6)
+    for path in ("histograms?quantity=weight", "layers?quantity=weight"):
+        assert "name a layer, an epoch" in problem(client.get(f"{location}/{path}"), 422)["detail"]
+        assert client.get(f"{location}/{path}&epoch=1").status_code == 200
+
+
+def test_a_figure_is_drawn_anew_when_an_epoch_that_is_not_over_has_captured_more(client, recorded, sqlite):
+    location, held = recorded
+    etag = client.get(f"{location}/plots/weight.png").headers["etag"]
+    assert client.get(f"{location}/plots/weight.png", headers={"if-none-match": etag}).status_code == 304
+    with sqlite.writing.begin() as session:
+        recording.record(session, held, replace(record_of(2, quantities=QUANTITIES), metrics=None))
+    assert client.get(f"{location}/plots/weight.png", headers={"if-none-match": etag}).status_code == 200
+
+
+def test_a_long_training_is_shown_by_as_many_captures_as_a_gif_has_frames(client, recorded, monkeypatch):
+    location, _ = recorded
+    monkeypatch.setattr("service.routes.plots.MOST_FRAMES", 1)
+    asked = []
+    monkeypatch.setattr(recording, "captures", lambda *_, steps, **__: asked.append(steps) or [])
+    client.get(f"{location}/plots/weight.png")
+    client.get(f"{location}/plots/weight.png?epoch=0")
+    assert asked == [[1, 2], [1]]
+
+
+def test_a_training_of_more_steps_than_can_be_counted_is_refused(client):
+    spec = {"dataset": "fashion_mnist", "batch_size": 1, "epochs": 100_000, "image_size": 32}
+    assert "training steps" in problem(client.post("/experiments", json=spec), 422)["detail"]
+
+
+def test_who_asks_whether_it_lives_waits_for_no_database(client, monkeypatch, sqlite):
+    monkeypatch.setattr(databases, "PATIENCE_SECONDS", 2)
+    with TestClient(create_app(client.app.state.settings), raise_server_exceptions=False) as fresh:
+        fresh.post("/experiments", json={"dataset": "digits"})
+        with sqlite.writing.begin() as session, ThreadPoolExecutor(40) as threads:
+            session.execute(text("SELECT 1"))  # which takes the file's only place to write
+            stuck = [threads.submit(fresh.post, "/experiments/1/pause") for _ in range(40)]
+            time.sleep(0.5)
+            began = time.monotonic()
+            assert fresh.get("/livez").status_code == 200
+            assert fresh.get("/experiments").status_code == 200
+            assert time.monotonic() - began < 1.5
+            session.rollback()
+            assert {one.result().status_code for one in stuck} <= {200, 503}

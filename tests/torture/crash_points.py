@@ -8,13 +8,11 @@ import argparse
 import signal
 import tempfile
 import time
-from contextlib import closing, suppress
 from pathlib import Path
 
 from service.experiments import claims, queue
-from service.experiments.database import sqlite
 from service.experiments.models import Experiment
-from tests.torture.workers import Worker, came_of, database_of, enqueue, hurt
+from tests.torture.workers import Worker, came_of, can_write, database_of, enqueue, hurt
 
 SETTINGS = {"lease_seconds": 1.0, "poll_seconds": 0.1, "most_attempts": 100}
 PATIENCE_SECONDS = 90.0
@@ -105,11 +103,7 @@ def _set_aside(standby, database):
     """Stop it, but not within a write: on SQLite nobody could write until it goes on."""
     while True:
         hurt(standby.supervisor, signal.SIGSTOP)
-        if database.writer.dialect.name != "sqlite":
-            return
-        probing = sqlite.connect(database.writer.url.database, timeout=0.5, isolation_level=None)
-        with closing(probing), suppress(sqlite.OperationalError):
-            probing.execute("BEGIN IMMEDIATE")
+        if can_write(database):
             return
         hurt(standby.supervisor, signal.SIGCONT)
         time.sleep(0.05)

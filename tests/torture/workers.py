@@ -6,13 +6,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import func, select
 
 from service.experiments import queue
-from service.experiments.database import Database
+from service.experiments.database import Database, sqlite
 from service.experiments.models import Attempt, CheckpointRow, EpochRow, Experiment, HistogramRow
 from service.experiments.schema import migrate
 from service.experiments.spec import ExperimentSpec
@@ -131,6 +131,17 @@ def hurt(pid: int | None, number: signal.Signals) -> bool:
     return False
 
 
+def can_write(database: Database) -> bool:
+    """Whether nobody holds SQLite's only place to write, as who is stopped within a write does; PostgreSQL has many."""
+    if database.writer.dialect.name != "sqlite":
+        return True
+    probing = sqlite.connect(str(database.writer.url.database), timeout=0.5, isolation_level=None)
+    with closing(probing), suppress(sqlite.OperationalError):
+        probing.execute("BEGIN IMMEDIATE")
+        return True
+    return False
+
+
 def enqueue(database: Database, number: int, **more: object) -> int:
     """One of the small experiments; numbers that are alike modulo the variants are the same experiment."""
     with database.writing.begin() as session:
@@ -162,7 +173,14 @@ def came_of(database: Database, experiment_id: int) -> tuple[object, ...]:
         finishes = session.scalar(
             select(func.count()).where(Attempt.experiment_id == experiment_id, Attempt.outcome == "succeeded")
         )
-        return experiment.status, finishes, weights, tuple(map(tuple, epochs)), tuple(map(tuple, seen))
+        return (
+            experiment.status,
+            experiment.error,
+            finishes,
+            weights,
+            tuple(map(tuple, epochs)),
+            tuple(map(tuple, seen)),
+        )
 
 
 def attempts(database: Database) -> dict[str, int]:

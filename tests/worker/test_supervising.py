@@ -17,6 +17,7 @@ from service.experiments.database import Database
 from service.experiments.models import Attempt, Experiment
 from service.experiments.schema import migrate
 from service.experiments.spec import ExperimentSpec
+from tests.torture.workers import can_write
 
 SMALL = {
     "dataset": "digits", "image_size": 16, "train_size": 80, "test_size": 40, "epochs": 3, "engine": "eager",
@@ -134,8 +135,11 @@ def test_a_stopped_supervisor_that_wakes_after_its_lease_finds_its_claim_gone_an
     with worker(database, lease_seconds=1) as first:
         until(trains(database, number))
         (child,) = children(first)
-        for pid in (first.pid, child):
-            os.kill(pid, signal.SIGSTOP)
+        both = (first.pid, child)
+        while [os.kill(pid, signal.SIGSTOP) for pid in both] and not can_write(database):
+            for pid in both:  # it was stopped within a write, and nobody else could write before it goes on
+                os.kill(pid, signal.SIGCONT)
+            time.sleep(0.05)
         with worker(database, lease_seconds=1) as second:
             until(lambda: read(database, number).attempt == 2)
             for pid in (child, first.pid):
@@ -161,6 +165,15 @@ def test_a_training_that_hangs_loses_its_attempt_and_its_stack_is_in_the_log(dat
     assert re.search(r'File ".*running.py", line \d+ in train', log)
     (lost, *_) = attempts(database, number)
     assert lost == ("lost", "its training made no step for 2 s; its stack is in the log")
+
+
+def test_a_training_that_hangs_before_its_first_step_is_found_too(database):
+    number = enqueue(database, ENDLESS)
+    with worker(database, start_seconds=3) as process:
+        until(lambda: read(database, number).status == "running" and children(process))
+        os.kill(children(process)[0], signal.SIGSTOP)
+        until(lambda: attempts(database, number)[0][0] == "lost")
+    assert attempts(database, number)[0][1] == "its training made no step for 3 s; its stack is in the log"
 
 
 def test_attempts_are_capped_and_the_experiment_fails_with_its_history(database):

@@ -325,6 +325,20 @@ def test_a_step_after_which_the_epoch_is_whole_is_no_place_to_go_on_from(data):
     assert training.unrecorded() is None
 
 
+def test_what_is_no_longer_finite_is_no_place_to_go_on_from(data):
+    wild = {"normalization": "box_cox", "box_cox_lambda": 9.0, "weight_std": 10.0, "learning_rate": 10.0}
+    training = Training(ExperimentSpec(**(SMALL | wild)), data, CPU)
+
+    def stop(step, loss):
+        if step == training.steps_per_epoch - 1:
+            raise Enough
+
+    with pytest.raises(Enough):
+        training.run_epoch(stop)
+    assert training.steps_done > 0
+    assert training.unrecorded() is None
+
+
 def test_batch_normalization_on_digits_ends_above_97_per_cent_and_every_variant_learns(tmp_path):
     data = datasets.load("digits", data_dir=tmp_path, image_size=32, train_size=None, test_size=None)
     for variant in VARIANTS:
