@@ -108,12 +108,13 @@ def _lists(database, count=200):
     service = Service(database.url)
 
     async def ask():
-        client, times = Client(service.port), []
-        for _ in range(count):
-            began = time.perf_counter()
-            status, page = await client.ask("GET", "/experiments")
-            times.append(time.perf_counter() - began)
-            assert (status, len(json.loads(page)["experiments"])) == (200, 50)
+        times = []
+        async with Client(service.port) as client:
+            for _ in range(count):
+                began = time.perf_counter()
+                status, page = await client.ask("GET", "/experiments")
+                times.append(time.perf_counter() - began)
+                assert (status, len(json.loads(page)["experiments"])) == (200, 50)
         return times[5:]
 
     try:

@@ -139,7 +139,7 @@ DEFECTS = [
     Defect(
         "a child that hangs is let be",
         "worker/supervising.py",
-        "> self._settings.hang_seconds",
+        "> self.patience()",
         "> 1e9",
         "tests/worker/test_supervising.py::test_a_training_that_hangs_loses_its_attempt_and_its_stack_is_in_the_log",
     ),
@@ -238,7 +238,9 @@ def planted(source: str, defect: Defect) -> str:
 
 
 def _run(copy, tests):
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    # A base directory of its own: without one pytest shuts the shared one, and PostgreSQL, another user, out of it.
+    apart = ["-p", "no:cacheprovider", f"--basetemp={copy.parent / 'tests'}"]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", *apart, *tests]
     with subprocess.Popen(
         command, cwd=copy, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as running:

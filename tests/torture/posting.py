@@ -53,16 +53,15 @@ def post(kind: str, requests: int, kills: int, clients: int = 64) -> tuple[int, 
 async def _post(service, requests, kills, clients):
     """What was answered by key, how long it took, and how much of that nobody was there."""
     left, answered, down = list(range(requests)), {}, 0.0
-    await persistently(Client(service.port), "GET", "/readyz")
+    await _ready(service)
 
     async def client():
-        mine = Client(service.port)
-        while left:
-            key = f"key {left.pop()}"
-            status, answer = await persistently(mine, "POST", "/experiments", BODY, idempotency_key=key)
-            assert status == 201, answer
-            answered[key] = json.loads(answer)["id"]
-        mine.close()
+        async with Client(service.port) as mine:
+            while left:
+                key = f"key {left.pop()}"
+                status, answer = await persistently(mine, "POST", "/experiments", BODY, idempotency_key=key)
+                assert status == 201, answer
+                answered[key] = json.loads(answer)["id"]
 
     async def kill():
         nonlocal down
@@ -72,12 +71,17 @@ async def _post(service, requests, kills, clients):
             began = time.monotonic()
             service.kill()
             await asyncio.to_thread(service.start)
-            await persistently(Client(service.port), "GET", "/readyz")
+            await _ready(service)
             down += time.monotonic() - began
 
     began = time.monotonic()
     await asyncio.gather(kill(), *(client() for _ in range(clients)))
     return answered, time.monotonic() - began, down
+
+
+async def _ready(service):
+    async with Client(service.port) as client:
+        await persistently(client, "GET", "/readyz")
 
 
 if __name__ == "__main__":

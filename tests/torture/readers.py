@@ -66,23 +66,23 @@ async def _read(service, database, done, readers, seconds):
 
     async def reader(place):
         nonlocal errors
-        chance, client = random.Random(place), Client(service.port)
+        chance = random.Random(place)
         await asyncio.sleep(chance.random())
-        while time.monotonic() < ends:
-            began = time.monotonic()
-            status, _ = await client.ask("GET", _address(chance, done))
-            times.append(time.monotonic() - began)
-            errors += status != 200
-            await asyncio.sleep(max(0.0, began + 1 - time.monotonic()))
-        client.close()
+        async with Client(service.port) as client:
+            while time.monotonic() < ends:
+                began = time.monotonic()
+                status, _ = await client.ask("GET", _address(chance, done))
+                times.append(time.monotonic() - began)
+                errors += status != 200
+                await asyncio.sleep(max(0.0, began + 1 - time.monotonic()))
 
     async def draw():
         nonlocal drawn, errors
-        client = Client(service.port)
-        while time.monotonic() < ends:
-            status, _ = await client.ask("GET", f"/experiments/{done}/plots/{DRAWN[drawn % len(DRAWN)]}")
-            errors += status != 200
-            drawn += 1
+        async with Client(service.port) as client:
+            while time.monotonic() < ends:
+                status, _ = await client.ask("GET", f"/experiments/{done}/plots/{DRAWN[drawn % len(DRAWN)]}")
+                errors += status != 200
+                drawn += 1
 
     async def watch():
         nonlocal wal
@@ -96,10 +96,9 @@ async def _read(service, database, done, readers, seconds):
 
 
 async def _trained(service, done):
-    client = Client(service.port)
-    while b'"status":"succeeded"' not in (await client.ask("GET", f"/experiments/{done}"))[1]:
-        await asyncio.sleep(0.5)
-    client.close()
+    async with Client(service.port) as client:
+        while b'"status":"succeeded"' not in (await client.ask("GET", f"/experiments/{done}"))[1]:
+            await asyncio.sleep(0.5)
 
 
 def _address(chance, done):

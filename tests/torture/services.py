@@ -53,6 +53,12 @@ class Client:
     def __init__(self, port):
         self._port, self._streams = port, None
 
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *raised):
+        self.close()
+
     async def ask(self, method, path, body=None, **headers):
         """The status and the body. Raises OSError or EOFError when the service goes away before it has answered."""
         try:
