@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", default=BY_DEFAULT, metavar="NAME", help=f"of {'; '.join(COMMANDS)}")
     arguments = parser.parse_args()
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    lines, failed = _kept(), 0
+    failed = 0
     for name in arguments.names:
         began = time.monotonic()
         ran = subprocess.run(
@@ -54,7 +54,7 @@ def main() -> None:
         said = ran.stdout.strip().splitlines()[-1] if ran.stdout.strip() else "it said nothing"
         failed += ran.returncode != 0
         took = f"{time.monotonic() - began:.0f} s, {machine}, {datetime.now(UTC):%Y-%m-%d}"
-        lines[name] = f"{'' if ran.returncode == 0 else 'FAILED: '}{said} ({took})"
+        lines = _kept() | {name: f"{'' if ran.returncode == 0 else 'FAILED: '}{said} ({took})"}
         print(f"{name}: {lines[name]}", flush=True)
         RESULTS.write_text(HEAD + "".join(f"\n- **{name}** {lines[name]}" for name in COMMANDS if name in lines) + "\n")
     raise SystemExit(failed)
