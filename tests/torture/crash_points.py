@@ -18,7 +18,10 @@ SETTINGS = {"lease_seconds": 1.0, "poll_seconds": 0.1, "most_attempts": 100}
 PATIENCE_SECONDS = 90.0
 PLACES = ("before", "inside", "after")
 DIVERGES = {"learning_rate": 10.0, "weight_std": 10.0, "box_cox_lambda": 9.0, "normalization": "box_cox"}
-FIELDS = {"fail": DIVERGES, "certify": {"gradient_check": True}}
+LONG = {"epochs": 20}  # so that it is not over before it is told
+FIELDS = {"fail": DIVERGES, "certify": {"gradient_check": True}} | dict.fromkeys(
+    ("cancel", "pause", "give_back", "resume"), LONG
+)
 
 POINTS = [
     f"{verb}:{place}"
