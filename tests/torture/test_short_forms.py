@@ -17,6 +17,7 @@ def test_workers_killed_and_stopped_at_random_leave_every_experiment_as_if_nothi
     assert storm(kind, faults=5, experiments=4, seed=1) == 0
 
 
+@pytest.mark.timeout(60)  # a takeover that does not come is one too late
 def test_a_lease_that_has_run_out_is_taken_over_soon_and_never_before_whatever_the_workers_clocks_say():
     delays, unprovoked = take_over("postgresql", kills=2)
     assert (len(delays), unprovoked) == (2, 0)
