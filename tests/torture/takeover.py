@@ -40,7 +40,8 @@ def take_over(kind: str, kills: int) -> tuple[list[float], int]:
     """Seconds from each lease's end to the next claim, in order of length; how many were taken from the living."""
     with database_of(kind) as database:
         number = enqueue(database, 0, epochs=100_000)
-        workers = [Worker(database, clock_off_by=offset, **SETTINGS) for offset in OFFSETS]
+        offsets = list(OFFSETS)
+        workers = [Worker(database, clock_off_by=offset, **SETTINGS) for offset in offsets]
         delays = []
         try:
             while len(delays) < kills:
@@ -56,7 +57,8 @@ def take_over(kind: str, kills: int) -> tuple[list[float], int]:
                 with database.reading() as session:
                     lost = session.get_one(Experiment, number)
                     attempt, expires, held_by = lost.attempt, lost.lease_expires_at, lost.worker
-                workers[place] = Worker(database, clock_off_by=OFFSETS[place], **SETTINGS)
+                offsets[place] = -offsets[place]  # lest one that is as wrong as it was takes over from itself
+                workers[place] = Worker(database, clock_off_by=offsets[place], **SETTINGS)
                 if held_by != holder:  # it was taken from a worker that lived, at the last moment
                     continue
                 while (claimed := _claimed_at(database, number, attempt + 1)) is None:
