@@ -1,8 +1,8 @@
 """`python -m worker.child`: trains what its supervisor names, one experiment after another, and dies with it.
 
-The two speak in lines of JSON. On standard input come {"run": [experiment, attempt]} and {"order": …}; on standard
-output go {"device": …} once, {"step": …, "of": [experiment, attempt]} while training, and at the end of each
-{"done": [experiment, attempt], "refused_writes": 0 or 1}.
+The two speak in lines of JSON. On standard input come {"run": [experiment, attempt]}, {"order": …} and {"abort": true},
+which has it write its stacks and end; on standard output go {"device": …} once, {"step": …, "of": [experiment,
+attempt]} while training, and at the end of each {"done": [experiment, attempt], "refused_writes": 0 or 1}.
 """
 
 import ctypes
@@ -32,7 +32,7 @@ def main() -> None:
     """Run experiments until standard input closes, which is when the supervisor is gone: then at once."""
     _die_with_the_supervisor()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a ctrl-C reaches the supervisor too, and it says what to do
-    faulthandler.enable()  # a SIGABRT, which is what a hang gets, writes every thread's stack
+    faulthandler.enable(all_threads=False)  # see TrainingProcess.abort
     log_to_stderr()
     os.nice(NICENESS)
     keep_freed_memory()
@@ -77,6 +77,9 @@ class _Line:
                 if "run" in message:
                     self._current = message["run"], Orders()
                     self.wanted.put((Claim(*message["run"]), self._current[1]))
+                elif "abort" in message:
+                    faulthandler.dump_traceback()
+                    os._exit(1)
                 else:
                     self._current[1].order = message["order"]
         os._exit(1)

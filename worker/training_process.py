@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from service.experiments.claims import Claim
@@ -17,7 +19,7 @@ from worker.orders import Order
 log = logging.getLogger(__name__)
 
 CHILD = "worker.child"
-LAST_WORDS_SECONDS = 5.0  # to write its stack
+LAST_WORDS_SECONDS = 2.5  # to write its stacks when asked to, and as long again when made to
 
 
 class TrainingProcess:
@@ -55,12 +57,17 @@ class TrainingProcess:
         return {"died": self._how_it_died()} if message is None else message
 
     def abort(self) -> None:
-        """End it, and have the stacks of its threads in the log first."""
-        self._process.send_signal(signal.SIGABRT)
-        try:
-            self._process.wait(LAST_WORDS_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
+        """End it, and have the stacks of its threads in the log first.
+
+        Asked, it writes them all. One that holds the interpreter's lock hears nothing: SIGABRT makes it write its main
+        thread's alone, since in a signal handler the frames of other threads may move while they are read.
+        """
+        self._say(abort=True)
+        for insist in (partial(self._process.send_signal, signal.SIGABRT), self.kill):
+            try:
+                self._process.wait(LAST_WORDS_SECONDS)
+            except subprocess.TimeoutExpired:
+                insist()
 
     def kill(self) -> None:
         """End it now."""
@@ -72,13 +79,16 @@ class TrainingProcess:
         try:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # it died, which is heard
+        except (BrokenPipeError, ValueError):
+            pass  # it died, and its pipe may be closed already; this is heard
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._heard.put(json.loads(line))
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with self._process.stdout as words:
+            for line in words:
+                self._heard.put(json.loads(line))
+        with suppress(BrokenPipeError):  # something it never read
+            self._process.stdin.close()
         self._heard.put(None)
 
     def _how_it_died(self) -> str:

@@ -13,11 +13,14 @@ import pytest
 from sqlalchemy import select
 
 from service.experiments import queue, recording
+from service.experiments.claims import Claim
 from service.experiments.database import Database
 from service.experiments.models import Attempt, Experiment
 from service.experiments.schema import migrate
 from service.experiments.spec import ExperimentSpec
 from tests.torture.workers import can_write
+from worker import training_process
+from worker.training_process import TrainingProcess
 
 SMALL = {
     "dataset": "digits", "image_size": 16, "train_size": 80, "test_size": 40, "epochs": 3, "engine": "eager",
@@ -161,10 +164,21 @@ def test_a_training_that_hangs_loses_its_attempt_and_its_stack_is_in_the_log(dat
         os.kill(child, signal.SIGCONT)  # a stopped process can write no stack; one that hangs can
         until(lambda: read(database, number).attempt == 2)
         log = process.log.read_text()
-    assert "Fatal Python error: Aborted" in log
-    assert re.search(r'File ".*running.py", line \d+ in train', log)
+    assert re.search(r'File ".*running.py", line \d+ in train', log), log
+    assert re.search(r'File ".*child.py", line \d+ in _report', log), log  # of every thread
     (lost, *_) = attempts(database, number)
     assert lost == ("lost", "its training made no step for 2 s; its stack is in the log")
+
+
+def test_a_training_that_hangs_with_the_interpreters_lock_still_leaves_its_stack(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(training_process, "CHILD", "tests.worker.hogging_child")
+    child = TrainingProcess({"NORMLAB_DATABASE_URL": f"sqlite:///{tmp_path / 'normlab.db'}"})
+    child.run(Claim(1, 1))
+    assert "device" in child.hear(timeout=60)
+    until(lambda: "holds the lock" in capfd.readouterr().err)
+    child.abort()
+    assert re.search(r'File ".*hogging_child.py", line \d+ in hog', capfd.readouterr().err)
+    assert child.hear(timeout=1) == {"died": "signal SIGABRT"}
 
 
 def test_a_training_that_hangs_before_its_first_step_is_found_too(database):
