@@ -83,7 +83,7 @@ class _Run:
     def train(self) -> None:
         """From the last checkpoint, or from the start, to the last epoch."""
         experiment, checkpoint = answered(self._read, self._check)
-        spec = ExperimentSpec.model_validate(experiment.spec)
+        spec = ExperimentSpec.stored(experiment.spec)
         chosen = device.choose(spec.device)
         training = Training(spec, attended(lambda: _load(spec, self._settings.data_dir), self._check), chosen)
         if checkpoint is not None:

@@ -41,13 +41,22 @@ def look(session: Session) -> tuple[bool, bool]:
 def claim(session: Session, *, worker: str, lease_seconds: float) -> Claim | None:
     """Take what comes next, if anything does: of the highest priority, in the group that waits longest, the oldest."""
     highest = select(func.max(Experiment.priority)).where(_is_queued).scalar_subquery()
-    waits = exists().where(_is_queued, Experiment.priority == highest, Experiment.group == GroupRow.name)
+    waits = and_(_is_queued, Experiment.priority == highest)
+    # From one waiting group to the next along the index: what has ended, or waits behind others, is never looked at.
+    groups = select(func.min(Experiment.group).label("name")).where(waits).cte("waiting_groups", recursive=True)
+    following = select(func.min(Experiment.group)).where(waits, Experiment.group > groups.c.name).scalar_subquery()
+    groups = groups.union_all(select(following).where(groups.c.name.is_not(None)))
+    turn = select(GroupRow.claimed_at).where(GroupRow.name == groups.c.name).scalar_subquery()
     group = (
-        select(GroupRow.name).where(waits).order_by(GroupRow.claimed_at.nulls_first(), GroupRow.name).limit(1)
-    ).scalar_subquery()
+        select(groups.c.name)
+        .where(groups.c.name.is_not(None))
+        .order_by(turn.nulls_first(), groups.c.name)
+        .limit(1)
+        .scalar_subquery()
+    )
     upcoming = session.execute(
         select(Experiment.id, Experiment.group)
-        .where(_is_queued, Experiment.priority == highest, Experiment.group == group)
+        .where(waits, Experiment.group == group)
         .order_by(Experiment.id)
         .limit(1)
         .with_for_update(skip_locked=True)

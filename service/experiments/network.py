@@ -1,7 +1,8 @@
 """A spec's network: the layers that its list may hold, and the study's own list."""
 
+from collections.abc import Mapping
 from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
@@ -116,10 +117,18 @@ class SumSpec(_LayerSpec):
     shortcut: int = Field(ge=-1, description="That layer's index in the list, from 0; -1: the images.")
 
 
-LayerSpec = Annotated[
-    ConvolutionSpec | LinearSpec | ActivationSpec | NormalizationSpec | PoolSpec | MeanPoolSpec | DropoutSpec | SumSpec,
-    Field(discriminator="kind"),
-]
+AnyLayerSpec = (
+    ConvolutionSpec | LinearSpec | ActivationSpec | NormalizationSpec | PoolSpec | MeanPoolSpec | DropoutSpec | SumSpec
+)
+LayerSpec = Annotated[AnyLayerSpec, Field(discriminator="kind")]
+_BY_KIND: dict[str, type[AnyLayerSpec]] = {
+    kind: layer for layer in get_args(AnyLayerSpec) for kind in get_args(layer.model_fields["kind"].annotation)
+}
+
+
+def stored_layer(fields: Mapping[str, Any]) -> AnyLayerSpec:
+    """A layer that was accepted once, without the rules of today."""
+    return _BY_KIND[fields["kind"]].model_construct(**fields)
 
 
 @cache  # its layers are frozen, so all experiments may have the same ones

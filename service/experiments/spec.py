@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from service.experiments.datasets import DATASETS, DatasetName
-from service.experiments.network import Activation, LayerSpec, Normalization, study_network
+from service.experiments.network import Activation, LayerSpec, Normalization, stored_layer, study_network
 from service.experiments.protocols import PROTOCOLS, Protocol
 from service.experiments.quantities import QuantityName
 from service.experiments.resolved import ResolvedLayer
@@ -174,6 +174,18 @@ class ExperimentSpec(BaseModel):
         max_length=len(get_args(QuantityName)),
         description="What is looked at.",
     )
+
+    @classmethod
+    def stored(cls, fields: Mapping[str, Any]) -> "ExperimentSpec":
+        """A spec that was accepted once, without the rules of today: who accepts less now still shows and runs it.
+
+        What an older release did not know has its default; what this one does not know any more is left out.
+        """
+        values = dict(fields)
+        for name in ("tags", "capture_quantities"):
+            values[name] = tuple(values[name])
+        values["network"] = tuple(map(stored_layer, values["network"]))
+        return cls.model_construct(**values)
 
     @model_validator(mode="before")
     @classmethod

@@ -79,7 +79,7 @@ class ExperimentAnswer(BaseModel):
 
 def experiment_answer(experiment: Experiment, spec: ExperimentSpec | None = None) -> ExperimentAnswer:
     """An experiment as it is answered. spec: its own, if that is at hand."""
-    spec = spec or ExperimentSpec.model_validate(experiment.spec)
+    spec = spec or ExperimentSpec.stored(experiment.spec)
     network = spec.resolved_network()
     here = f"/experiments/{experiment.id}"
     return ExperimentAnswer(

@@ -102,7 +102,7 @@ async def plot(
 
 def _names(experiment: Experiment) -> list[str]:
     """The figures of this experiment: those of the quantities it captures, of the layers that it has."""
-    spec = ExperimentSpec.model_validate(experiment.spec)
+    spec = ExperimentSpec.stored(experiment.spec)
     captured = [name for name in QUANTITIES if name in spec.capture_quantities]
     if not any(layer.kind == "normalization" for layer in spec.resolved_network()):
         captured = [name for name in captured if QUANTITIES[name].layers != "normalization"]

@@ -14,6 +14,7 @@ from service.app import create_app
 from service.experiments import claims, recording
 from service.experiments import database as databases
 from service.experiments.estimating import estimate
+from service.experiments.models import Experiment
 from service.experiments.quantities import QUANTITIES
 from service.experiments.spec import ExperimentSpec
 from service.routes.experiments import EXAMPLES
@@ -38,6 +39,18 @@ def test_every_example_of_the_documentation_runs_as_it_stands(client, example):
     for field, value in example["value"].items():
         if field != "network":
             assert experiment["spec"][field] == value
+
+
+def test_a_spec_accepted_by_an_older_release_is_shown_though_this_one_would_refuse_it(client, recorded, sqlite):
+    location, held = recorded
+    with sqlite.writing.begin() as session:
+        experiment = session.get(Experiment, held.experiment_id)
+        experiment.spec = experiment.spec | {"name": "\uffff", "tags": ["x"] * 40, "norm_eps": 2.0, "forgotten": 1}
+    problem(client.post("/experiments", json={"name": "\uffff"}), 422)
+    shown = client.get(location).json()["spec"]
+    assert (shown["name"], shown["tags"], shown["norm_eps"]) == ("\uffff", ["x"] * 40, 2.0)
+    for address in ("/experiments", f"{location}/plots", f"{location}/plots/summary.png", f"{location}/plots/loss.svg"):
+        assert client.get(address).status_code == 200
 
 
 def test_the_documentation_lists_the_examples_and_every_spec_field_has_a_description(client):

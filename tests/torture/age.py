@@ -1,7 +1,7 @@
 """`python -m tests.torture.age`: claims and the list in a database that has lived for long.
 
-There are 200,000 ended experiments with their attempts and groups, and somebody has left a transaction open, so that
-nothing that dies after it can be cleared away: neither PostgreSQL's old rows nor SQLite's WAL.
+There are 200,000 ended experiments with their attempts, of 20,000 groups, and somebody has left a transaction open, so
+that nothing that dies after it can be cleared away: neither PostgreSQL's old rows nor SQLite's WAL.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from tests.torture.workers import database_of
 
 SLOWEST_CLAIM_SECONDS, SLOWEST_LIST_SECONDS = 0.020, 0.050
 STATUSES = ("succeeded", "succeeded", "succeeded", "failed", "cancelled")
-GROUPS = 200
+GROUPS = 20_000
 AT_ONCE = 10_000
 
 
@@ -47,7 +47,7 @@ def age(kind: str, ended: int, count: int) -> tuple[float, float]:
             listed = sorted(_lists(database))
     p99 = [times[int(0.99 * len(times))] for times in (claimed, listed)]
     print(
-        f"age on {kind}: {ended} ended experiments, an open transaction; claim median "
+        f"age on {kind}: {ended} ended experiments of {GROUPS} groups, an open transaction; claim median "
         f"{1000 * claimed[count // 2]:.1f} ms, p99 {1000 * p99[0]:.1f} ms of {count}; the list's first page median "
         f"{1000 * listed[len(listed) // 2]:.1f} ms, p99 {1000 * p99[1]:.1f} ms",
         flush=True,

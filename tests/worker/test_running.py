@@ -67,6 +67,15 @@ def test_an_experiment_ends_succeeded_with_every_epoch_recorded_and_what_it_ran_
         assert len(recording.captures(session, number)) == 3
 
 
+def test_a_spec_accepted_by_an_older_release_runs_though_this_one_would_refuse_it(database, tmp_path):
+    number = enqueue(database, epochs=1)
+    with database.writing.begin() as session:
+        experiment = session.get_one(Experiment, number)
+        experiment.spec = experiment.spec | {"name": "\uffff", "forgotten": 1}
+    experiment = run_next(database, tmp_path)
+    assert (experiment.status, experiment.error) == ("succeeded", None)
+
+
 def started(database, held, tmp_path, orders):
     settings = WorkerSettings(database_url=database.url, data_dir=tmp_path)
     running = threading.Thread(target=run, args=[database, held, settings, orders])

@@ -1,5 +1,6 @@
 """The spec: the article's defaults, the two protocols, and what is refused."""
 
+import json
 from typing import get_args
 
 import pytest
@@ -87,6 +88,26 @@ def test_the_original_protocol_changes_each_of_its_parts_and_each_can_be_set_alo
 def test_a_resolved_spec_resolves_to_itself():
     spec = ExperimentSpec(dataset="digits", normalization="batch", protocol="original", shuffle=True, tags=["x"])
     assert ExperimentSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+@pytest.mark.parametrize("network", [{}, {"network": MIXED}, {"network": RESIDUAL}], ids=["study", "mixed", "residual"])
+def test_a_stored_spec_is_read_as_it_was(network):
+    spec = ExperimentSpec.model_validate(
+        {"dataset": "digits", "normalization": "batch", "protocol": "original", "tags": ["x"]} | network
+    )
+    read = ExperimentSpec.stored(json.loads(json.dumps(spec.model_dump(mode="json"))))
+    assert read == spec
+    assert read.resolved_network() == spec.resolved_network()
+    assert read.model_dump_json() == spec.model_dump_json()
+
+
+def test_a_stored_spec_is_read_without_the_rules_of_today():
+    fields = ExperimentSpec(dataset="digits").model_dump(mode="json")
+    del fields["memory"]  # not known then
+    read = ExperimentSpec.stored(fields | {"name": "\uffff", "momentum": 0.9, "capture_quantities": ["weight"] * 9})
+    assert read.memory == "standard"
+    assert (read.name, read.capture_quantities) == ("\uffff", ("weight",) * 9)
+    assert "momentum" not in read.model_dump()
 
 
 REFUSED = {
