@@ -240,7 +240,8 @@ def planted(source: str, defect: Defect) -> str:
 def _run(copy, tests):
     # A base directory of its own: without one pytest shuts the shared one, and PostgreSQL, another user, out of it.
     apart = ["-p", "no:cacheprovider", f"--basetemp={copy.parent / 'tests'}"]
-    command = [sys.executable, "-m", "pytest", "-q", "-x", *apart, *tests]
+    quick = ["-p", "no:schemathesis", "-p", "no:hypothesispytest"]  # which none of these tests needs, to start sooner
+    command = [sys.executable, "-m", "pytest", "-q", "-x", *apart, *quick, *tests]
     with subprocess.Popen(
         command, cwd=copy, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     ) as running:

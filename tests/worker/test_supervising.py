@@ -162,7 +162,7 @@ def test_a_training_that_hangs_loses_its_attempt_and_its_stack_is_in_the_log(dat
         os.kill(child, signal.SIGSTOP)
         time.sleep(4)
         os.kill(child, signal.SIGCONT)  # a stopped process can write no stack; one that hangs can
-        until(lambda: read(database, number).attempt == 2)
+        until(lambda: read(database, number).attempt == 2, seconds=30)
         log = process.log.read_text()
     assert re.search(r'File ".*running.py", line \d+ in train', log), log
     assert re.search(r'File ".*child.py", line \d+ in _report', log), log  # of every thread
