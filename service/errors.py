@@ -11,11 +11,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic_core import to_jsonable_python
 from sqlalchemy.exc import InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.experiments.database import NoFreeConnection, why
 from service.experiments.errors import KeyReused, NoSuchExperiment, NoSuchGroup, NotNow
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def problem(status: int, detail: str, **more: Any) -> JSONResponse:
 
 def database_away(error: Exception) -> JSONResponse:
     """What is answered while the database is away, full or busy for too long."""
-    log.warning("the database did not answer: %s", getattr(error, "orig", error))
+    log.warning("the database did not answer: %s", why(error))
     answer = problem(503, "the database does not answer; try again in some seconds")
     answer.headers["retry-after"] = "5"
     return answer

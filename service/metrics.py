@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import DBAPIError
 
 from service.experiments import workers
-from service.experiments.database import Database
+from service.experiments.database import NO_ANSWER, Database
 
 LAG_EVERY_SECONDS = 0.25
 LATENCIES = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -62,7 +61,7 @@ class _OfTheDatabase(Collector):
             with self._database.reading() as session:
                 counts, oldest = workers.waiting(session)
                 there, counted = workers.there(session), workers.counted(session)
-        except DBAPIError:
+        except NO_ANSWER:
             yield GaugeMetricFamily("normlab_database_up", "Whether the database answers.", 0)
             return
         yield GaugeMetricFamily("normlab_database_up", "Whether the database answers.", 1)

@@ -2,10 +2,9 @@
 
 import time
 
-from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 
-from service.experiments.database import Database
+from service.experiments.database import NO_ANSWER, Database
 from service.experiments.schema import trouble
 
 GOOD_FOR_SECONDS = 5.0  # that the schema was seen to be right; a migration by a newer service is noticed after this
@@ -28,7 +27,7 @@ class Readiness:
         """The same, asked of the database now."""
         try:
             found = trouble(self._database.reader)
-        except DBAPIError:
+        except NO_ANSWER:
             return "the database does not answer"
         self._good_until = 0.0 if found else time.monotonic() + GOOD_FOR_SECONDS
         return found

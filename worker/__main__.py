@@ -6,7 +6,7 @@ import platform
 import signal
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,11 @@ def main() -> None:
             threads.submit(Supervisor(database, settings, name=f"{name}:{place}", environment=share).work, stop)
             for place, share in enumerate(_shares(arguments.workers))
         ]
-        for one in working:
-            one.result()  # raises what it raised
+        try:
+            for one in as_completed(working):
+                one.result()  # raises what it raised
+        finally:
+            stop.set()  # one that broke stops them all: whoever watches over this process starts it anew, whole
     database.close()
 
 

@@ -4,10 +4,8 @@ import logging
 import time
 from dataclasses import replace
 
-from sqlalchemy.exc import DBAPIError
-
 from service.experiments import workers
-from service.experiments.database import Database
+from service.experiments.database import NO_ANSWER, Database, why
 from service.experiments.workers import SHOWN_EVERY_SECONDS, Done
 
 log = logging.getLogger(__name__)
@@ -45,13 +43,13 @@ class Presence:
                     session, self._name, device=self._device, threads=self._threads, steps_per_second=rate,
                     done=self._done,
                 )  # fmt: skip
-        except DBAPIError as error:
-            log.info("it could not be written that this worker is there: %s", error.orig)
+        except NO_ANSWER as error:
+            log.info("it could not be written that this worker is there: %s", why(error))
 
     def leave(self) -> None:
         """Take the sign down, if the database lets it."""
         try:
             with self._database.writing.begin() as session:
                 workers.leave(session, self._name)
-        except DBAPIError as error:
-            log.info("it could not be written that this worker stops: %s", error.orig)
+        except NO_ANSWER as error:
+            log.info("it could not be written that this worker stops: %s", why(error))

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from service.experiments import recording
 from service.experiments.claims import Claim
-from service.experiments.database import Database
+from service.experiments.database import Database, why
 from service.experiments.records import Record
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def answered(work: Callable[[], Result], check: Callable[[], None]) -> Result:
         try:
             return work()
         except (OperationalError, InterfaceError) as away:
-            log.warning("the database did not answer: %s", away.orig)
+            log.warning("the database did not answer: %s", why(away))
         check()
         time.sleep(AGAIN_SECONDS)
 
@@ -59,7 +59,7 @@ class Recorder:
             try:
                 self._write_the_waiting()
             except (OperationalError, InterfaceError) as away:
-                log.warning("experiment %d: a record waits, for %s", self._held.experiment_id, away.orig)
+                log.warning("experiment %d: a record waits, for %s", self._held.experiment_id, why(away))
         return self._waiting is None
 
     def settle(self) -> None:

@@ -9,14 +9,13 @@ import time
 from collections.abc import Mapping
 from functools import partial
 
-from sqlalchemy.exc import DBAPIError
-
 from service.experiments import claims
 from service.experiments.claims import Claim, Wish
-from service.experiments.database import Database
+from service.experiments.database import NO_ANSWER, Database, why
 from service.experiments.errors import ClaimLost
 from service.experiments.logs import about
 from service.experiments.schema import trouble
+from worker.idling import Idling
 from worker.orders import Order
 from worker.presence import Presence
 from worker.settings import WorkerSettings
@@ -39,6 +38,7 @@ class Supervisor:
         self._database, self._settings, self._name, self._environment = database, settings, name, environment
         self._child: TrainingProcess | None = None
         self._presence = Presence(database, name)
+        self._idling = Idling(database, settings.poll_seconds)
 
     def work(self, stop: threading.Event) -> None:
         """Claim and watch, over and over, until told to stop; then what is at hand is given back."""
@@ -51,18 +51,20 @@ class Supervisor:
                         continue
                     self._presence.show()
                     held = self._claim()
-                except DBAPIError as error:
-                    log.warning("the database did not answer: %s", error.orig)
+                except NO_ANSWER as error:
+                    log.warning("the database did not answer: %s", why(error))
                     stop.wait(AWAY_SECONDS)
                     continue
                 if held is None:
-                    stop.wait(self._settings.poll_seconds)
+                    self._idling.wait(stop)
                 else:
+                    self._idling.end()
                     with about(experiment=held.experiment_id, attempt=held.attempt):
                         self._watch(held, stop)
         finally:
             if self._child is not None:
                 self._child.kill()
+            self._idling.end()
             self._presence.leave()
 
     def _claim(self) -> Claim | None:
@@ -160,24 +162,24 @@ class _Watch:
         patience = PATIENCE_WHEN_LOST_SECONDS if self._told == "lost" else PATIENCE_SECONDS
         return self._told is not None and time.monotonic() - self._told_at > patience
 
-    def end(self, why: str) -> None:
+    def end(self, how: str) -> None:
         """Write how its attempt ended, for a child that cannot. If the database is away, the lease will say it."""
         verb = {
-            None: partial(claims.lose, why=why, most_attempts=self._settings.most_attempts),
+            None: partial(claims.lose, why=how, most_attempts=self._settings.most_attempts),
             "cancel": claims.cancel,
             "pause": claims.give_back,
             "give back": claims.give_back,
             "end: its time is up": partial(claims.fail, error="it ran for longer than its max_run_seconds"),
             "lost": None,
         }[self._told]
-        log.warning("experiment %d, attempt %d: %s", self._held.experiment_id, self._held.attempt, why)
+        log.warning("experiment %d, attempt %d: %s", self._held.experiment_id, self._held.attempt, how)
         if verb is None:
             return
         try:
             with self._database.writing.begin() as session:
                 verb(session, self._held)
-        except (ClaimLost, DBAPIError) as error:
-            log.warning("its end was not written: %s", error)
+        except (ClaimLost, *NO_ANSWER) as error:
+            log.warning("its end was not written: %s", why(error))
 
     def _ask(self, *, beat: bool) -> Wish | Order | None:
         try:
@@ -193,8 +195,8 @@ class _Watch:
         except ClaimLost as lost:
             log.warning("%s", lost)
             return "lost"
-        except DBAPIError as error:  # training goes on: whoever takes it over would need the database as well
-            log.warning("no heartbeat for experiment %d: %s", self._held.experiment_id, error.orig)
+        except NO_ANSWER as error:  # training goes on: whoever takes it over would need the database as well
+            log.warning("no heartbeat for experiment %d: %s", self._held.experiment_id, why(error))
             return None
 
     def _look_seconds(self) -> float:

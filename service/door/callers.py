@@ -2,7 +2,6 @@
 
 import time
 
-from sqlalchemy.exc import DBAPIError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -11,7 +10,7 @@ from starlette.types import Scope as Connection
 
 from service.errors import database_away, problem
 from service.experiments import keys
-from service.experiments.database import Database
+from service.experiments.database import NO_ANSWER, Database
 from service.experiments.keys import Scope
 
 BURST_SECONDS = 2.0  # of requests that a key may make at once
@@ -55,7 +54,7 @@ class Callers:
         kind, _, key = given.partition(" ")
         try:
             found = await run_in_threadpool(self._known, key.strip()) if kind.lower() == "bearer" else None
-        except DBAPIError as away:
+        except NO_ANSWER as away:
             return database_away(away)
         if found is None:
             refusal = problem(401, "this key is not known, or was revoked")

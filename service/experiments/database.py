@@ -6,6 +6,8 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Double, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.expression import FunctionElement
@@ -20,8 +22,9 @@ try:
 except ImportError:  # no wheel for this platform
     import sqlite3 as sqlite
 
-__all__ = ["CONNECTIONS", "Database", "database_now", "sqlite"]
+__all__ = ["CONNECTIONS", "NO_ANSWER", "Database", "NoFreeConnection", "database_now", "sqlite", "why"]
 
+NO_ANSWER = (DBAPIError, NoFreeConnection)  # what is raised while a database is away, full or busy for too long
 
 _POOL: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 0, "pool_timeout": PATIENCE_SECONDS}
 
@@ -42,6 +45,11 @@ def _on_postgresql(element: database_now, compiler: Any, **kw: Any) -> str:
 @compiles(database_now, "sqlite")
 def _on_sqlite(element: database_now, compiler: Any, **kw: Any) -> str:
     return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+def why(error: Exception) -> object:
+    """What a database raised, without the statement, which holds what was to be written."""
+    return getattr(error, "orig", error)
 
 
 class Database:
@@ -78,7 +86,7 @@ class _Impatient(psycopg.Connection[Any]):
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """As psycopg's. Raises psycopg.OperationalError."""
         try:
-            return super().wait(gen, interval, timeout or self.patience_seconds)
+            return super().wait(gen, interval, self.patience_seconds if timeout is None else timeout)
         except psycopg.OperationalError:
             if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:  # its answer is still to come
                 self.close()

@@ -5,8 +5,10 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,12 +16,15 @@ from sqlalchemy import select
 
 from service.experiments import queue, recording
 from service.experiments.claims import Claim
-from service.experiments.database import Database
+from service.experiments.database import CONNECTIONS, Database
 from service.experiments.models import Attempt, Experiment
 from service.experiments.schema import migrate
 from service.experiments.spec import ExperimentSpec
 from tests.torture.workers import can_write
 from worker import training_process
+from worker.__main__ import main
+from worker.settings import WorkerSettings
+from worker.supervising import Supervisor
 from worker.training_process import TrainingProcess
 
 SMALL = {
@@ -241,6 +246,49 @@ def test_an_experiment_that_runs_for_too_long_fails(database):
     with worker(database, lease_seconds=1.5):
         until(lambda: read(database, number).status == "failed")
     assert "max_run_seconds" in read(database, number).error
+
+
+def test_a_worker_that_breaks_ends_the_others_of_its_command_which_then_says_why(database, monkeypatch):
+    stopped = []
+
+    def work(self, stop):
+        if self._name.endswith(":0"):
+            stopped.append(stop.wait(10))
+        else:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr(Supervisor, "work", work)
+    monkeypatch.setattr(sys, "argv", ["worker", "--workers", "2"])
+    monkeypatch.setenv("NORMLAB_DATABASE_URL", database.url)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with pytest.raises(ZeroDivisionError):
+            main()
+        assert stopped == [True]
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def test_a_worker_lives_through_a_moment_when_all_connections_are_taken(database):
+    number = enqueue(database, SMALL)
+    settings = WorkerSettings(database_url=database.url, poll_seconds=0.1)
+    stop = threading.Event()
+    environment = {"NORMLAB_DATABASE_URL": database.url, "OMP_NUM_THREADS": "1"}
+    one = Supervisor(database, settings, name="w", environment=environment)
+    database.reader.pool._timeout = 0.1
+    with ThreadPoolExecutor(1) as threads, ExitStack() as taken:
+        for _ in range(CONNECTIONS):
+            taken.enter_context(database.reader.connect())
+        working = threads.submit(one.work, stop)
+        try:
+            time.sleep(1.0)
+            assert not working.done()
+            taken.close()
+            until(lambda: read(database, number).status == "succeeded")
+        finally:
+            stop.set()
+        working.result()
 
 
 def test_two_workers_of_one_command_train_two_experiments_at_once(database):

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 from fastapi.testclient import TestClient
@@ -11,6 +12,7 @@ from fastapi.testclient import TestClient
 from service.app import create_app
 from service.door.needs import needs, routes
 from service.experiments import keys
+from service.experiments.database import CONNECTIONS
 from service.settings import ServiceSettings
 
 PATHS = create_app(ServiceSettings()).openapi()["paths"]
@@ -48,6 +50,19 @@ def bearing(key):
 
 def concrete(path):
     return re.sub(r"\{[^}]*\}", "1", path.replace("{suffix}", "png").replace("{split}", "train"))
+
+
+def test_a_key_that_cannot_be_looked_up_because_all_connections_are_taken_gets_503(client, app, key):
+    headers = bearing(key("read"))
+    engine = app.state.database.reader
+    engine.pool._timeout = 0.1
+    with ExitStack() as taken:
+        for _ in range(CONNECTIONS):
+            taken.enter_context(engine.connect())
+        answer = client.get("/experiments", headers=headers)
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "5"
+    assert client.get("/experiments", headers=headers).status_code == 200
 
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=lambda part: part)
