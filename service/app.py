@@ -41,7 +41,8 @@ DESCRIPTION = "Experiments on what normalization does to gradients: post a spec,
 def create_app(settings: ServiceSettings) -> FastAPI:
     """The service as an application. Nothing connects before the first request."""
     database = Database(settings.database_url)
-    metrics = Metrics(database)
+    readiness = Readiness(database)
+    metrics = Metrics(database, readiness)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -60,7 +61,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         openapi_url=None, docs_url=None, redoc_url=None,  # FastAPI's own would be open without saying so
     )  # fmt: skip
     app.state.settings, app.state.database = settings, database
-    app.state.metrics, app.state.readiness = metrics, Readiness(database)
+    app.state.metrics, app.state.readiness = metrics, readiness
     app.state.writers = asyncio.Semaphore(WRITERS)
     app.state.enqueuing, app.state.drawing = Enqueuing(database.writing), Drawing()
     map_errors(app)

@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 
 from service.experiments import workers
 from service.experiments.database import NO_ANSWER, Database
+from service.readiness import Readiness
 
 LAG_EVERY_SECONDS = 0.25
 LATENCIES = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -18,7 +19,7 @@ LATENCIES = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 1
 class Metrics:
     """One service's own, apart from any other's in the process."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, readiness: Readiness) -> None:
         self._registry = CollectorRegistry()
         self.request_seconds = Histogram(
             "normlab_request_seconds", "From a request's head to its answer's end.", ["method", "route", "status"],
@@ -31,7 +32,7 @@ class Metrics:
             "normlab_event_loop_lag_seconds", "How much later than asked the event loop woke up.",
             registry=self._registry, buckets=LATENCIES,
         )  # fmt: skip
-        self._registry.register(_OfTheDatabase(database))
+        self._registry.register(_OfTheDatabase(database, readiness))
 
     def text(self) -> bytes:
         """All of it as Prometheus reads it; asks the database."""
@@ -48,23 +49,28 @@ class Metrics:
 class _OfTheDatabase(Collector):
     """Asked at each reading, so that every service of a database says the same."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, database: Database, readiness: Readiness) -> None:
+        self._database, self._readiness = database, readiness
 
     def describe(self) -> Iterator[Metric]:
         """Nothing: to know the names is no reason to ask the database."""
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        """The queue and the workers, or that the database is away."""
+        """The queue and the workers, or that the database is away or of another schema."""
         try:
-            with self._database.reading() as session:
-                counts, oldest = workers.waiting(session)
-                there, counted = workers.there(session), workers.counted(session)
+            found = list(self._of_queue_and_workers()) if self._readiness.look() is None else []
         except NO_ANSWER:
-            yield GaugeMetricFamily("normlab_database_up", "Whether the database answers.", 0)
-            return
-        yield GaugeMetricFamily("normlab_database_up", "Whether the database answers.", 1)
+            found = []
+        yield GaugeMetricFamily(
+            "normlab_database_up", "Whether it answers and has the schema that this service knows.", bool(found)
+        )
+        yield from found
+
+    def _of_queue_and_workers(self) -> Iterator[Metric]:
+        with self._database.reading() as session:
+            counts, oldest = workers.waiting(session)
+            there, counted = workers.there(session), workers.counted(session)
         experiments = GaugeMetricFamily("normlab_experiments", "How many there are.", labels=["status"])
         for status, count in counts.items():
             experiments.add_metric([status], count)

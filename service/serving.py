@@ -61,17 +61,24 @@ def _ready_the_database(settings: ServiceSettings) -> None:
         elif settings.key_needed():
             with database.reading() as session:
                 if not keys.any_good(session):
-                    sys.exit(
-                        f"to serve on {settings.host} takes an API key, and there is none. Make one: "
-                        "python -m service key create --scope write; or, where something else guards the door, set "
-                        "NORMLAB_ALLOW_REMOTE_WITHOUT_KEY=true"
-                    )
+                    sys.exit(_no_key(settings))
     except DBAPIError as error:
         if database.writer.dialect.name == "sqlite":
             sys.exit(f"the database cannot be opened: {error.orig}")
         log.warning("the database does not answer yet: %s", error.orig)
     finally:
         database.close()
+
+
+def _no_key(settings: ServiceSettings) -> str:
+    """Why it does not start without one, and what helps."""
+    make = "and there is none. Make one: python -m service key create --scope write"
+    if settings.require_key:
+        return f"NORMLAB_REQUIRE_KEY=true takes an API key, {make}"
+    return (
+        f"to serve on {settings.host} takes an API key, {make}; or, where something else guards the door, set "
+        "NORMLAB_ALLOW_REMOTE_WITHOUT_KEY=true"
+    )
 
 
 def _collect_garbage_seldom() -> None:

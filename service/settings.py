@@ -16,7 +16,7 @@ class ServiceSettings(DatabaseSettings):
 
     allowed_hosts: names beside loopback's and `host` that requests may be for; allowed_origins: other pages, such as
     https://lab.example, that may make them. Both as JSON lists.
-    most_parameters, most_activation_bytes: of one experiment, as estimated before it is queued.
+    most_checkpoint_bytes, most_activation_bytes: of one experiment, as estimated before it is queued.
     """
 
     host: str = "127.0.0.1"
@@ -28,7 +28,7 @@ class ServiceSettings(DatabaseSettings):
     allowed_origins: tuple[str, ...] = ()
     local_worker: bool = True
     data_dir: Path = Path("data")
-    most_parameters: int = Field(default=1_000_000_000, ge=1)
+    most_checkpoint_bytes: int = Field(default=256_000_000, ge=1, le=900_000_000)  # a row holds no more than 1 GB
     most_activation_bytes: int = Field(default=64_000_000_000, ge=1)
 
     def hosts(self) -> frozenset[str]:

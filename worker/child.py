@@ -1,8 +1,9 @@
 """`python -m worker.child`: trains what its supervisor names, one experiment after another, and dies with it.
 
-The two speak in lines of JSON. On standard input come {"run": [experiment, attempt]}, {"order": …} and {"abort": true},
-which has it write its stacks and end; on standard output go {"device": …} once, {"step": …, "of": [experiment,
-attempt]} while training, and at the end of each {"done": [experiment, attempt], "refused_writes": 0 or 1}.
+The two speak in lines of JSON, both ways over the socket that is its standard input. To it go {"run": [experiment,
+attempt]}, {"order": …} and {"abort": true}, which has it write its stacks and end; from it come {"device": …} once,
+{"step": …, "of": [experiment, attempt]} while training, and at the end of each {"done": [experiment, attempt],
+"refused_writes": 0 or 1}.
 """
 
 import ctypes
@@ -31,7 +32,8 @@ PR_SET_PDEATHSIG = 1  # from Linux' prctl.h
 def main() -> None:
     """Run experiments until standard input closes, which is when the supervisor is gone: then at once."""
     _die_with_the_supervisor()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a ctrl-C reaches the supervisor too, and it says what to do
+    for stop in (signal.SIGINT, signal.SIGTERM):  # a whole group's reach the supervisor too, and it says what to do
+        signal.signal(stop, signal.SIG_IGN)
     faulthandler.enable(all_threads=False)  # see TrainingProcess.abort
     log_to_stderr()
     os.nice(NICENESS)
@@ -41,6 +43,8 @@ def main() -> None:
     line = _Line()
     # Only now: to import torch takes seconds, in which the supervisor may die.
     import torch
+
+    torch.backends.cudnn.deterministic = True  # what is resumed is to end with the same bits
 
     from worker import device
     from worker.running import run
@@ -60,13 +64,13 @@ class _Line:
     def __init__(self) -> None:
         self.wanted: queue.SimpleQueue[tuple[Claim, Orders]] = queue.SimpleQueue()
         self._current: tuple[list[int], Orders] = [], Orders()  # the claim, and what passes of it
-        self._said: tuple[list[int], int | None] = [], None
+        self._said: tuple[list[int], int] = [], 0
         threading.Thread(target=self._listen, name="orders", daemon=True).start()
         threading.Thread(target=self._report, name="steps", daemon=True).start()
 
     def say(self, **message: Any) -> None:
         """One line to the supervisor."""
-        os.write(sys.stdout.fileno(), json.dumps(message).encode() + b"\n")  # whole, whichever thread says it
+        os.write(sys.stdin.fileno(), json.dumps(message).encode() + b"\n")  # whole, whichever thread says it
 
     def _listen(self) -> None:
         rest = b""
@@ -88,8 +92,8 @@ class _Line:
         pause = threading.Event()
         while not pause.wait(REPORT_SECONDS):
             claim, orders = self._current
-            if orders.step is not None and self._said != (claim, orders.step):
-                self._said = claim, orders.step
+            if orders.step is not None and self._said != (claim, orders.signs):
+                self._said = claim, orders.signs
                 self.say(step=orders.step, of=claim)
 
 

@@ -8,10 +8,13 @@ Order = Literal["cancel", "pause", "give back", "end: its time is up", "lost"]
 
 @dataclass
 class Orders:
-    """order: what the supervisor wants; training looks after each step. step: how far training is, None before."""
+    """order: what the supervisor wants; training looks after each step. step: how far training is, None before.
+    signs: of life, counted: steps, and what else takes long and gets on.
+    """
 
     order: Order | None = None
     step: int | None = None
+    signs: int = 0
 
 
 class Told(Exception):

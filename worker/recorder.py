@@ -42,6 +42,7 @@ class Recorder:
     def __init__(self, database: Database, held: Claim, check: Callable[[], None]) -> None:
         self._database, self._held, self._check = database, held, check
         self._waiting: Record | None = None
+        self._again_at = 0.0
 
     def note(self, verb: Verb) -> None:
         """Do a verb of claims in a transaction of its own, as soon as the database lets it."""
@@ -50,16 +51,18 @@ class Recorder:
     def record(self, made: Record) -> None:
         """Write it, or keep it until the next one; what was kept before is written first, however long that takes."""
         self.settle()
-        self._waiting = made
+        self._waiting, self._again_at = made, 0.0
         self.is_free()
 
     def is_free(self) -> bool:
-        """Whether no record waits any more, after another try."""
-        if self._waiting is not None:
+        """Whether no record waits any more, after another try if it is time for one."""
+        if self._waiting is not None and (began := time.monotonic()) >= self._again_at:
             try:
                 self._write_the_waiting()
             except (OperationalError, InterfaceError) as away:
                 log.warning("experiment %d: a record waits, for %s", self._held.experiment_id, why(away))
+                # A try may last, and training stands still meanwhile: for half of the time at most.
+                self._again_at = time.monotonic() + max(AGAIN_SECONDS, time.monotonic() - began)
         return self._waiting is None
 
     def settle(self) -> None:

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 30.0  # that a child has to heed an order; who does not is killed
 PATIENCE_WHEN_LOST_SECONDS = 1.0  # with a child that works for nothing: its supervisor could have another claim
 LONGEST_LOOK_SECONDS = 1.0  # between two looks at what is wished
+STARTS_AGAIN_SECONDS = 10.0  # until a child that could not start is tried again
 AWAY_SECONDS = 2.0  # until a database that is away or not migrated yet is asked again
 
 
@@ -50,7 +51,7 @@ class Supervisor:
                         stop.wait(AWAY_SECONDS)
                         continue
                     self._presence.show()
-                    held = self._claim()
+                    held = self._claim() if self._can_train(stop) else None
                 except NO_ANSWER as error:
                     log.warning("the database did not answer: %s", why(error))
                     stop.wait(AWAY_SECONDS)
@@ -67,6 +68,30 @@ class Supervisor:
             self._idling.end()
             self._presence.leave()
 
+    def _can_train(self, stop: threading.Event) -> bool:
+        """Whether there is a child, ready; started and waited for if need be. Without one nothing is claimed: no
+        experiment is to blame for a worker that cannot start.
+        """
+        if self._child is not None and "died" in self._child.hear(timeout=0):
+            self._child = None
+        if self._child is not None:
+            return True
+        child = TrainingProcess(self._environment)
+        while not stop.is_set():
+            self._presence.show()
+            heard = child.hear(timeout=LONGEST_LOOK_SECONDS)
+            if "device" in heard:
+                log.info("trains on %s with %d threads", heard["device"], heard["threads"])
+                self._presence.trains_on(heard["device"], heard["threads"])
+                self._child = child
+                return True
+            if "died" in heard:
+                log.error("its training process ended with %s before it could train", heard["died"])
+                stop.wait(STARTS_AGAIN_SECONDS)
+                return False
+        child.kill()
+        return False
+
     def _claim(self) -> Claim | None:
         with self._database.reading() as session:
             waits, stalled = claims.look(session)
@@ -82,14 +107,12 @@ class Supervisor:
 
     def _watch(self, held: Claim, stop: threading.Event) -> None:
         """Until the child is done with it, or is no more."""
-        child = self._child = self._child or TrainingProcess(self._environment)
+        child = self._child
+        assert child is not None
         watch = _Watch(self._database, held, self._settings)
         child.run(held)
         while True:
             heard = child.hear(watch.seconds_to_the_next_look())
-            if "device" in heard:
-                log.info("trains on %s with %d threads", heard["device"], heard["threads"])
-                self._presence.trains_on(heard["device"], heard["threads"])
             if "done" in heard:
                 self._presence.count(refused_writes=heard["refused_writes"])
                 return
@@ -97,7 +120,7 @@ class Supervisor:
                 self._presence.count(steps=watch.stepped(heard["step"]))
             self._presence.show()
             if "died" in heard:
-                watch.end(f"its training process ended with {heard['died']}")
+                watch.end(f"its training process ended with {heard['died']}", stopping=stop.is_set())
                 self._child = None
                 return
             order = watch.look(stopping=stop.is_set())
@@ -121,7 +144,7 @@ class _Watch:
 
     def __init__(self, database: Database, held: Claim, settings: WorkerSettings) -> None:
         self._database, self._held, self._settings = database, held, settings
-        self._step = 0
+        self._step: int | None = None
         self._stepped_at: float | None = None
         self._began_at = self._beat_at = self._looked_at = time.monotonic()
         self._told: Order | None = None
@@ -133,7 +156,7 @@ class _Watch:
 
     def stepped(self, step: int) -> int:
         """Note how far training is; returns how many steps that is more than last heard."""
-        more = 0 if self._stepped_at is None else step - self._step
+        more = 0 if self._step is None else step - self._step
         self._step, self._stepped_at = step, time.monotonic()
         return more
 
@@ -162,8 +185,11 @@ class _Watch:
         patience = PATIENCE_WHEN_LOST_SECONDS if self._told == "lost" else PATIENCE_SECONDS
         return self._told is not None and time.monotonic() - self._told_at > patience
 
-    def end(self, how: str) -> None:
-        """Write how its attempt ended, for a child that cannot. If the database is away, the lease will say it."""
+    def end(self, how: str, *, stopping: bool = False) -> None:
+        """Write how its attempt ended, for a child that cannot. If the database is away, the lease will say it.
+
+        stopping: the worker is being stopped, and whoever does that may well stop its child too.
+        """
         verb = {
             None: partial(claims.lose, why=how, most_attempts=self._settings.most_attempts),
             "cancel": claims.cancel,
@@ -171,7 +197,7 @@ class _Watch:
             "give back": claims.give_back,
             "end: its time is up": partial(claims.fail, error="it ran for longer than its max_run_seconds"),
             "lost": None,
-        }[self._told]
+        }[self._told or ("give back" if stopping else None)]
         log.warning("experiment %d, attempt %d: %s", self._held.experiment_id, self._held.attempt, how)
         if verb is None:
             return

@@ -122,14 +122,14 @@ class Training:
             return None
         return self._record(None)
 
-    def run_epoch(self, after_step: AfterStep) -> Record:
-        """Train an epoch, or what is left of one, test, and say what came of it. after_step may raise, to stop."""
+    def run_epoch(self, after_step: AfterStep, after_test_batch: Callable[[], None] = lambda: None) -> Record:
+        """Train an epoch, or what is left of one, test, and say what came of it. Both callbacks may raise, to stop."""
         epoch = self.epochs_done
         self._train(epoch, after_step)
         images, seconds = int(self._sums.images), float(self._sums.seconds)
         train_loss, train_accuracy = float(self._sums.losses.sum()) / images, int(self._sums.correct) / images
         began = time.perf_counter()
-        test_loss, test_accuracy = self.run_test()
+        test_loss, test_accuracy = self.run_test(after_test_batch)
         metrics = EpochMetrics(
             epoch=epoch,
             train_loss=_finite(train_loss),
@@ -143,7 +143,7 @@ class Training:
         self._sums = EpochSums.of(self.steps_per_epoch, self.train.labels.device)
         return self._record(metrics)
 
-    def run_test(self) -> tuple[float, float]:
+    def run_test(self, after_batch: Callable[[], None] = lambda: None) -> tuple[float, float]:
         """Mean loss and accuracy over all test images."""
         size = self.spec.batch_size if self.spec.test_statistics == "slot" else TEST_BATCH
         loss = torch.zeros((), device=self.test.labels.device)
@@ -154,6 +154,7 @@ class Training:
             scores = self.engine.infer(images)
             loss += cross_entropy(scores, labels)[0] * len(labels)
             correct += (scores.argmax(1) == labels).sum()
+            after_batch()
         return float(loss) / len(self.test.labels), int(correct) / len(self.test.labels)
 
     def batches(self, epoch: int) -> list[Tensor]:

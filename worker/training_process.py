@@ -5,6 +5,7 @@ import logging
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -26,12 +27,14 @@ class TrainingProcess:
     """A `python -m worker.child`, started at once; it dies with the process that made it."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", CHILD],
-            env=os.environ | dict(environment),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
+        self._line, its_end = socket.socketpair()
+        with its_end:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", CHILD],
+                env=os.environ | dict(environment),
+                stdin=its_end.fileno(),
+                stdout=2,  # whatever a library prints is for the log
+            )
         self._heard: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         threading.Thread(target=self._listen, name="child's words", daemon=True).start()
 
@@ -75,20 +78,13 @@ class TrainingProcess:
         self._process.wait()
 
     def _say(self, **message: Any) -> None:
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
-            self._process.stdin.flush()
-        except (BrokenPipeError, ValueError):
-            pass  # it died, and its pipe may be closed already; this is heard
+        with suppress(OSError):  # it died, which is heard
+            self._line.sendall(json.dumps(message).encode() + b"\n")
 
     def _listen(self) -> None:
-        assert self._process.stdin is not None and self._process.stdout is not None
-        with self._process.stdout as words:
+        with self._line, self._line.makefile("rb") as words, suppress(ConnectionResetError):  # if it left words unread
             for line in words:
                 self._heard.put(json.loads(line))
-        with suppress(BrokenPipeError):  # something it never read
-            self._process.stdin.close()
         self._heard.put(None)
 
     def _how_it_died(self) -> str:

@@ -1,6 +1,8 @@
 """Attempts with their history, turns by group and priority, pausing, and checkpoints inside an epoch."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 from alembic import op
@@ -33,7 +35,8 @@ def upgrade() -> None:
     op.execute(experiments.update().values(group="", priority=0, attempts_before=0))
     op.execute(experiments.update().where(experiments.c.cancel_requested).values(wish="cancel"))
     op.execute(experiments.update().where(experiments.c.status != "running").values(wish=None))
-    with op.batch_alter_table("experiments", table_kwargs={"sqlite_autoincrement": True}) as batch_op:
+    anew = op.batch_alter_table("experiments", table_kwargs={"sqlite_autoincrement": True})
+    with _ids_remembered(), anew as batch_op:
         for name, kind in (
             ("group", sa.String(length=64)),
             ("priority", sa.Integer()),
@@ -96,7 +99,8 @@ def downgrade() -> None:
         experiments.update().values(cancel_requested=sa.func.coalesce(experiments.c.wish == "cancel", sa.false()))
     )
     op.execute(experiments.update().where(experiments.c.status == "paused").values(status="queued"))
-    with op.batch_alter_table("experiments", table_kwargs={"sqlite_autoincrement": True}) as batch_op:
+    anew = op.batch_alter_table("experiments", table_kwargs={"sqlite_autoincrement": True})
+    with _ids_remembered(), anew as batch_op:
         batch_op.alter_column("cancel_requested", existing_type=sa.Boolean(), nullable=False)
         batch_op.drop_index("ix_experiments_claim")
         batch_op.drop_constraint(op.f("ck_experiments_wish"), type_="check")
@@ -104,6 +108,20 @@ def downgrade() -> None:
         batch_op.create_check_constraint(op.f("ck_experiments_status"), OLDER_STATUSES)
         for name in ("group", "priority", "attempts_before", "wish", "max_run_seconds"):
             batch_op.drop_column(name)
+
+
+@contextmanager
+def _ids_remembered() -> Iterator[None]:
+    """SQLite makes the table anew, and the new one knows only of ids that are in it: those of deleted experiments would
+    be given again.
+    """
+    if op.get_bind().dialect.name != "sqlite":
+        yield
+        return
+    last = op.get_bind().scalar(sa.text("SELECT seq FROM sqlite_sequence WHERE name = 'experiments'")) or 0
+    yield
+    op.execute("DELETE FROM sqlite_sequence WHERE name = 'experiments'")
+    op.execute(f"INSERT INTO sqlite_sequence (name, seq) VALUES ('experiments', {last})")
 
 
 def _fill_in_steps() -> None:

@@ -39,9 +39,11 @@ class Callers:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("authorization")
+        headers = Headers(scope=scope)
+        given = headers.get("authorization")
         came = (None if self._key_needed else "write") if given is None else await self._scope_of(given)
-        if came is None and scope["method"] not in ("GET", "HEAD"):  # nothing else is open, and no body is read
+        # What is open takes no body, so none is waited for.
+        if came is None and (scope["method"] not in ("GET", "HEAD") or _announces_body(headers)):
             came = key_needed()
         if isinstance(came, Response):
             await came(scope, receive, send)
@@ -80,3 +82,7 @@ class Callers:
             return (1 - left) / self._rate
         self._buckets[key_id] = (left - 1, now)
         return 0.0
+
+
+def _announces_body(headers: Headers) -> bool:
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers

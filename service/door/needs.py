@@ -21,28 +21,33 @@ GIVES: dict[Scope | None, tuple[Need, ...]] = {
 }
 
 
-def needs(need: Need) -> Callable[[Endpoint], Endpoint]:
-    """Mark a route's function: `nothing` is open to all who reach the service, `read` changes nothing."""
+def needs(need: Need, *, database: bool = True) -> Callable[[Endpoint], Endpoint]:
+    """Mark a route's function: `nothing` is open to all who reach the service, `read` changes nothing.
+
+    database: whether it waits until the database is ready; what needs nothing never does.
+    """
 
     def marked(endpoint: Endpoint) -> Endpoint:
         endpoint.need = need  # type: ignore[attr-defined]
+        endpoint.needs_database = database and need != "nothing"  # type: ignore[attr-defined]
         return endpoint
 
     return marked
 
 
 class Guarded(APIRoute):
-    """A route that looks at neither body nor parameters before who calls is admitted and the database is ready."""
+    """A route that looks at neither body nor parameters before who calls is admitted and what it needs is ready."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """FastAPI's own, behind the guard."""
         handle = super().get_route_handler()
         need: Need | None = getattr(self.endpoint, "need", None)
+        needs_database: bool = getattr(self.endpoint, "needs_database", True)
 
         async def guarded(request: Request) -> Response:
             if (refusal := _refusal(need, request)) is not None:
                 return refusal
-            if need != "nothing" and (unready := await request.app.state.readiness.why_not()) is not None:
+            if needs_database and (unready := await request.app.state.readiness.why_not()) is not None:
                 raise HTTPException(503, unready, headers={"retry-after": "5"})
             if need == "write" and not iscoroutinefunction(self.endpoint):
                 async with request.app.state.writers:

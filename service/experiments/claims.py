@@ -4,7 +4,6 @@ Each takes a session and never commits: the caller's `with writing.begin()` show
 if the claim is no longer current it changes nothing and raises ClaimLost. All clocks are the database's.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -17,9 +16,12 @@ from service.experiments.errors import ClaimLost
 from service.experiments.models import Attempt, Experiment, GroupRow
 
 MOST_ATTEMPTS = 5  # that an experiment may lose: it may be what ends its workers
+STALLED = "its worker was not heard of until the lease ran out"
+CLAIMING = 7411019  # PostgreSQL's lock for it; any number that nothing else uses
 
 Wish = Literal["cancel", "pause", "end: its time is up"]
 
+_WISHED = (Experiment.wish, Experiment.max_run_seconds, Experiment.attempts_before)
 _is_queued = Experiment.status == "queued"
 _has_stalled = and_(Experiment.status == "running", Experiment.lease_expires_at < database_now())
 
@@ -40,6 +42,8 @@ def look(session: Session) -> tuple[bool, bool]:
 
 def claim(session: Session, *, worker: str, lease_seconds: float) -> Claim | None:
     """Take what comes next, if anything does: of the highest priority, in the group that waits longest, the oldest."""
+    if session.get_bind().dialect.name == "postgresql":  # or of two claims at once both would see the same group's turn
+        session.execute(select(func.pg_advisory_xact_lock(CLAIMING)))
     highest = select(func.max(Experiment.priority)).where(_is_queued).scalar_subquery()
     waits = and_(_is_queued, Experiment.priority == highest)
     # From one waiting group to the next along the index: what has ended, or waits behind others, is never looked at.
@@ -82,33 +86,19 @@ def claim(session: Session, *, worker: str, lease_seconds: float) -> Claim | Non
     return Claim(upcoming.id, attempt)
 
 
-def heartbeat(session: Session, held: Claim, *, step: int, lease_seconds: float) -> Wish | None:
-    """Lengthen the lease and note how far training is; returns what is wished of the worker."""
+def heartbeat(session: Session, held: Claim, *, step: int | None, lease_seconds: float) -> Wish | None:
+    """Lengthen the lease and note how far training is, if that is known; returns what is wished of the worker."""
+    # What was recorded may be further than what the supervisor heard of.
+    known = {} if step is None else {"step": case((Experiment.step < step, step), else_=Experiment.step)}
     row = session.execute(
-        _held(held)
-        .values(lease_expires_at=_after(lease_seconds), step=step)
-        .returning(Experiment.wish, Experiment.max_run_seconds, Experiment.attempts_before)
+        _held(held).values(lease_expires_at=_after(lease_seconds), **known).returning(*_WISHED)
     ).first()
-    if row is None:
-        raise lost(held)
-    if row.wish is None and row.max_run_seconds is not None:
-        ran = func.sum(func.coalesce(Attempt.ended_at, database_now()) - Attempt.claimed_at)
-        these = (Attempt.experiment_id == held.experiment_id, Attempt.attempt > row.attempts_before)
-        if session.scalar(select(ran).where(*these)) > row.max_run_seconds:
-            return "end: its time is up"
-    return cast(Wish | None, row.wish)
+    return _wish(session, held, row)
 
 
 def wish(session: Session, held: Claim) -> Wish | None:
     """What is wished of the worker, without writing."""
-    row = session.execute(
-        select(Experiment.wish).where(
-            Experiment.id == held.experiment_id, Experiment.attempt == held.attempt, Experiment.status == "running"
-        )
-    ).first()
-    if row is None:
-        raise lost(held)
-    return cast(Wish | None, row.wish)
+    return _wish(session, held, session.execute(select(*_WISHED).where(_is_held(held))).first())
 
 
 def certify(session: Session, held: Claim, gradient_check: list[dict[str, Any]]) -> None:
@@ -120,7 +110,7 @@ def describe(
     session: Session, held: Claim, *, provenance: dict[str, Any], steps_total: int, resumed_at_step: int | None
 ) -> None:
     """Note what this attempt runs on, how many steps there are in all, and after how many of them it goes on."""
-    still_held(session, held, provenance=provenance, steps_total=steps_total)
+    still_held(session, held, provenance=provenance, steps_total=steps_total, step=resumed_at_step or 0)
     session.execute(
         update(Attempt)
         .where(Attempt.experiment_id == held.experiment_id, Attempt.attempt == held.attempt)
@@ -159,7 +149,7 @@ def cancel(session: Session, held: Claim) -> None:
 
 def lose(session: Session, held: Claim, why: str, *, most_attempts: int = MOST_ATTEMPTS) -> None:
     """Give up an attempt whose training died or hangs: back into the queue, but for the last attempt, which fails."""
-    if not _put_back(session, _is_held(held), why, most_attempts):
+    if not _put_back(session, _is_held(held), why, most_attempts, skip_locked=False):
         raise lost(held)
 
 
@@ -168,7 +158,12 @@ def requeue_stalled(session: Session, *, most_attempts: int = MOST_ATTEMPTS) -> 
 
     Their workers' next writes find the attempt gone as soon as somebody claims again, and the status at once.
     """
-    return _put_back(session, _has_stalled, "its worker was not heard of until the lease ran out", most_attempts)
+    return _put_back(session, _has_stalled, STALLED, most_attempts, skip_locked=True)
+
+
+def requeue_those_stalled(session: Session, which: ColumnElement[bool]) -> None:
+    """The same of these alone, for whoever wishes something of them: all workers may be busy for hours."""
+    _put_back(session, and_(which, _has_stalled), STALLED, MOST_ATTEMPTS, skip_locked=False)
 
 
 def still_held(session: Session, held: Claim, **values: Any) -> None:
@@ -183,10 +178,13 @@ def lost(held: Claim) -> ClaimLost:
     return ClaimLost(f"attempt {held.attempt} of experiment {held.experiment_id} is no longer the current one")
 
 
-def _put_back(session: Session, which: ColumnElement[bool], why: str, most_attempts: int) -> int:
+def _put_back(session: Session, which: ColumnElement[bool], why: str, most_attempts: int, *, skip_locked: bool) -> int:
     """Queue them again, or heed a wish, or fail who has lost too many; returns how many those were."""
-    found: Sequence[int] = session.scalars(
-        select(Experiment.id).where(which).order_by(Experiment.id).with_for_update(skip_locked=True)
+    found = session.execute(
+        select(Experiment.id, Experiment.lease_expires_at)
+        .where(which)
+        .order_by(Experiment.id)
+        .with_for_update(skip_locked=skip_locked)
     ).all()
     losses = (
         select(func.count())
@@ -198,11 +196,13 @@ def _put_back(session: Session, which: ColumnElement[bool], why: str, most_attem
         .scalar_subquery()
     )
     too_many = and_(Experiment.wish.is_(None), losses >= most_attempts)
-    for experiment_id in found:
+    for experiment_id, expires_at in found:
+        # Nobody ran it after its lease, however late that was noticed.
+        ended_at = case((database_now() > expires_at, expires_at), else_=database_now())
         session.execute(
             update(Attempt)
             .where(Attempt.experiment_id == experiment_id, Attempt.ended_at.is_(None))
-            .values(ended_at=database_now(), outcome="lost", detail=why)
+            .values(ended_at=ended_at, outcome="lost", detail=why)
         )
         session.execute(
             update(Experiment)
@@ -226,7 +226,21 @@ def _put_back(session: Session, which: ColumnElement[bool], why: str, most_attem
     return len(found)
 
 
+def _wish(session: Session, held: Claim, row: Any) -> Wish | None:
+    """What is wished, or that its time is up. Raises ClaimLost if there is no row of it."""
+    if row is None:
+        raise lost(held)
+    if row.wish is None and row.max_run_seconds is not None:
+        ran = func.sum(func.coalesce(Attempt.ended_at, database_now()) - Attempt.claimed_at)
+        these = (Attempt.experiment_id == held.experiment_id, Attempt.attempt > row.attempts_before)
+        if session.scalar(select(ran).where(*these)) > row.max_run_seconds:
+            return "end: its time is up"
+    return cast(Wish | None, row.wish)
+
+
 def _end(session: Session, held: Claim, status: str, error: str | None = None) -> None:
+    if error is not None:  # it may name a file, whose name may be any bytes
+        error = error.encode(errors="replace").decode().replace("\0", "?")
     still_held(session, held, status=status, error=error, ended_at=database_now(), lease_expires_at=None, wish=None)
     _close(session, held, status, error)
 

@@ -1,6 +1,7 @@
 """Engines for SQLite and PostgreSQL, and the database's own clock."""
 
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from sqlalchemy.orm import Session, sessionmaker
 from sqlalchemy.sql.expression import FunctionElement
 
 PATIENCE_SECONDS = 15  # how long a statement waits for its turn on SQLite, for its answer on PostgreSQL
+SLOWEST_BYTES_A_SECOND = 1_000_000  # on PostgreSQL; what a statement carries has so much time beside
+PREPARED_AFTER = 5  # times that a statement was sent, it is prepared on PostgreSQL: psycopg's own number
 CONNECTIONS = 16  # of one engine at most; so many threads may ask at once without waiting for each other
 PING_SECONDS = 5  # how long a connection may take to show that it still is one, and a new one to be made
 SAFE_SQLITE = (3, 51, 3)  # the first release free of the WAL-reset corruption
@@ -79,14 +82,19 @@ def _with_driver(url: str) -> str:
 
 
 class _Impatient(psycopg.Connection[Any]):
-    """A connection that is given up when an answer takes too long: one whose bytes stop passing would wait for ever."""
+    """A connection that is given up when an answer takes too long: one whose bytes stop passing would wait for ever.
 
-    patience_seconds = PATIENCE_SECONDS
+    patience_seconds: None for no end; a commit has that of the statement before it.
+    """
+
+    patience_seconds: float | None = PING_SECONDS
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:
         """As psycopg's. Raises psycopg.OperationalError."""
         try:
             return super().wait(gen, interval, self.patience_seconds if timeout is None else timeout)
+        except psycopg.errors.IdleInTransactionSessionTimeout as ended:
+            raise psycopg.OperationalError(str(ended)) from None  # a lost connection like any other, to be tried again
         except psycopg.OperationalError:
             if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:  # its answer is still to come
                 self.close()
@@ -94,26 +102,53 @@ class _Impatient(psycopg.Connection[Any]):
 
 
 def _postgresql(url: str) -> Engine:
-    """An engine that notices when the server is gone, or does not answer."""
+    """An engine that notices when the server is gone, or does not answer.
+
+    Two execution options lengthen a statement's patience: reads_bytes by what is to come, unhurried without end.
+    """
     patience = {"connect_timeout": PING_SECONDS, "tcp_user_timeout": 1000 * PATIENCE_SECONDS}
-    engine = create_engine(_with_driver(url), **_POOL, pool_pre_ping=True, connect_args=patience)
+    engine = create_engine(_with_driver(url), **_POOL, hide_parameters=True, pool_pre_ping=True, connect_args=patience)
 
     @event.listens_for(engine, "do_connect")
     def _connect(dialect: object, record: object, arguments: Any, options: Any) -> Any:
         return _Impatient.connect(*arguments, **options)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, record: object) -> None:
+        # A process that is stopped in a transaction would keep its locks: the server ends such a session. Not one of
+        # the connection's `options`: a pooler refuses those it does not know.
+        connection.autocommit = True
+        connection.execute(
+            "SELECT set_config(name, %s, false) FROM pg_settings"
+            " WHERE name = 'idle_in_transaction_session_timeout' AND setting = '0'",  # else somebody has chosen
+            [f"{PATIENCE_SECONDS}s"],
+        )
+        connection.autocommit = False
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _allow_time(_: object, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        options = context.execution_options
+        carried = options.get("reads_bytes", 0) + _bytes_in(parameters if many else [parameters])
+        unhurried = options.get("unhurried", False)
+        cursor.connection.patience_seconds = None if unhurried else PATIENCE_SECONDS + carried / SLOWEST_BYTES_A_SECOND
+        # One that is prepared begins with its bytes: until all have come the server would take the session for idle.
+        cursor.connection.prepare_threshold = None if carried > SLOWEST_BYTES_A_SECOND else PREPARED_AFTER
 
     ping = engine.dialect.do_ping
 
     def _ping(connection: Any) -> bool:
         # Before a statement; with as much patience as for the statement, whoever asked would wait for both.
         connection.patience_seconds = PING_SECONDS
-        try:
-            return ping(connection)
-        finally:
-            connection.patience_seconds = PATIENCE_SECONDS
+        return ping(connection)
 
     engine.dialect.do_ping = _ping  # type: ignore[assignment]
     return engine
+
+
+def _bytes_in(parameters: Iterable[Any]) -> int:
+    """Of the binary values in these sets of parameters, by name or by place."""
+    values = (value for one in parameters for value in (one.values() if isinstance(one, dict) else one or ()))
+    return sum(len(value.obj) for value in values if isinstance(value, psycopg.Binary))
 
 
 def _sqlite(url: str, *, begin: str) -> Engine:
@@ -123,7 +158,11 @@ def _sqlite(url: str, *, begin: str) -> Engine:
     # A WAL is only safe in the repaired releases; without one the rollback journal is slower and just as durable.
     journal = "WAL" if sqlite.sqlite_version_info >= SAFE_SQLITE else "DELETE"
     engine = create_engine(
-        url, **_POOL, module=sqlite, connect_args={"timeout": PATIENCE_SECONDS, "check_same_thread": False}
+        url,
+        **_POOL,
+        hide_parameters=True,
+        module=sqlite,
+        connect_args={"timeout": PATIENCE_SECONDS, "check_same_thread": False},
     )
 
     @event.listens_for(engine, "connect")

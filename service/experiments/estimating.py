@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from service.experiments.datasets import DATASETS
+from service.experiments.resolved import ResolvedLayer
 from service.experiments.spec import ExperimentSpec
 
 BYTES = 4  # of a float32
@@ -12,11 +13,12 @@ MOST_STEPS = 2**31 - 1  # of one training: what the database counts them in
 
 @dataclass(frozen=True)
 class Estimate:
-    """parameters: how many are trained. activation_bytes: of every layer's output for one batch, all held at once.
-    steps: of the training, 0 where only the files can tell how many images there are.
+    """checkpoint_bytes: of the parameters, the optimizer's averages of each, and statistics kept by place in the batch.
+    activation_bytes: of every layer's output for one batch, all held at once. steps: of the training, 0 where only the
+    files can tell how many images there are.
     """
 
-    parameters: int
+    checkpoint_bytes: int
     activation_bytes: int
     steps: int
 
@@ -25,9 +27,18 @@ def estimate(spec: ExperimentSpec) -> Estimate:
     """The estimate of a validated spec."""
     layers = spec.resolved_network()
     outputs = sum(math.prod(layer.output_shape) for layer in layers) + math.prod(layers[0].input_shape)
+    copies = {"adam": 3, "sgd": 2}[spec.optimizer]  # of the parameters' size: they, and their averages
+    stored = sum(copies * layer.parameters + _slots(spec, layer) for layer in layers)
     images = spec.train_size or DATASETS[spec.dataset].train or 0
     return Estimate(
         steps=spec.epochs * math.ceil(images / spec.batch_size),
-        parameters=sum(layer.parameters for layer in layers),
+        checkpoint_bytes=BYTES * stored,
         activation_bytes=BYTES * spec.batch_size * outputs,
     )
+
+
+def _slots(spec: ExperimentSpec, layer: ResolvedLayer) -> int:
+    """How many numbers a normalization keeps by place in the batch; others keep a few a channel, next to nothing."""
+    if spec.test_statistics != "slot" or layer.variant not in ("layer", "instance"):
+        return 0
+    return 2 * spec.batch_size * (layer.input_shape[0] if layer.variant == "instance" else 1)

@@ -1,4 +1,6 @@
-"""How every process of ours logs: a line an event, as JSON or, where a person watches, in colour; no line holds a key.
+"""How every process of ours logs: a line an event, as JSON or, where a person watches, in colour.
+
+No line holds a key, and no traceback variables: they hold passwords, keys and tensors.
 
 What is bound with `about` is on every line of its thread or request: experiment, attempt, worker, request_id.
 """
@@ -9,6 +11,8 @@ import sys
 
 import structlog
 from structlog.contextvars import bound_contextvars as about
+from structlog.processors import ExceptionRenderer
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor, WrappedLogger
 
 __all__ = ["about", "log_to_stderr"]
@@ -20,9 +24,12 @@ def log_to_stderr() -> None:
     """Have the standard library's loggers write so, from INFO on."""
     watched = sys.stderr.isatty()
     rendering: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if watched
-        else [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(ensure_ascii=False)]
+        else [
+            ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ]
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[

@@ -10,6 +10,7 @@ from sqlalchemy import Update, case, delete, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from service.experiments import claims
 from service.experiments.database import database_now
 from service.experiments.errors import KeyReused, NoSuchExperiment, NoSuchGroup, NotNow
 from service.experiments.models import (
@@ -86,7 +87,7 @@ def cancel(session: Session, experiment_id: int) -> Experiment:
     experiment = _locked(session, experiment_id)
     _refuse_ended(experiment, "cancelled")
     if experiment.status == "running":
-        experiment.wish = "cancel"
+        _wish(session, experiment, "cancel")
     else:
         experiment.status = "cancelled"
         experiment.ended_at = session.scalar(select(database_now()))
@@ -102,7 +103,7 @@ def pause(session: Session, experiment_id: int) -> Experiment:
     if experiment.wish == "cancel":
         raise NotNow(f"experiment {experiment_id} is being cancelled; it cannot be paused")
     if experiment.status == "running":
-        experiment.wish = "pause"
+        _wish(session, experiment, "pause")
     else:
         experiment.status = "paused"
     return experiment
@@ -129,7 +130,9 @@ def pause_group(session: Session, group: str) -> Sequence[int]:
         .where(Experiment.group == group, waits | (Experiment.status == "running") & Experiment.wish.is_(None))
         .values(status=case((waits, "paused"), else_=Experiment.status), wish=case((waits, None), else_="pause"))
     )
-    return _ids(session, paused)
+    found = _ids(session, paused)
+    claims.requeue_those_stalled(session, Experiment.group == group)
+    return found
 
 
 def resume_group(session: Session, group: str) -> Sequence[int]:
@@ -206,6 +209,14 @@ def _locked(session: Session, experiment_id: int) -> Experiment:
     if experiment is None:
         raise NoSuchExperiment(experiment_id)
     return experiment
+
+
+def _wish(session: Session, experiment: Experiment, wish: str) -> None:
+    """Of its worker; if that is gone, it is heeded here."""
+    experiment.wish = wish
+    session.flush()
+    claims.requeue_those_stalled(session, Experiment.id == experiment.id)
+    session.refresh(experiment)
 
 
 def _refuse_ended(experiment: Experiment, done: str) -> None:

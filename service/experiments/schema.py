@@ -18,10 +18,11 @@ logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
 def migrate(database: Database) -> None:
-    """Bring the schema to head; one process at a time, the others wait and find it done."""
+    """Bring the schema to head; one process at a time, the others wait, however long, and find it done."""
     config = _config()
-    with database.writer.connect() as connection, _references_unheeded(connection):
+    with database.writer.connect() as connection, _prepared(connection):
         if connection.dialect.name == "postgresql":
+            connection.execution_options(unhurried=True)  # to alter a large table takes its time, too
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7411018)")
         # SQLite's writer holds the file's write lock from its BEGIN on, which is all the lock that is needed.
         config.attributes["connection"] = connection
@@ -55,17 +56,22 @@ def _steps() -> tuple[str | None, frozenset[str]]:
 
 
 @contextmanager
-def _references_unheeded(connection: Connection) -> Iterator[None]:
-    """SQLite alters a table by dropping the old one, and what refers to it would be deleted with it."""
+def _prepared(connection: Connection) -> Iterator[None]:
+    """SQLite waits for its turn without end, and heeds no references: it alters a table by dropping the old one, and
+    what refers to it would be deleted with it.
+    """
     if connection.dialect.name != "sqlite":
         yield
         return
-    plain = connection.connection  # SQLite heeds the pragma outside of transactions only, so before SQLAlchemy's BEGIN
+    plain = connection.connection  # SQLite heeds the latter outside of transactions only, so before SQLAlchemy's BEGIN
+    ((patience,),) = plain.execute("PRAGMA busy_timeout").fetchall()
+    plain.execute(f"PRAGMA busy_timeout = {2**31 - 1}")
     plain.execute("PRAGMA foreign_keys = OFF")
     try:
         yield
     finally:
         plain.execute("PRAGMA foreign_keys = ON")
+        plain.execute(f"PRAGMA busy_timeout = {patience}")
 
 
 def _config() -> Config:

@@ -3,7 +3,7 @@
 import sys
 from typing import Any, Self
 
-from pydantic import ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
@@ -14,7 +14,7 @@ class DatabaseSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="NORMLAB_", extra="ignore")
 
-    database_url: str = "sqlite:///data/normlab.db"
+    database_url: str = Field(default="sqlite:///data/normlab.db", repr=False)  # it may hold a password
 
     @classmethod
     def read(cls, **given: Any) -> Self:

@@ -206,7 +206,7 @@ def _check_size(spec: ExperimentSpec, settings: ServiceSettings) -> None:
     """Raises HTTPException 422 for an experiment larger than the service takes."""
     size = estimate(spec)
     for what, needed, most in (
-        ("network: trained parameters", size.parameters, settings.most_parameters),
+        ("network: bytes of a checkpoint", size.checkpoint_bytes, settings.most_checkpoint_bytes),
         ("network: bytes of activations for one batch", size.activation_bytes, settings.most_activation_bytes),
         ("epochs: training steps", size.steps, MOST_STEPS),
     ):

@@ -7,6 +7,7 @@ from service.door.needs import needs, routes
 router = routes(tag="health")
 
 
+@router.head("/livez", summary="The same, without a body")
 @router.get("/livez", summary="Whether the process answers")
 @needs("nothing")
 async def livez() -> dict[str, str]:
@@ -14,6 +15,7 @@ async def livez() -> dict[str, str]:
     return {"status": "alive"}
 
 
+@router.head("/readyz", summary="The same, without a body")
 @router.get("/readyz", summary="Whether the database answers and has the schema that this service knows")
 @needs("nothing")
 def readyz(request: Request) -> dict[str, str]:

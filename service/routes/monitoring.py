@@ -67,7 +67,7 @@ def listing(reading: Reading) -> WorkersAnswer:
 
 
 @router.get("/metrics", summary="Metrics in Prometheus' text", response_class=PlainTextResponse)
-@needs("read")
+@needs("read", database=False)
 def metrics(request: Request) -> Response:
-    """Requests, drawings, the event loop; the queue and the workers."""
+    """Requests, drawings, the event loop; the queue and the workers, unless the database is not ready."""
     return Response(request.app.state.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from alembic import command
@@ -11,10 +13,12 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
-from service.experiments import claims
+from service.experiments import claims, queue
+from service.experiments import database as databases
 from service.experiments.database import Database
 from service.experiments.models import Base, CheckpointRow, Experiment, TagRow
 from service.experiments.schema import _config, migrate, trouble
+from service.experiments.spec import ExperimentSpec
 
 
 @pytest.fixture
@@ -40,11 +44,7 @@ def test_a_database_is_at_head_only_once_it_is_migrated_and_migrating_again_chan
 
 def test_every_step_can_be_taken_back(empty):
     migrate(empty)
-    config = _config()
-    with empty.writer.connect() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
-        connection.commit()
+    _go(empty, command.downgrade, "base")
     assert "older" in trouble(empty.reader)
     migrate(empty)
     assert trouble(empty.reader) is None
@@ -59,16 +59,60 @@ def test_two_processes_that_migrate_at_once_both_succeed(unmigrated_url):
     assert [process.wait(60) for process in migrating] == [0, 0]
 
 
+def test_a_migration_waits_for_another_however_long_that_takes(empty, monkeypatch):
+    migrate(empty)
+    monkeypatch.setattr(databases, "PATIENCE_SECONDS", 1)
+    with empty.writer.connect() as other, ThreadPoolExecutor(1) as threads:
+        lock = "SELECT pg_advisory_xact_lock(7411018)" if other.dialect.name == "postgresql" else "SELECT 1"
+        other.exec_driver_sql(lock)
+        waiting = threads.submit(_migrate, empty.url)
+        time.sleep(3)
+        assert not waiting.done()
+        other.rollback()
+        waiting.result()
+
+
+def test_a_migration_may_take_its_time(unmigrated_postgres_url, monkeypatch):
+    slow = Database(unmigrated_postgres_url)
+    _go(slow, command.upgrade, "0002")
+    with slow.writer.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN PERFORM pg_sleep(2); RETURN NEW; END $$"
+        )
+        connection.exec_driver_sql("CREATE TRIGGER slow BEFORE UPDATE ON experiments EXECUTE FUNCTION slow()")
+    slow.close()
+    monkeypatch.setattr(databases, "PATIENCE_SECONDS", 1)
+    _migrate(unmigrated_postgres_url)
+
+
+def _migrate(url):
+    """As another process does, to the end."""
+    migrating = Database(url)
+    try:
+        migrate(migrating)
+        assert trouble(migrating.reader) is None
+    finally:
+        migrating.close()
+
+
+def _go(database, way, revision):
+    """Up or down to a revision."""
+    config = _config()
+    with database.writer.connect() as connection:
+        config.attributes["connection"] = connection
+        way(config, revision)
+        connection.commit()
+
+
 def test_every_constraint_has_a_name():
     for table in Base.metadata.tables.values():
         assert all(constraint.name for constraint in table.constraints)
 
 
 def test_an_older_database_keeps_its_experiments_records_and_checkpoints(empty):
-    with empty.writer.connect() as connection:
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
+    _go(empty, command.upgrade, "0002")
+    with empty.writer.begin() as connection:
         rows = (
             "INSERT INTO experiments (id, created_at, spec, normalization, dataset, status, attempt, cancel_requested,"
             " epochs_done, step, steps_total) VALUES (7, 0, '{\"epochs\": 3}', 'none', 'digits', 'queued', 2,"
@@ -78,7 +122,6 @@ def test_an_older_database_keeps_its_experiments_records_and_checkpoints(empty):
         )
         for row in rows:
             connection.exec_driver_sql(row)
-        connection.commit()
 
     migrate(empty)
 
@@ -93,3 +136,16 @@ def test_an_older_database_keeps_its_experiments_records_and_checkpoints(empty):
         session.execute(update(Experiment).values(wish="nonsense"))
     with pytest.raises(IntegrityError), empty.writing.begin() as session:
         session.execute(update(Experiment).values(status="nonsense"))
+
+
+def test_an_id_is_never_given_twice_across_migrations_up_and_down(tmp_path):
+    database = Database(f"sqlite:///{tmp_path / 'normlab.db'}")
+    migrate(database)
+    for number in (1, 2):
+        with database.writing.begin() as session:
+            made = queue.enqueue(session, ExperimentSpec(dataset="digits"))
+            assert made.id == number
+            session.delete(made)
+        _go(database, command.downgrade, "0002")
+        migrate(database)
+    database.close()

@@ -8,10 +8,14 @@ import sys
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import text
 
+from service.app import create_app
 from service.experiments import keys, workers
 from service.experiments.workers import Done
+from service.settings import ServiceSettings
 
 
 def metrics(client):
@@ -47,6 +51,42 @@ def test_the_queue_and_the_workers_are_counted(client, recorded, worker):
     assert found["normlab_images_per_second", "w"] == 1000
     assert found["normlab_epoch_seconds", "w"] == 1.5
     assert found["normlab_database_up",] == 1
+
+
+AWAY = "postgresql://nobody@127.0.0.1:1/nothing"
+
+
+def test_while_the_database_is_away_the_metrics_say_so_and_what_the_process_knows():
+    with TestClient(create_app(ServiceSettings(database_url=AWAY)), base_url="http://localhost") as client:
+        assert client.get("/experiments").status_code == 503
+        found = metrics(client)
+    assert found["normlab_database_up",] == 0
+    assert found["normlab_request_seconds_count", "GET", "/experiments", "503"] == 1
+    assert ("normlab_event_loop_lag_seconds_count",) in found
+    assert ("normlab_workers",) not in found
+
+
+def test_while_the_database_is_away_nobody_is_let_in_to_the_metrics_where_a_key_is_needed():
+    app = create_app(ServiceSettings(database_url=AWAY, require_key=True))
+    with TestClient(app, base_url="http://localhost") as client:
+        assert client.get("/metrics").status_code == 401
+        assert client.get("/metrics", headers={"authorization": "Bearer normlab_1_x"}).status_code == 503
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE alembic_version SET version_num = '0001'",
+        "UPDATE alembic_version SET version_num = '9999'",
+        "DELETE FROM alembic_version",
+        "DROP TABLE workers",
+    ],
+)
+def test_a_database_of_another_schema_is_not_up(database, change):
+    with database.writing.begin() as session:
+        session.execute(text(change))
+    with TestClient(create_app(ServiceSettings(database_url=database.url)), base_url="http://localhost") as client:
+        assert metrics(client)["normlab_database_up",] == 0
 
 
 def test_requests_are_timed_by_their_route_and_figures_by_their_format(client, recorded):

@@ -136,7 +136,7 @@ def test_a_normalizations_figures_are_there_if_the_network_has_one(client, field
 
 
 LARGE = {
-    "parameters": [{"kind": "convolution", "channels": 4096, "kernel_size": 31}] * 3,
+    "bytes of a checkpoint": [{"kind": "convolution", "channels": 4096, "kernel_size": 31}] * 3,
     "bytes of activations": [{"kind": "convolution", "channels": 4096}],
 }
 
@@ -150,10 +150,19 @@ def test_an_experiment_too_large_to_train_is_refused_with_the_estimate(client, w
     assert client.get("/experiments").json()["experiments"] == []
 
 
+def test_a_checkpoint_of_over_256_megabytes_is_refused_and_what_the_optimizer_keeps_counts(client):
+    network = [{"kind": "linear", "features": 7_000}, {"kind": "linear", "features": 10}]  # 21.6 million parameters
+    spec = {"dataset": "digits", "network": network}
+    assert (
+        "expected at most 256,000,000; got some 258," in problem(client.post("/experiments", json=spec), 422)["detail"]
+    )
+    assert client.post("/experiments", json=spec | {"optimizer": "sgd"}).status_code == 201
+
+
 def test_the_studys_network_is_estimated_from_its_shapes():
     size = estimate(ExperimentSpec(normalization="batch"))
     maps = 16 * (48**2 + 24**2 + 12**2 + 6**2 + 6**2) * 3 + 2 * 10 * 36 + 10
-    assert (size.parameters, size.activation_bytes) == (11_088, 4 * 20 * (3 * 96**2 + maps))
+    assert (size.checkpoint_bytes, size.activation_bytes) == (3 * 4 * 11_088, 4 * 20 * (3 * 96**2 + maps))
 
 
 def test_numbers_too_long_to_be_numbers_and_tags_that_can_be_none_are_refused(client):
@@ -300,6 +309,7 @@ def test_unknown_routes_and_methods_are_problems_too(client):
     problem(client.put("/experiments"), 405)
     for path, methods in {
         "/experiments": "GET, POST", "/experiments/1": "DELETE, GET, PATCH", "/experiments/1/plots/a.png": "GET",
+        "/livez": "GET, HEAD",
     }.items():  # fmt: skip
         assert client.put(path).headers["allow"] == methods
 

@@ -68,8 +68,8 @@ DEFECTS = [
     Defect(
         "metrics are committed before their checkpoint",
         "service/experiments/recording.py",
-        "    if before is not None:\n        session.delete(before)",
-        "    session.commit()\n    if before is not None:\n        session.delete(before)",
+        "    session.execute(delete(CheckpointRow).where(stored))",
+        "    session.commit()\n    session.execute(delete(CheckpointRow).where(stored))",
         "tests/service/experiments/test_recording.py::test_a_record_that_cannot_be_written_leaves_nothing_behind",
     ),
     Defect(
@@ -132,8 +132,8 @@ DEFECTS = [
     Defect(
         "a child outlives its supervisor",
         "worker/child.py",
-        "    _die_with_the_supervisor()\n    signal",
-        "    os._exit = print\n    signal",
+        "    _die_with_the_supervisor()\n    for",
+        "    os._exit = print\n    for",
         "tests/worker/test_supervising.py::test_a_child_does_not_outlive_its_supervisor",
     ),
     Defect(

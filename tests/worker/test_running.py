@@ -217,6 +217,42 @@ def test_who_is_stopped_while_looking_for_where_a_loss_ceased_to_be_finite_recor
     assert run_next(database, tmp_path).status == "failed"
 
 
+def test_whatever_takes_long_and_gets_on_gives_signs_of_life(database, tmp_path, monkeypatch):
+    enqueue(database, learning_rate=10.0, weight_std=10.0, box_cox_lambda=9.0, normalization="box_cox")
+    orders, searched = Orders(), []
+
+    def counted(training, start, epoch, check):
+        before = orders.signs
+        try:
+            return where_it_began(training, start, epoch, check)
+        finally:
+            searched.append(orders.signs - before)
+
+    monkeypatch.setattr("worker.running.where_it_began", counted)
+    run_next(database, tmp_path, orders)
+    assert searched[0] >= 1
+    assert orders.signs - searched[0] > orders.step  # its steps, and the batches of a test pass
+
+
+@pytest.mark.parametrize(("order", "epochs"), [("cancel", 0), ("pause", 1)])
+def test_within_a_test_pass_a_cancellation_is_heeded_and_a_pause_waits_for_the_epochs_record(
+    database, tmp_path, order, epochs
+):
+    class ToldWhileTesting(Orders):
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if name == "signs" and self.step == 4 and self.signs == 5:  # an epoch's four steps, and a test batch
+                self.order = order
+
+    number, orders = enqueue(database), ToldWhileTesting()
+    held = claimed(database)
+    with database.writing.begin() as session:
+        {"cancel": queue.cancel, "pause": queue.pause}[order](session, number)
+    run(database, held, WorkerSettings(database_url=database.url, data_dir=tmp_path), orders)
+    experiment = read(database, number)
+    assert (experiment.status, experiment.epochs_done) == ({"cancel": "cancelled", "pause": "paused"}[order], epochs)
+
+
 def test_a_wrong_gradient_fails_the_experiment_with_the_layers_name_before_it_trains(database, tmp_path, monkeypatch):
     monkeypatch.setattr(ReLU, "backward", lambda self, dout, cache: (dout, {}))
     unchecked, checked = enqueue(database, gradient_check=False), enqueue(database)

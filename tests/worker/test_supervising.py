@@ -114,6 +114,41 @@ def test_a_child_that_is_killed_costs_its_attempt_and_the_next_one_goes_on_at_on
     assert attempts(database, number)[0] == ("lost", "its training process ended with signal SIGKILL")
 
 
+def test_a_sigterm_to_the_whole_group_gives_the_experiment_back_from_where_it_stood(database):
+    number = enqueue(database, ENDLESS)
+    with worker(database) as process:
+        until(trains(database, number))
+        for pid in (*children(process), process.pid):  # as systemd and SLURM stop what they started
+            os.kill(pid, signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert read(database, number).status == "queued"
+    assert attempts(database, number) == [("given back", None)]
+    with database.reading() as session:
+        assert recording.checkpoint(session, number).step == read(database, number).step > 0
+
+
+def test_what_a_library_prints_goes_to_the_log_and_disturbs_nobody(database, tmp_path, monkeypatch):
+    (tmp_path / "sitecustomize.py").write_text("print('1'); print('a greeting')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    number = enqueue(database, SMALL)
+    with worker(database) as process:
+        until(lambda: read(database, number).status == "succeeded")
+        assert "a greeting" in process.log.read_text()
+
+
+def test_a_worker_whose_child_cannot_start_claims_nothing(database, tmp_path, monkeypatch):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("raise ImportError('broken')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    number = enqueue(database, SMALL)
+    with worker(database) as process:
+        until(lambda: "before it could train" in process.log.read_text())
+        time.sleep(1)
+        assert (read(database, number).status, read(database, number).attempt) == ("queued", 0)
+        process.terminate()
+        assert process.wait(5) == 0
+
+
 def test_a_child_does_not_outlive_its_supervisor(database):
     number = enqueue(database, ENDLESS)
     with worker(database) as process:

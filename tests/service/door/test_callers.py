@@ -1,5 +1,6 @@
 """Keys: who is let in, to what, how often; and that no route is open by an oversight."""
 
+import asyncio
 import os
 import re
 import subprocess
@@ -18,6 +19,7 @@ from service.settings import ServiceSettings
 PATHS = create_app(ServiceSettings()).openapi()["paths"]
 OPERATIONS = [(method, path) for path, methods in PATHS.items() for method in methods]
 OPEN = {"/livez", "/readyz"}
+LOOKING = {"get", "head"}
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def test_a_key_that_cannot_be_looked_up_because_all_connections_are_taken_gets_5
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=lambda part: part)
 def test_without_a_key_every_route_but_the_health_checks_is_shut(client, method, path):
-    answer = client.request(method, concrete(path), json={} if method != "get" else None)
+    answer = client.request(method, concrete(path), json={} if method not in LOOKING else None)
     if path in OPEN:
         assert answer.status_code == 200
         return
@@ -76,13 +78,37 @@ def test_without_a_key_every_route_but_the_health_checks_is_shut(client, method,
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST"])
+@pytest.mark.parametrize("path", ["/experiments", "/livez"])
+@pytest.mark.parametrize("announced", [(b"content-length", b"500000"), (b"transfer-encoding", b"chunked")])
+def test_without_a_key_no_body_is_waited_for(app, method, path, announced):
+    sent = []
+
+    async def receive():
+        pytest.fail("the body is read")
+
+    async def send(message):
+        sent.append(message)
+
+    head = {
+        "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
+        "headers": [(b"host", b"testserver"), announced],
+    }  # fmt: skip
+    asyncio.run(app(head, receive, send))
+    assert sent[0]["status"] == 401
+
+
+def test_an_open_route_answers_to_a_head_that_says_there_is_no_body(client):
+    assert client.get("/livez", headers={"content-length": "0"}).status_code == 200
+
+
 @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=lambda part: part)
 def test_a_key_to_read_changes_nothing_and_one_to_write_does_all(client, key, method, path):
     body = {"dataset": "digits"} if path == "/experiments" else {"priority": 1}
     asked = {"method": method, "url": concrete(path), "json": body if method in ("post", "patch") else None}
     reader = client.request(**asked, headers=bearing(key("read")))
     writer = client.request(**asked, headers=bearing(key("write")))
-    assert (reader.status_code == 403) == (method != "get")
+    assert (reader.status_code == 403) == (method not in LOOKING)
     assert writer.status_code not in (401, 403)
 
 
@@ -185,6 +211,15 @@ def test_on_another_address_than_loopback_it_does_not_start_before_there_is_a_ke
     refused = command(sqlite.url, "--host", "0.0.0.0", "--port", "0", "--no-worker")
     assert refused.returncode == 1
     assert "python -m service key create" in refused.stderr
+    assert "NORMLAB_ALLOW_REMOTE_WITHOUT_KEY" in refused.stderr
+
+
+def test_where_a_key_is_asked_for_it_names_only_what_helps(sqlite):
+    refused = command(sqlite.url, "--port", "0", "--no-worker", NORMLAB_REQUIRE_KEY="true")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("NORMLAB_REQUIRE_KEY=true takes an API key")
+    assert "python -m service key create" in refused.stderr
+    assert "NORMLAB_ALLOW_REMOTE_WITHOUT_KEY" not in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,16 @@ def test_a_body_that_is_cut_off_harms_nothing(port):
     assert ask(port, path="/livez")[0] == 200
 
 
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_a_probe_may_ask_for_the_head_alone(port, path):
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as probe:
+        probe.sendall(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        with probe.makefile("rb") as answer:
+            head, _, body = answer.read().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    assert body == b""
+
+
 @pytest.mark.parametrize("path", ["/experiments", "/experiments/999", "/livez", "/docs", "/openapi.json", "/nothing"])
 def test_every_answer_tells_browsers_to_run_nothing_and_guess_nothing(port, path):
     _, headers, _ = ask(port, path=path)

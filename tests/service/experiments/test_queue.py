@@ -8,9 +8,10 @@ import pytest
 from sqlalchemy import select, update
 
 from service.experiments import claims, queue, recording
-from service.experiments.database import database_now
+from service.experiments.database import Database, database_now
 from service.experiments.errors import ClaimLost, KeyReused, NoSuchExperiment, NoSuchGroup, NotNow
 from service.experiments.models import Attempt, CheckpointRow, EpochRow, Experiment, HistogramRow
+from service.experiments.schema import migrate
 from service.experiments.spec import ExperimentSpec
 from tests.factories import record_of
 
@@ -294,6 +295,26 @@ def test_a_pause_is_heeded_however_the_worker_lets_go(database, way):
     assert (experiment.status, experiment.wish, experiment.lease_expires_at) == ("paused", None, None)
 
 
+@pytest.mark.parametrize(("verb", "status"), [(queue.cancel, "cancelled"), (queue.pause, "paused")])
+def test_who_has_lost_its_worker_heeds_a_wish_at_once_though_all_other_workers_are_busy(database, verb, status):
+    number = enqueue(database)
+    claim(database)
+    expire(database, number)
+    assert do(database, verb, number).status == status
+    assert (read(database, number).wish, read(database, number).worker) == (None, None)
+    with database.reading() as session:
+        assert session.get_one(Attempt, (number, 1)).outcome == "lost"
+
+
+def test_of_a_paused_group_those_without_a_worker_are_paused_at_once(database):
+    lost, kept = enqueue(database, spec(group="a")), enqueue(database, spec(group="a"))
+    claim(database), claim(database)
+    expire(database, lost)
+    assert do(database, queue.pause_group, "a") == [lost, kept]
+    assert (read(database, lost).status, read(database, kept).status) == ("paused", "running")
+    assert read(database, kept).wish == "pause"
+
+
 def test_a_group_is_paused_and_resumed_as_one_and_no_other_with_it(database):
     running, waiting = enqueue(database, spec(group="a")), enqueue(database, spec(group="a"))
     claim(database)
@@ -362,6 +383,74 @@ def test_time_is_up_after_so_many_seconds_over_all_attempts(database):
     held = claim(database)
     assert held.experiment_id == number
     assert do(database, claims.heartbeat, held, step=0, lease_seconds=30) == "end: its time is up"
+
+
+def test_the_time_after_a_lease_in_which_nobody_ran_it_is_not_counted(database):
+    enqueue(database, spec(max_run_seconds=1.0))
+    do(database, claims.claim, worker="w", lease_seconds=0.1)
+    time.sleep(1.2)
+    assert do(database, claims.requeue_stalled) == 1
+    held = claim(database)
+    assert do(database, claims.heartbeat, held, step=None, lease_seconds=30) is None
+    with database.reading() as session:
+        assert claims.wish(session, held) is None
+
+
+def test_that_its_time_is_up_is_seen_at_every_look(database):
+    enqueue(database, spec(max_run_seconds=0.01))
+    held = claim(database)
+    time.sleep(0.1)
+    with database.reading() as session:
+        assert claims.wish(session, held) == "end: its time is up"
+
+
+def test_a_supervisor_that_knows_no_step_or_an_old_one_takes_none_back(database):
+    number = enqueue(database)
+    held = claim(database)
+    do(database, claims.describe, held, provenance={}, steps_total=100, resumed_at_step=55)
+    for known, step in ((None, 55), (60, 60), (57, 60)):
+        do(database, claims.heartbeat, held, step=known, lease_seconds=30)
+        assert read(database, number).step == step
+    do(database, claims.give_back, held)
+    do(database, claims.describe, claim(database), provenance={}, steps_total=100, resumed_at_step=None)
+    assert read(database, number).step == 0
+
+
+def test_a_failure_is_written_whatever_characters_it_is_told_in(database):
+    number = enqueue(database)
+    do(database, claims.fail, claim(database), "cannot read caf\udce9\0.png")
+    assert (read(database, number).status, read(database, number).error) == ("failed", "cannot read caf??.png")
+
+
+def test_who_gives_up_an_attempt_waits_for_whoever_changes_the_experiment(unmigrated_postgres_url):
+    database = Database(unmigrated_postgres_url)
+    migrate(database)
+    number = enqueue(database)
+    held = claim(database)
+    with database.writing.begin() as session:
+        session.execute(select(Experiment).where(Experiment.id == number).with_for_update())
+        losing = threading.Thread(target=do, args=[database, claims.lose, held, "it died"])
+        losing.start()
+        time.sleep(0.3)
+        assert losing.is_alive()
+    losing.join(10)
+    assert read(database, number).status == "queued"
+    database.close()
+
+
+def test_of_two_claims_at_once_each_takes_another_groups_turn(unmigrated_postgres_url):
+    database = Database(unmigrated_postgres_url)
+    migrate(database)
+    first, _, other = (enqueue(database, spec(group=group)) for group in ("a", "a", "b"))
+    got = []
+    with database.writing.begin() as session:
+        got.append(claims.claim(session, worker="w", lease_seconds=30).experiment_id)
+        claiming = threading.Thread(target=lambda: got.append(claim(database).experiment_id))
+        claiming.start()
+        time.sleep(0.3)
+    claiming.join(10)
+    assert got == [first, other]
+    database.close()
 
 
 def test_removing_by_force_takes_the_claim_too(database):

@@ -174,9 +174,13 @@ class Life(RuleBasedStateMachine):
             case "cancel" if not ended:
                 self.do(queue.cancel, number)
                 one.wish, one.status = (None, "cancelled") if waits else ("cancel", "running")
+                if one.stale:
+                    self.lose(one)
             case "pause" if not ended and one.wish != "cancel":
                 self.do(queue.pause, number)
                 one.wish, one.status = (None, "paused") if waits else ("pause", "running")
+                if one.stale:
+                    self.lose(one)
             case "resume" if not ended:
                 self.do(queue.resume, number)
                 one.wish = None if one.wish == "pause" else one.wish

@@ -4,10 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
+from sqlalchemy import event, select
 from sqlalchemy.exc import IntegrityError
 
 from service.experiments import claims, queue, recording
-from service.experiments.models import Experiment
+from service.experiments.models import CheckpointRow, Experiment
 from service.experiments.spec import ExperimentSpec
 from tests.factories import capture_of, histogram_of, metrics_of, record_of
 
@@ -70,3 +71,14 @@ def test_a_record_that_cannot_be_written_leaves_nothing_behind(database, held):
         assert len(recording.metrics(session, held.experiment_id)) == 1
         assert recording.checkpoint(session, held.experiment_id).step == 1
         assert session.get_one(Experiment, held.experiment_id).epochs_done == 1
+
+
+def test_a_record_reads_no_checkpoint_and_leaves_one_row(database, held):
+    asked = []
+    write(database, held, record_of(0))
+    event.listen(database.writer, "before_cursor_execute", lambda *heard: asked.append(heard[2]))
+    write(database, held, record_of(1))
+    assert [one for one in asked if "checkpoints" in one and "sha256" in one]
+    assert not [one for one in asked if one.startswith("SELECT") and "content" in one]
+    with database.reading() as session:
+        assert session.scalars(select(CheckpointRow.step)).all() == [2]

@@ -1,0 +1,21 @@
+"""What is estimated of a spec, held against what a worker makes of it."""
+
+import pytest
+import torch
+
+from service.experiments.estimating import estimate
+from service.experiments.spec import ExperimentSpec
+from worker.building import build_network
+from worker.checkpoints import pack, state_of
+from worker.optimizing import build_optimizer
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("fields", [{"normalization": "batch", "affine": True}, {"normalization": "box_cox"},
+    {"normalization": "layer", "protocol": "original"}, {"normalization": "instance", "protocol": "original"},
+])  # fmt: skip
+def test_a_checkpoint_is_as_large_as_estimated_but_for_names_and_statistics_of_channels(optimizer, fields):
+    spec = ExperimentSpec(dataset="digits", optimizer=optimizer, batch_size=1000, **fields)
+    network = build_network(spec, torch.device("cpu"))
+    stored = pack(state_of(network, build_optimizer(spec, network.parameters(), steps_per_epoch=1)))
+    assert 0 < len(stored.content) - estimate(spec).checkpoint_bytes < 10_000
