@@ -23,7 +23,7 @@ class Presence:
 
     def trains_on(self, device: str, threads: int) -> None:
         """Known once its first training process runs."""
-        self._device, self._threads = device, threads
+        self._device, self._threads, self._shown_at = device, threads, None  # so that it is shown at once
 
     def count(self, **more: int) -> None:
         """Add to what it has done: claims, takeovers, refused_writes, steps."""

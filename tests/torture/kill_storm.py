@@ -9,10 +9,15 @@ import signal
 import threading
 import time
 
+from sqlalchemy import select
+
+from service.experiments.models import Experiment
 from tests.torture.workers import VARIANTS, Worker, attempts, came_of, database_of, enqueue, hurt, left
 
 LEASE_SECONDS = 1.0
 SETTINGS = {"lease_seconds": LEASE_SECONDS, "poll_seconds": 0.1, "most_attempts": 10_000, "hang_seconds": 60}
+LONG_ENOUGH = {"epochs": 12}  # that workers seldom have nothing to train
+WORKERS = 3
 
 
 def main() -> None:
@@ -31,7 +36,7 @@ def storm(kind: str, faults: int, experiments: int, seed: int) -> int:
     began = time.monotonic()
     with database_of(kind) as database:
         undisturbed = _undisturbed(kind)
-        numbers = {enqueue(database, place): place for place in range(experiments)}
+        numbers = {enqueue(database, place, **LONG_ENOUGH): place for place in range(experiments)}
         done = _hurt_until_all_is_done(database, faults, random.Random(seed), numbers)
         wanted = {number: undisturbed[place % len(VARIANTS)] for number, place in numbers.items()}
         shows = [number for number in numbers if came_of(database, number) != wanted[number]]
@@ -46,7 +51,7 @@ def storm(kind: str, faults: int, experiments: int, seed: int) -> int:
 
 def _undisturbed(kind: str) -> list[tuple[object, ...]]:
     with database_of(kind) as database:
-        numbers = [enqueue(database, place) for place in range(len(VARIANTS))]
+        numbers = [enqueue(database, place, **LONG_ENOUGH) for place in range(len(VARIANTS))]
         worker = Worker(database, **SETTINGS)
         while left(database):
             time.sleep(0.1)
@@ -56,24 +61,32 @@ def _undisturbed(kind: str) -> list[tuple[object, ...]]:
 
 def _hurt_until_all_is_done(database, faults, chance, numbers):
     """Returns how many faults there were; more experiments are queued if they end before the faults do."""
-    workers, timers, done = [Worker(database, **SETTINGS) for _ in range(2)], [], 0
+    workers, timers, done = [Worker(database, **SETTINGS) for _ in range(WORKERS)], [], 0
     try:
         while left(database) or done < faults:
             if not left(database):
                 place = len(numbers)
-                numbers[enqueue(database, place)] = place
+                numbers[enqueue(database, place, **LONG_ENOUGH)] = place
             time.sleep(chance.uniform(0.1, 1.6))
             for place, worker in enumerate(workers):
                 if not worker.is_alive():
                     workers[place] = Worker(database, **SETTINGS)
             if done < faults:
-                done += _fault(chance.choice(workers), chance, timers)
+                # At any moment, but more often while it trains than chance would have it: to start takes far longer.
+                training = [worker for worker in workers if _trains(database, worker)] if chance.random() < 0.7 else []
+                done += _fault(chance.choice(training or workers), chance, timers)
     finally:
         for timer in timers:
             timer.join()
         for worker in workers:
             worker.end()
     return done
+
+
+def _trains(database, worker):
+    with database.reading() as session:
+        running = select(Experiment).where(Experiment.status == "running")
+        return session.scalar(select(running.where(Experiment.worker.contains(f":{worker.supervisor}:")).exists()))
 
 
 def _fault(worker, chance, timers):

@@ -1,7 +1,7 @@
 """`python -m tests.torture.takeover`: supervisors are killed, and another takes over when the lease has run out.
 
-Measured by the database's clock: from the end of a lease to the claim after it. Workers' own clocks are wrong by an
-hour, ahead and behind, which must not matter: no claim may come before a lease's end.
+There is always one that is up and looks. Measured by the database's clock: from a lease's end to the claim after it.
+Workers' own clocks are wrong by an hour, ahead and behind, which must not matter: no claim may come before a lease's end.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import time
 
 from sqlalchemy import select
 
-from service.experiments.models import Attempt, Experiment
+from service.experiments.models import Attempt, Experiment, WorkerRow
 from tests.torture.workers import Worker, database_of, enqueue, hurt
 
 LEASE_SECONDS = 1.0
@@ -51,7 +51,9 @@ def take_over(kind: str, kills: int) -> tuple[list[float], int]:
                 if place is None:
                     time.sleep(0.05)
                     continue
-                time.sleep(1.0)  # so that one is up and looks
+                if not any(_is_ready(database, worker) for worker in workers[:place] + workers[place + 1 :]):
+                    time.sleep(0.05)  # nobody is up who could look
+                    continue
                 hurt(workers[place].supervisor, signal.SIGKILL)
                 workers[place].end()
                 with database.reading() as session:
@@ -68,6 +70,14 @@ def take_over(kind: str, kills: int) -> tuple[list[float], int]:
             for worker in workers:
                 worker.end()
     return sorted(delays), attempt - len(delays)
+
+
+def _is_ready(database, worker):
+    with database.reading() as session:
+        ready = select(WorkerRow).where(
+            WorkerRow.name.contains(f":{worker.supervisor}:"), WorkerRow.device.is_not(None)
+        )
+        return session.scalar(select(ready.exists()))
 
 
 def _claimed_at(database, number, attempt):
