@@ -1,7 +1,7 @@
 """`python -m tests.torture.takeover`: supervisors are killed, and another takes over when the lease has run out.
 
 There is always one that is up and looks. Measured by the database's clock: from a lease's end to the claim after it.
-Workers' own clocks are wrong by an hour, ahead and behind, which must not matter: no claim may come before a lease's end.
+Workers' own clocks are wrong by an hour, ahead and behind, which must not matter: no claim comes before a lease's end.
 """
 
 import argparse
