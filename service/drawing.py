@@ -15,7 +15,7 @@ from service.experiments.logs import log_to_stderr
 
 PROCESSES = 2  # drawing is work for the processor; more at once would only wait for it
 MOST_WAITING = 50  # figures asked for and not yet drawn
-NICENESS = 5
+NICENESS = 15
 LONGEST_SECONDS = 120.0  # that one figure may take; its process ends itself then
 
 

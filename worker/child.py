@@ -24,7 +24,7 @@ from worker.memory import keep_freed_memory
 from worker.orders import Orders
 from worker.settings import WorkerSettings
 
-NICENESS = 5  # training gives way to its supervisor's beats and to a service on the same cores
+NICENESS = 15  # training gives way to its supervisor's beats and to a service on the same cores
 REPORT_SECONDS = 0.2  # between two steps that the supervisor hears of
 PR_SET_PDEATHSIG = 1  # from Linux' prctl.h
 

@@ -41,6 +41,8 @@ def age(kind: str, ended: int, count: int) -> tuple[float, float]:
             _fill(database, first, min(AT_ONCE, ended - first))
         with database.reader.connect() as left_open:
             if kind == "postgresql":
+                # Somebody else's: one of ours would be ended by the server.
+                left_open.exec_driver_sql("SET idle_in_transaction_session_timeout = 0")
                 left_open.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             left_open.execute(text("SELECT count(*) FROM experiments")).scalar()
             claimed = sorted(_claims(database, count))
