@@ -46,7 +46,17 @@ def unmigrated_url(request, tmp_path):
 @pytest.fixture
 def database(unmigrated_url):
     """A migrated database, of each kind."""
-    made = Database(unmigrated_url)
+    yield from _migrated(unmigrated_url)
+
+
+@pytest.fixture
+def postgresql(unmigrated_postgres_url):
+    """A migrated database of PostgreSQL, for what SQLite has nothing like."""
+    yield from _migrated(unmigrated_postgres_url)
+
+
+def _migrated(url):
+    made = Database(url)
     migrate(made)
     yield made
     made.close()

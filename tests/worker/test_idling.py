@@ -17,14 +17,6 @@ LONG = 30.0  # seconds that are not waited if a hint comes
 
 
 @pytest.fixture
-def postgresql(unmigrated_postgres_url):
-    made = Database(unmigrated_postgres_url)
-    migrate(made)
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def listening(postgresql):
     """One that has begun to listen, which it takes for a hint."""
     idling = Idling(postgresql, LONG)

@@ -14,19 +14,10 @@ from service.experiments import database as databases
 from service.experiments.database import Database
 from service.experiments.models import CheckpointRow, GroupRow
 from service.experiments.records import Checkpoint, Record
-from service.experiments.schema import migrate
 from service.experiments.spec import ExperimentSpec
 from tests.torture.proxy import Proxy
 
 IDLE = text("SHOW idle_in_transaction_session_timeout")
-
-
-@pytest.fixture
-def postgresql(unmigrated_postgres_url):
-    made = Database(unmigrated_postgres_url)
-    migrate(made)
-    yield made
-    made.close()
 
 
 @pytest.fixture

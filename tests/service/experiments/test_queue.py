@@ -8,10 +8,9 @@ import pytest
 from sqlalchemy import select, update
 
 from service.experiments import claims, queue, recording
-from service.experiments.database import Database, database_now
+from service.experiments.database import database_now
 from service.experiments.errors import ClaimLost, KeyReused, NoSuchExperiment, NoSuchGroup, NotNow
 from service.experiments.models import Attempt, CheckpointRow, EpochRow, Experiment, HistogramRow
-from service.experiments.schema import migrate
 from service.experiments.spec import ExperimentSpec
 from tests.factories import record_of
 
@@ -422,35 +421,29 @@ def test_a_failure_is_written_whatever_characters_it_is_told_in(database):
     assert (read(database, number).status, read(database, number).error) == ("failed", "cannot read caf??.png")
 
 
-def test_who_gives_up_an_attempt_waits_for_whoever_changes_the_experiment(unmigrated_postgres_url):
-    database = Database(unmigrated_postgres_url)
-    migrate(database)
-    number = enqueue(database)
-    held = claim(database)
-    with database.writing.begin() as session:
+def test_who_gives_up_an_attempt_waits_for_whoever_changes_the_experiment(postgresql):
+    number = enqueue(postgresql)
+    held = claim(postgresql)
+    with postgresql.writing.begin() as session:
         session.execute(select(Experiment).where(Experiment.id == number).with_for_update())
-        losing = threading.Thread(target=do, args=[database, claims.lose, held, "it died"])
+        losing = threading.Thread(target=do, args=[postgresql, claims.lose, held, "it died"])
         losing.start()
         time.sleep(0.3)
         assert losing.is_alive()
     losing.join(10)
-    assert read(database, number).status == "queued"
-    database.close()
+    assert read(postgresql, number).status == "queued"
 
 
-def test_of_two_claims_at_once_each_takes_another_groups_turn(unmigrated_postgres_url):
-    database = Database(unmigrated_postgres_url)
-    migrate(database)
-    first, _, other = (enqueue(database, spec(group=group)) for group in ("a", "a", "b"))
+def test_of_two_claims_at_once_each_takes_another_groups_turn(postgresql):
+    first, _, other = (enqueue(postgresql, spec(group=group)) for group in ("a", "a", "b"))
     got = []
-    with database.writing.begin() as session:
+    with postgresql.writing.begin() as session:
         got.append(claims.claim(session, worker="w", lease_seconds=30).experiment_id)
-        claiming = threading.Thread(target=lambda: got.append(claim(database).experiment_id))
+        claiming = threading.Thread(target=lambda: got.append(claim(postgresql).experiment_id))
         claiming.start()
         time.sleep(0.3)
     claiming.join(10)
     assert got == [first, other]
-    database.close()
 
 
 def test_removing_by_force_takes_the_claim_too(database):
