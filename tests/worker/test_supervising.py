@@ -221,6 +221,18 @@ def test_a_training_that_hangs_with_the_interpreters_lock_still_leaves_its_stack
     assert child.hear(timeout=1) == {"died": "signal SIGABRT"}
 
 
+def test_a_training_that_gets_on_without_a_step_is_heard_of_again_and_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(training_process, "CHILD", "tests.worker.lingering_child")
+    child = TrainingProcess({"NORMLAB_DATABASE_URL": f"sqlite:///{tmp_path / 'normlab.db'}"})
+    child.run(Claim(1, 1))
+    try:
+        assert "device" in child.hear(timeout=60)
+        assert [child.hear(timeout=10) for _ in range(3)] == 3 * [{"step": 7, "of": [1, 1]}]
+    finally:
+        child.kill()
+    assert child.hear(timeout=10) == {"died": "signal SIGKILL"}
+
+
 def test_a_training_that_hangs_before_its_first_step_is_found_too(database):
     number = enqueue(database, ENDLESS)
     with worker(database, start_seconds=3) as process:
