@@ -1,22 +1,15 @@
-"""Data sets by name: what an experiment trains and is tested on. A new one is a file here and a line in LOADERS."""
+"""Data sets by name: what an experiment trains and is tested on. A new one is a file here and a name in NAMES."""
 
-from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import cast
 
-from worker.datasets import cifar10, digits, fashion_mnist, folder, stl10, synthetic
 from worker.datasets.downloads import DatasetUnavailable
 from worker.datasets.splits import ImageData, Request, Split
 
-__all__ = ["LOADERS", "DatasetUnavailable", "ImageData", "Split", "load"]
+__all__ = ["NAMES", "DatasetUnavailable", "ImageData", "Split", "load"]
 
-LOADERS: dict[str, Callable[[Request], ImageData]] = {
-    "cifar10": cifar10.load,
-    "digits": digits.load,
-    "fashion_mnist": fashion_mnist.load,
-    "folder": folder.load,
-    "stl10": stl10.load,
-    "synthetic": synthetic.load,
-}
+NAMES = ("cifar10", "digits", "fashion_mnist", "folder", "stl10", "synthetic")
 
 
 def load(
@@ -35,6 +28,8 @@ def load(
 
     Raises: ValueError if there is no such data set, or not that many images; DatasetUnavailable if it is not to be had.
     """
-    if name not in LOADERS:
-        raise ValueError(f"no data set is called {name!r}: take one of {', '.join(LOADERS)}")
-    return LOADERS[name](Request(data_dir, image_size, train_size, test_size, folder))
+    if name not in NAMES:
+        raise ValueError(f"no data set is called {name!r}: take one of {', '.join(NAMES)}")
+    # Only now: torchvision, which some of them read files with, takes longer to import than a worker needs to start.
+    loader = import_module(f"worker.datasets.{name}")
+    return cast(ImageData, loader.load(Request(data_dir, image_size, train_size, test_size, folder)))

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
+from torch.nn.functional import interpolate
 
 CHUNK = 500  # images resized at once: what is held as floats on the way stays small
 
@@ -54,7 +54,7 @@ def make_split(images: Tensor, labels: Tensor, size: int | None, image_size: int
     resized = torch.empty(len(chosen), images.shape[1], image_size, image_size, dtype=torch.uint8)
     for start in range(0, len(chosen), CHUNK):
         part = images[chosen[start : start + CHUNK]]
-        resized[start : start + CHUNK] = transforms.resize(part, [image_size, image_size], antialias=True)
+        resized[start : start + CHUNK] = interpolate(part, (image_size, image_size), mode="bilinear", antialias=True)
     return Split(resized.expand(-1, 3, -1, -1), labels[chosen].long())
 
 

@@ -1,10 +1,13 @@
 """What every data set has in common: names, sizes, subsets, and the shape of what comes back."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 
-from worker.datasets import LOADERS, load
+from worker.datasets import NAMES, load
 from worker.datasets.splits import choose, make_split
 
 
@@ -17,9 +20,18 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
         load("mnist", data_dir=None, image_size=8, train_size=None, test_size=None)
 
 
+def test_a_worker_starts_without_torchvision_which_takes_as_long_to_import_as_all_the_rest():
+    code = (
+        "import sys; from pathlib import Path; import worker.running; from worker.datasets import load;"
+        "load('digits', data_dir=Path(), image_size=16, train_size=20, test_size=20);"
+        "sys.exit('torchvision' in sys.modules or 'torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
 @pytest.mark.parametrize("name", ["digits", "synthetic"])
 def test_images_are_uint8_in_three_channels_at_the_size_asked_and_labels_int64(name, tmp_path):
-    assert name in LOADERS
+    assert name in NAMES
     data = load(name, data_dir=tmp_path, image_size=20, train_size=30, test_size=25)
     for split, size in ((data.train, 30), (data.test, 25)):
         assert (split.images.shape, split.images.dtype) == ((size, 3, 20, 20), torch.uint8)
