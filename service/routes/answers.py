@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -113,15 +113,14 @@ def existing(session: Session, experiment_id: int) -> Experiment:
     return experiment
 
 
-def rows(name: str, found: Sequence[Mapping[str, Any]], *, as_csv: bool) -> Response:
-    """Rows alike in their keys, as {name: […]} or as CSV with a header."""
+def rows(name: str, found: Sequence[Mapping[str, Any]], columns: Iterable[str], *, as_csv: bool) -> Response:
+    """Rows as {name: […]}, or as CSV of these columns, with a header even where there is no row yet."""
     if not as_csv:
         return JSONResponse({name: found})
     out = io.StringIO()
-    if found:
-        writer = csv.DictWriter(out, found[0].keys(), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(found)
+    writer = csv.DictWriter(out, list(columns), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(found)
     return Response(out.getvalue(), media_type="text/csv")
 
 

@@ -19,6 +19,13 @@ router = routes("/experiments/{experiment_id}", tag="records", may_answer=(404,)
 MOST_ROWS, MOST_BINS = 50_000, 200_000  # of one answer, some 12 MB
 NATIVE_BINS = 200  # that a stored histogram has, or so
 
+WHERE = ("epoch", "step", "layer", "quantity")
+STATISTICS = {  # as they are answered, and a histogram's attributes
+    "count": "count", "zeros": "zeros", "nans": "nans", "positive_infinities": "positive_infinities",
+    "negative_infinities": "negative_infinities", "min": "minimum", "max": "maximum", "mean": "mean", "std": "std",
+    "l2_norm": "l2_norm",
+}  # fmt: skip
+
 OR_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 ONE_OF_THEM = {"enum": list(QUANTITIES)}
 Layer = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only this layer, by its convolution's number.")]
@@ -34,7 +41,7 @@ def metrics(experiment_id: ExperimentId, reading: Reading, as_csv: WantsCSV) -> 
         existing(session, experiment_id)
         found = recording.metrics(session, experiment_id)
     names = EpochMetrics.__dataclass_fields__
-    return rows("metrics", [{name: getattr(row, name) for name in names} for row in found], as_csv=as_csv)
+    return rows("metrics", [{name: getattr(row, name) for name in names} for row in found], names, as_csv=as_csv)
 
 
 @router.get("/layers", summary="Statistics of every captured quantity", responses=OR_CSV)
@@ -55,11 +62,12 @@ def layers(
         _check_size("rows", count, MOST_ROWS)
         captures = recording.captures(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
     found = [
-        {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name} | _statistics(histogram)
+        {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name}
+        | {said: getattr(histogram, attribute) for said, attribute in STATISTICS.items()}
         for capture in captures
         for (number, name), histogram in capture.histograms.items()
     ]
-    return rows("layers", found, as_csv=as_csv)
+    return rows("layers", found, (*WHERE, *STATISTICS), as_csv=as_csv)
 
 
 @router.get("/histograms", summary="Histograms of a captured quantity", responses=OR_CSV)
@@ -92,13 +100,12 @@ def histograms(
         for (number, name), histogram in capture.histograms.items()
     ]
     if as_csv:
-        where = ("epoch", "step", "layer", "quantity")
         found = [
-            {name: row[name] for name in where} | {"low": low, "high": high, "count": count}
+            {name: row[name] for name in WHERE} | {"low": low, "high": high, "count": count}
             for row in found
             for low, high, count in row["bins"]
         ]
-    return rows("histograms", found, as_csv=as_csv)
+    return rows("histograms", found, (*WHERE, "low", "high", "count"), as_csv=as_csv)
 
 
 def known_quantity(name: str) -> str:
@@ -115,21 +122,6 @@ def _check_size(what: str, count: int, most: int) -> None:
             422,
             f"this would be some {count:,} {what}, and at most {most:,} are answered at once: name a layer, an epoch",
         )
-
-
-def _statistics(histogram: Histogram) -> dict[str, Any]:
-    return {
-        "count": histogram.count,
-        "zeros": histogram.zeros,
-        "nans": histogram.nans,
-        "positive_infinities": histogram.positive_infinities,
-        "negative_infinities": histogram.negative_infinities,
-        "min": histogram.minimum,
-        "max": histogram.maximum,
-        "mean": histogram.mean,
-        "std": histogram.std,
-        "l2_norm": histogram.l2_norm,
-    }
 
 
 def _bins(histogram: Histogram, binning: str, bins: int) -> list[list[float]]:

@@ -251,6 +251,17 @@ def test_metrics_layers_and_histograms_are_json_or_csv(client, recorded):
     )
 
 
+@pytest.mark.parametrize(
+    ("what", "last"), [("metrics", "images_per_second"), ("layers", "l2_norm"), ("histograms?quantity=update", "count")]
+)
+def test_what_is_not_recorded_yet_is_csv_with_the_header_it_will_have(client, recorded, what, last):
+    location, _ = recorded
+    new = client.post("/experiments", json={"dataset": "digits"}).headers["location"]
+    (header,) = client.get(f"{new}/{what}", headers={"accept": "text/csv"}).text.splitlines()
+    assert header == client.get(f"{location}/{what}", headers={"accept": "text/csv"}).text.splitlines()[0]
+    assert header.split(",")[-1] == last
+
+
 def test_every_figure_of_the_index_can_be_fetched(client, recorded):
     location, _ = recorded
     plots = client.get(f"{location}/plots").json()["plots"]
