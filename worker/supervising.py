@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 30.0  # that a child has to heed an order; who does not is killed
 PATIENCE_WHEN_LOST_SECONDS = 1.0  # with a child that works for nothing: its supervisor could have another claim
-LONGEST_LOOK_SECONDS = 1.0  # between two looks at what is wished
+LONGEST_LOOK_SECONDS = 0.25  # between two looks at what is wished
 STARTS_AGAIN_SECONDS = 10.0  # until a child that could not start is tried again
 AWAY_SECONDS = 2.0  # until a database that is away or not migrated yet is asked again
 
