@@ -39,7 +39,7 @@ def where_it_began(training: Training, start: State, epoch: int, check: Callable
     """
     training.resume(start)
     batches = training.batches(epoch)
-    for indices in batches[training.steps_done % len(batches) :]:
+    for indices in batches[training.steps_done - epoch * len(batches) :]:
         check()
         step = f"epoch {epoch}, step {training.steps_done + 1}"
         images, labels = scaled(training.train.images[indices]), training.train.labels[indices]

@@ -150,7 +150,7 @@ class _Run:
             while training.epochs_done < spec.epochs:
                 epoch = training.epochs_done
                 start = {name: tensor.clone() for name, tensor in training.state().items()}
-                record = training.run_epoch(after_step, self._get_on_testing)
+                record = training.run_epoch(after_step, self._get_on)
                 assert record.metrics is not None
                 if record.metrics.train_loss is None or record.metrics.test_loss is None:
                     self._training = None  # the search spoils it: nothing of it is to be gone on from
@@ -163,12 +163,6 @@ class _Run:
         """Called wherever something takes long and gets on."""
         self._orders.signs += 1
         self._check()
-
-    def _get_on_testing(self) -> None:
-        """In a test pass only who is to keep nothing stops at once: for the others the epoch is nearly recorded."""
-        self._orders.signs += 1
-        if self._orders.order in ("lost", "cancel"):
-            self._check()
 
     def _check(self) -> None:
         order = self._orders.order

@@ -52,7 +52,7 @@ class Training:
     """An experiment on its way: data, network, optimizer, and how many steps are done.
 
     Its whole state is what `state` gives: parameters, running statistics, the optimizer's averages, and the sums of an
-    epoch that has begun. The batches' order and dropout's masks are functions of the seed and of how many went before.
+    epoch that has begun and is not tested yet. The batches' order and dropout's masks are functions of the seed and of how many went before.
     """
 
     def __init__(self, spec: ExperimentSpec, data: ImageData, device: torch.device) -> None:
@@ -74,6 +74,7 @@ class Training:
         self._sums = EpochSums.of(self.steps_per_epoch, device)
         self._captures: list[Capture] = []  # since the last record
         self._recorded = 0  # steps
+        self.epochs_done = 0  # whole ones, tested
         self.step = Step(self.network, self.optimizer, self.train.images, self.train.labels)
         self.eager = Eager(self.step)  # for what is no whole batch
         self.engine: Engine = self.eager
@@ -94,29 +95,25 @@ class Training:
         """Of the whole training."""
         return self.optimizer.steps
 
-    @property
-    def epochs_done(self) -> int:
-        """Whole ones, tested or about to be."""
-        return self.steps_done // self.steps_per_epoch
-
     def state(self) -> State:
         """All that training goes on from; the live tensors, not copies. Between epochs there are no sums."""
-        inside = self.steps_done % self.steps_per_epoch > 0
-        return state_of(self.network, self.optimizer) | (self._sums.state() if inside else {})
+        return state_of(self.network, self.optimizer) | (self._sums.state() if self._is_inside() else {})
 
     def resume(self, state: State) -> None:
         """Go on from a checkpoint. Raises ValueError if it is of another network."""
         self._sums = EpochSums.of(self.steps_per_epoch, self.train.labels.device)
-        sums = self._sums.state() if int(state["steps"]) % self.steps_per_epoch else {}
-        restore(state, state_of(self.network, self.optimizer) | sums)
+        sums = self._sums.state()
+        inside = not sums.keys().isdisjoint(state)
+        restore(state, state_of(self.network, self.optimizer) | (sums if inside else {}))
         self.optimizer.steps = int(state["steps"])
+        self.epochs_done = (self.steps_done - inside) // self.steps_per_epoch  # all its steps may be done, but no test
         self._captures, self._recorded = [], self.steps_done
 
     def unrecorded(self) -> Record | None:
-        """What came of the epoch so far, to go on from in the middle of it; None if there is nothing new, or nothing to
-        go on from: what is not finite is found at the epoch's end, from its start.
+        """What came of the epoch so far, to go on from in the middle of it or in its test pass; None if there is nothing
+        new, or nothing to go on from: what is not finite is found at the epoch's end, from its start.
         """
-        if self.steps_done == self._recorded or self.steps_done % self.steps_per_epoch == 0:
+        if self.steps_done == self._recorded:
             return None
         if not all(bool(tensor.isfinite().all()) for tensor in self.state().values()):
             return None
@@ -141,6 +138,7 @@ class Training:
             images_per_second=images / seconds,
         )
         self._sums = EpochSums.of(self.steps_per_epoch, self.train.labels.device)
+        self.epochs_done += 1
         return self._record(metrics)
 
     def run_test(self, after_batch: Callable[[], None] = lambda: None) -> tuple[float, float]:
@@ -164,6 +162,10 @@ class Training:
         indices = torch.as_tensor(np.asarray(order), device=self.train.labels.device)
         return list(torch.split(indices, self.spec.batch_size))
 
+    def _is_inside(self) -> bool:
+        """Of an epoch: begun, and not tested."""
+        return self.steps_done > self.epochs_done * self.steps_per_epoch
+
     def _record(self, metrics: EpochMetrics | None) -> Record:
         record = Record(metrics, tuple(self._captures), pack(self.state()))
         self._captures, self._recorded = [], self.steps_done
@@ -171,7 +173,7 @@ class Training:
 
     def _train(self, epoch: int, after_step: AfterStep) -> None:
         sums, batches, began = self._sums, self.batches(epoch), time.perf_counter()
-        for place in range(self.steps_done % self.steps_per_epoch, len(batches)):
+        for place in range(self.steps_done - epoch * self.steps_per_epoch, len(batches)):
             indices, step, last = batches[place], self.steps_done + 1, place == len(batches) - 1
             engine = self.engine if len(indices) == self.spec.batch_size else self.eager
             look = Look(self.layers, self.spec.capture_quantities) if self._is_looked_at(epoch, step, last) else None

@@ -234,23 +234,35 @@ def test_whatever_takes_long_and_gets_on_gives_signs_of_life(database, tmp_path,
     assert orders.signs - searched[0] > orders.step  # its steps, and the batches of a test pass
 
 
-@pytest.mark.parametrize(("order", "epochs"), [("cancel", 0), ("pause", 1)])
-def test_within_a_test_pass_a_cancellation_is_heeded_and_a_pause_waits_for_the_epochs_record(
-    database, tmp_path, order, epochs
-):
-    class ToldWhileTesting(Orders):
-        def __setattr__(self, name, value):
-            super().__setattr__(name, value)
-            if name == "signs" and self.step == 4 and self.signs == 5:  # an epoch's four steps, and a test batch
-                self.order = order
+class ToldWhileTesting(Orders):
+    """A supervisor's word that comes in the first epoch's test pass: after its four steps and a test batch."""
 
-    number, orders = enqueue(database), ToldWhileTesting()
-    held = claimed(database)
+    def __init__(self, coming):
+        super().__init__()
+        self.coming = coming
+
+    def __setattr__(self, name, value):
+        super().__setattr__(name, value)
+        if name == "signs" and self.step == 4 and self.signs == 5:
+            self.order = self.coming
+
+
+@pytest.mark.parametrize("order", ["cancel", "pause"])
+def test_within_a_test_pass_an_order_is_heeded_and_no_step_before_it_is_lost(database, tmp_path, order):
+    number, undisturbed = enqueue(database), enqueue(database)
+    held, settings = claimed(database), WorkerSettings(database_url=database.url, data_dir=tmp_path)
     with database.writing.begin() as session:
         {"cancel": queue.cancel, "pause": queue.pause}[order](session, number)
-    run(database, held, WorkerSettings(database_url=database.url, data_dir=tmp_path), orders)
+    run(database, held, settings, ToldWhileTesting(order))
     experiment = read(database, number)
-    assert (experiment.status, experiment.epochs_done) == ({"cancel": "cancelled", "pause": "paused"}[order], epochs)
+    assert (experiment.status, experiment.epochs_done) == ({"cancel": "cancelled", "pause": "paused"}[order], 0)
+    if order == "pause":
+        with database.writing.begin() as session:
+            assert recording.checkpoint(session, number).step == 4
+            queue.resume(session, number)
+        assert run_next(database, tmp_path).provenance["resumed_at_step"] == 4
+        assert run_next(database, tmp_path).id == undisturbed
+        assert final_hash(database, number) == final_hash(database, undisturbed)
 
 
 def test_a_wrong_gradient_fails_the_experiment_with_the_layers_name_before_it_trains(database, tmp_path, monkeypatch):
