@@ -6,7 +6,7 @@ import platform
 import signal
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from service.experiments.database import Database
 from service.experiments.logs import log_to_stderr
 from worker.settings import WorkerSettings
 from worker.supervising import Supervisor
+
+HEEDED_WITHIN_SECONDS = 0.5  # a signal
 
 
 def main() -> None:
@@ -44,13 +46,16 @@ def main() -> None:
     database = Database(settings.database_url)
     name = f"{platform.node()}:{os.getpid()}"
     with ThreadPoolExecutor(arguments.workers) as threads:
-        working = [
+        working = {
             threads.submit(Supervisor(database, settings, name=f"{name}:{place}", environment=share).work, stop)
             for place, share in enumerate(_shares(arguments.workers))
-        ]
+        }
         try:
-            for one in as_completed(working):
-                one.result()  # raises what it raised
+            while working:
+                # The kernel may give a signal to any thread, and Python heeds it in this one, when it next runs.
+                ended, working = wait(working, timeout=HEEDED_WITHIN_SECONDS, return_when=FIRST_COMPLETED)
+                for one in ended:
+                    one.result()  # raises what it raised
         finally:
             stop.set()  # one that broke stops them all: whoever watches over this process starts it anew, whole
     database.close()

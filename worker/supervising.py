@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 PATIENCE_SECONDS = 30.0  # that a child has to heed an order; who does not is killed
 PATIENCE_WHEN_LOST_SECONDS = 1.0  # with a child that works for nothing: its supervisor could have another claim
 LONGEST_LOOK_SECONDS = 0.25  # between two looks at what is wished
+READY_SECONDS = 300.0  # that a child may take to import what it needs and to find its device
 STARTS_AGAIN_SECONDS = 10.0  # until a child that could not start is tried again
 AWAY_SECONDS = 2.0  # until a database that is away or not migrated yet is asked again
 
@@ -40,6 +41,7 @@ class Supervisor:
         self._child: TrainingProcess | None = None
         self._presence = Presence(database, name)
         self._idling = Idling(database, settings.poll_seconds)
+        self._takes_over_from = 0.0  # monotonic
 
     def work(self, stop: threading.Event) -> None:
         """Claim and watch, over and over, until told to stop; then what is at hand is given back."""
@@ -54,6 +56,8 @@ class Supervisor:
                     held = self._claim() if self._can_train(stop) else None
                 except NO_ANSWER as error:
                     log.warning("the database did not answer: %s", why(error))
+                    # Leases ran out meanwhile of workers that live: they are to be heard of first.
+                    self._takes_over_from = time.monotonic() + self._settings.lease_seconds
                     stop.wait(AWAY_SECONDS)
                     continue
                 if held is None:
@@ -76,7 +80,7 @@ class Supervisor:
             self._child = None
         if self._child is not None:
             return True
-        child = TrainingProcess(self._environment)
+        child, ready_by = TrainingProcess(self._environment), time.monotonic() + READY_SECONDS
         while not stop.is_set():
             self._presence.show()
             heard = child.hear(timeout=LONGEST_LOOK_SECONDS)
@@ -87,14 +91,20 @@ class Supervisor:
                 return True
             if "died" in heard:
                 log.error("its training process ended with %s before it could train", heard["died"])
-                stop.wait(STARTS_AGAIN_SECONDS)
-                return False
+            elif time.monotonic() > ready_by:
+                child.abort()
+                log.error("its training process was not ready after %g s; its stack is in the log", READY_SECONDS)
+            else:
+                continue
+            stop.wait(STARTS_AGAIN_SECONDS)
+            return False
         child.kill()
         return False
 
     def _claim(self) -> Claim | None:
         with self._database.reading() as session:
             waits, stalled = claims.look(session)
+        stalled = stalled and time.monotonic() >= self._takes_over_from
         if not (waits or stalled):
             return None
         found = 0

@@ -52,7 +52,8 @@ class Training:
     """An experiment on its way: data, network, optimizer, and how many steps are done.
 
     Its whole state is what `state` gives: parameters, running statistics, the optimizer's averages, and the sums of an
-    epoch that has begun and is not tested yet. The batches' order and dropout's masks are functions of the seed and of how many went before.
+    epoch that has begun and is not tested yet. The batches' order and dropout's masks are functions of the seed and of
+    how many went before.
     """
 
     def __init__(self, spec: ExperimentSpec, data: ImageData, device: torch.device) -> None:
@@ -110,8 +111,8 @@ class Training:
         self._captures, self._recorded = [], self.steps_done
 
     def unrecorded(self) -> Record | None:
-        """What came of the epoch so far, to go on from in the middle of it or in its test pass; None if there is nothing
-        new, or nothing to go on from: what is not finite is found at the epoch's end, from its start.
+        """What came of the epoch so far, to go on from in the middle of it or before its test pass; None if there is
+        nothing new, or nothing to go on from: what is not finite is found at the epoch's end, from its start.
         """
         if self.steps_done == self._recorded:
             return None

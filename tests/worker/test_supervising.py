@@ -13,15 +13,16 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
-from service.experiments import queue, recording
+from service.experiments import claims, queue, recording
 from service.experiments.claims import Claim
 from service.experiments.database import CONNECTIONS, Database
 from service.experiments.models import Attempt, Experiment
 from service.experiments.schema import migrate
 from service.experiments.spec import ExperimentSpec
 from tests.torture.workers import can_write
-from worker import training_process
+from worker import supervising, training_process
 from worker.__main__ import main
 from worker.settings import WorkerSettings
 from worker.supervising import Supervisor
@@ -127,6 +128,15 @@ def test_a_sigterm_to_the_whole_group_gives_the_experiment_back_from_where_it_st
         assert recording.checkpoint(session, number).step == read(database, number).step > 0
 
 
+def test_a_worker_that_was_stopped_heeds_a_sigterm_when_it_goes_on(database):
+    with worker(database) as process:
+        until(lambda: "trains on" in process.log.read_text())
+        for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGCONT):  # as `kill %1` after a ctrl-Z
+            process.send_signal(number)
+            time.sleep(0.3)
+        assert process.wait(10) == 0
+
+
 def test_what_a_library_prints_goes_to_the_log_and_disturbs_nobody(database, tmp_path, monkeypatch):
     (tmp_path / "sitecustomize.py").write_text("print('1'); print('a greeting')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
@@ -147,6 +157,56 @@ def test_a_worker_whose_child_cannot_start_claims_nothing(database, tmp_path, mo
         assert (read(database, number).status, read(database, number).attempt) == ("queued", 0)
         process.terminate()
         assert process.wait(5) == 0
+
+
+def test_a_child_that_never_gets_ready_is_ended_with_its_stack_in_the_log(
+    database, tmp_path, monkeypatch, capfd, caplog
+):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("import time\ntime.sleep(1000)")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(supervising, "READY_SECONDS", 2.0)
+    stop = threading.Event()
+    one = Supervisor(database, WorkerSettings(database_url=database.url), name="w", environment={})
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(one.work, stop)
+        try:
+            until(lambda: "was not ready after 2 s" in caplog.text)
+        finally:
+            stop.set()
+        working.result()
+    assert re.search(r'File ".*torch/__init__.py", line 2 in <module>', capfd.readouterr().err)
+
+
+def test_who_lived_through_an_outage_is_heard_of_before_anybody_takes_over(database, monkeypatch):
+    number, settings = enqueue(database, SMALL), WorkerSettings(database_url=database.url, lease_seconds=1.5)
+    with database.writing.begin() as session:
+        held = claims.claim(session, worker="lives", lease_seconds=0.2)
+    away, stop = threading.Event(), threading.Event()
+    away.set()
+
+    def trouble(engine):
+        if away.is_set():
+            raise OperationalError("SELECT", {}, Exception("it is away"))
+
+    monkeypatch.setattr(supervising, "trouble", trouble)
+    monkeypatch.setattr(supervising, "AWAY_SECONDS", 0.1)
+    idle = Supervisor(database, settings, name="idle", environment={})
+    monkeypatch.setattr(idle, "_can_train", lambda stop: True)
+    monkeypatch.setattr(idle, "_watch", lambda held, stop: stop.wait())
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(idle.work, stop)
+        try:
+            time.sleep(0.5)  # the lease runs out
+            away.clear()
+            time.sleep(0.7)
+            with database.writing.begin() as session:
+                claims.heartbeat(session, held, step=None, lease_seconds=0.2)
+            until(lambda: read(database, number).attempt == 2, seconds=5)  # who is heard of no more is lost
+        finally:
+            stop.set()
+        working.result()
+    assert read(database, number).worker == "idle"
 
 
 def test_a_child_does_not_outlive_its_supervisor(database):
