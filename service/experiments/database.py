@@ -61,7 +61,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         if make_url(url).get_backend_name() == "sqlite":
-            self.writer, self.reader = _sqlite(url, begin="BEGIN IMMEDIATE"), _sqlite(url, begin="BEGIN")
+            file = _File(Path(make_url(url).database or ""))
+            self.writer, self.reader = (_sqlite(url, file, begin=begin) for begin in ("BEGIN IMMEDIATE", "BEGIN"))
         else:
             self.writer = self.reader = _postgresql(url)
         self.writing: sessionmaker[Session] = sessionmaker(self.writer, expire_on_commit=False)
@@ -151,10 +152,9 @@ def _bytes_in(parameters: Iterable[Any]) -> int:
     return sum(len(value.obj) for value in values if isinstance(value, psycopg.Binary))
 
 
-def _sqlite(url: str, *, begin: str) -> Engine:
+def _sqlite(url: str, file: "_File", *, begin: str) -> Engine:
     """An engine whose transactions begin as told: a writer waits for its turn at BEGIN, not in the middle."""
-    if path := make_url(url).database:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    file.path.parent.mkdir(parents=True, exist_ok=True)
     # A WAL is only safe in the repaired releases; without one the rollback journal is slower and just as durable.
     journal = "WAL" if sqlite.sqlite_version_info >= SAFE_SQLITE else "DELETE"
     engine = create_engine(
@@ -165,8 +165,14 @@ def _sqlite(url: str, *, begin: str) -> Engine:
         connect_args={"timeout": PATIENCE_SECONDS, "check_same_thread": False},
     )
 
+    @event.listens_for(engine, "do_connect")
+    @event.listens_for(engine, "checkout")
+    def _check(*_: object) -> None:
+        file.check()
+
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, record: object) -> None:
+        file.remember()
         connection.isolation_level = None  # we say BEGIN ourselves
         _set_journal(connection, journal)
         for pragma in ("synchronous = FULL", "foreign_keys = ON"):
@@ -176,7 +182,42 @@ def _sqlite(url: str, *, begin: str) -> Engine:
     def _begin(connection: Any) -> None:
         connection.exec_driver_sql(begin)
 
+    @event.listens_for(engine, "handle_error")
+    def _reopen(context: Any) -> None:
+        # A file that could not be written when it was opened stays so for that connection, whatever becomes of it.
+        if "readonly database" in str(context.original_exception):
+            context.is_disconnect = True
+
     return engine
+
+
+class _File:
+    """SQLite's file, which must stay the one it was: what is written to one that was removed or replaced is lost, and
+    the log beside it (its -wal) would be replayed into another.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._first: tuple[int, int] | None = None  # device and inode
+
+    def remember(self) -> None:
+        """That it is in use from here on."""
+        self._first = self._first or self._now()
+
+    def check(self) -> None:
+        """Raises sqlite's OperationalError if it is another, or gone."""
+        if self._first is not None and self._now() != self._first:
+            raise sqlite.OperationalError(
+                f"{self.path} was removed or replaced while it was in use: put it back; or stop the service and the "
+                "workers, remove the files beside it that end in -wal and -shm, and start again"
+            )
+
+    def _now(self) -> tuple[int, int] | None:
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
 
 
 def _set_journal(connection: Any, journal: str) -> None:
