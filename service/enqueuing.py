@@ -1,13 +1,13 @@
 """Posts that come at the same moment share a transaction: the disk is waited for once, not once for each."""
 
 import asyncio
-from contextlib import suppress
 
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 
 from service.experiments import queue
+from service.experiments.database import AWAY, collided
 from service.experiments.errors import KeyReused
 from service.experiments.models import Experiment
 from service.experiments.queue import Order
@@ -38,7 +38,7 @@ class Enqueuing:
                 try:
                     made = await run_in_threadpool(self._write, [order for order, _ in batch])
                 except Exception as error:  # whoever waits is told
-                    if isinstance(error, OperationalError | InterfaceError):
+                    if isinstance(error, AWAY):
                         # The database is away: who came meanwhile has waited for that, and would wait as long again.
                         batch, self._waiting = batch + self._waiting, []
                     for _, future in batch:
@@ -51,9 +51,12 @@ class Enqueuing:
 
     def _write(self, orders: list[Order]) -> list[Experiment | KeyReused]:
         for _ in orders:
-            with suppress(IntegrityError), self._writing.begin() as session:
-                return queue.enqueue_all(session, orders)
-            # A key came by another process at the same moment and was first; now it can be read.
+            try:
+                with self._writing.begin() as session:
+                    return queue.enqueue_all(session, orders)
+            except DBAPIError as error:  # a key came by another process at the same moment; now it can be read
+                if not collided(error):
+                    raise
         with self._writing.begin() as session:
             return queue.enqueue_all(session, orders)
 

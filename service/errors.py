@@ -10,12 +10,11 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic_core import to_jsonable_python
-from sqlalchemy.exc import InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.experiments.database import NoFreeConnection, why
+from service.experiments.database import AWAY, why
 from service.experiments.errors import KeyReused, NoSuchExperiment, NoSuchGroup, NotNow
 
 log = logging.getLogger(__name__)
@@ -113,7 +112,7 @@ def map_errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, _with_status(status))
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
-    for away in (OperationalError, InterfaceError, NoFreeConnection):
+    for away in AWAY:
         app.add_exception_handler(away, _database_away)
 
 

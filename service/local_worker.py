@@ -40,20 +40,28 @@ class LocalWorker:
     def _keep(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         while not self._over.is_set():
-            with subprocess.Popen(
-                [sys.executable, "-m", "worker", "--stop-with-stdin"],
-                env=self._environment,
-                stdin=subprocess.PIPE,
-                start_new_session=True,  # a ctrl-C in the terminal reaches the service, which then stops its worker
-            ) as process:
-                while process.poll() is None and not self._over.wait(0.2):
-                    pass
-                if process.poll() is None:
-                    _stop(process)
-                    return
-            log.warning("the worker ended with code %s; another starts in %.0f s", process.returncode, pause)
+            try:
+                how = f"ended with code {self._run()}"
+            except OSError as error:  # no memory for it at the moment, say
+                how = f"could not be started: {error}"
+            if not self._over.is_set():
+                log.warning("the worker %s; another starts in %.0f s", how, pause)
             self._over.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+    def _run(self) -> int:
+        """Run one until it ends or the service does; returns its exit code."""
+        with subprocess.Popen(
+            [sys.executable, "-m", "worker", "--stop-with-stdin"],
+            env=self._environment,
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # a ctrl-C in the terminal reaches the service, which then stops its worker
+        ) as process:
+            while process.poll() is None and not self._over.wait(0.2):
+                pass
+            if process.poll() is None:
+                _stop(process)
+        return process.returncode
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -15,7 +15,7 @@ from service.experiments.logs import log_to_stderr
 from worker.settings import WorkerSettings
 from worker.supervising import Supervisor
 
-HEEDED_WITHIN_SECONDS = 0.5  # a signal
+HEEDED_WITHIN_SECONDS = 0.2  # a signal
 
 
 def main() -> None:
@@ -32,10 +32,10 @@ def main() -> None:
     arguments = parser.parse_args()
     log_to_stderr()
 
-    stop = threading.Event()
+    stop, told = threading.Event(), []
 
     def on_signal(number: int, frame: Any) -> None:
-        stop.set()
+        told.append(number)  # and no more: it may interrupt itself, and an event's lock would wait for itself
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
@@ -54,6 +54,8 @@ def main() -> None:
             while working:
                 # The kernel may give a signal to any thread, and Python heeds it in this one, when it next runs.
                 ended, working = wait(working, timeout=HEEDED_WITHIN_SECONDS, return_when=FIRST_COMPLETED)
+                if told:
+                    stop.set()
                 for one in ended:
                     one.result()  # raises what it raised
         finally:

@@ -3,7 +3,7 @@
 The two speak in lines of JSON, both ways over the socket that is its standard input. To it go {"run": [experiment,
 attempt]}, {"order": …} and {"abort": true}, which has it write its stacks and end; from it come {"device": …} once,
 {"step": …, "of": [experiment, attempt]} while training, and at the end of each {"done": [experiment, attempt],
-"refused_writes": 0 or 1}.
+"refused_writes": 0 or 1, "spent": whether it is fit for no other}.
 """
 
 import ctypes
@@ -47,6 +47,7 @@ def main() -> None:
     torch.backends.cudnn.deterministic = True  # what is resumed is to end with the same bits
 
     from worker import device
+    from worker.attending import is_left_behind
     from worker.running import run
 
     line.say(device=device.name(device.choose("auto")), threads=torch.get_num_threads())
@@ -54,14 +55,21 @@ def main() -> None:
         held, orders = line.wanted.get()
         with about(experiment=held.experiment_id, attempt=held.attempt):
             kept = run(database, held, settings, orders)
-        # Nothing more will be written for this claim.
-        line.say(done=[held.experiment_id, held.attempt], refused_writes=int(not kept))
+        # Nothing more will be written for this claim. What its supervisor knew was lost, it has counted.
+        refused = not kept and orders.order != "lost"
+        line.say(done=[held.experiment_id, held.attempt], refused_writes=int(refused), spent=is_left_behind())
 
 
 class _Line:
     """The child's end of the line."""
 
     def __init__(self) -> None:
+        # Not as standard input: a compiler that this process starts would hold that too, and while it does the
+        # supervisor does not hear that this process died.
+        self._socket = os.dup(sys.stdin.fileno())
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, sys.stdin.fileno())
+        os.close(nothing)
         self.wanted: queue.SimpleQueue[tuple[Claim, Orders]] = queue.SimpleQueue()
         self._current: tuple[list[int], Orders] = [], Orders()  # the claim, and what passes of it
         self._said: tuple[list[int], int] = [], 0
@@ -70,23 +78,26 @@ class _Line:
 
     def say(self, **message: Any) -> None:
         """One line to the supervisor."""
-        os.write(sys.stdin.fileno(), json.dumps(message).encode() + b"\n")  # whole, whichever thread says it
+        os.write(self._socket, json.dumps(message).encode() + b"\n")  # whole, whichever thread says it
 
     def _listen(self) -> None:
         rest = b""
-        while some := os.read(sys.stdin.fileno(), 4096):
-            *lines, rest = (rest + some).split(b"\n")
-            for line in lines:
-                message = json.loads(line)
-                if "run" in message:
-                    self._current = message["run"], Orders()
-                    self.wanted.put((Claim(*message["run"]), self._current[1]))
-                elif "abort" in message:
-                    faulthandler.dump_traceback()
-                    os._exit(1)
-                else:
-                    self._current[1].order = message["order"]
+        with suppress(ConnectionResetError):  # if it left words unread
+            while some := os.read(self._socket, 4096):
+                *lines, rest = (rest + some).split(b"\n")
+                for line in lines:
+                    self._heed(json.loads(line))
         os._exit(1)
+
+    def _heed(self, message: dict[str, Any]) -> None:
+        if "run" in message:
+            self._current = message["run"], Orders()
+            self.wanted.put((Claim(*message["run"]), self._current[1]))
+        elif "abort" in message:
+            faulthandler.dump_traceback()
+            os._exit(1)
+        else:
+            self._current[1].order = message["order"]
 
     def _report(self) -> None:
         pause = threading.Event()

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
 from service.experiments import recording
 from service.experiments.claims import Claim
-from service.experiments.database import Database, why
+from service.experiments.database import AWAY, Database, why
 from service.experiments.records import Record
 
 log = logging.getLogger(__name__)
@@ -27,7 +26,7 @@ def answered(work: Callable[[], Result], check: Callable[[], None]) -> Result:
     while True:
         try:
             return work()
-        except (OperationalError, InterfaceError) as away:
+        except AWAY as away:
             log.warning("the database did not answer: %s", why(away))
         check()
         time.sleep(AGAIN_SECONDS)
@@ -59,7 +58,7 @@ class Recorder:
         if self._waiting is not None and (began := time.monotonic()) >= self._again_at:
             try:
                 self._write_the_waiting()
-            except (OperationalError, InterfaceError) as away:
+            except AWAY as away:
                 log.warning("experiment %d: a record waits, for %s", self._held.experiment_id, why(away))
                 # A try may last, and training stands still meanwhile: for half of the time at most.
                 self._again_at = time.monotonic() + max(AGAIN_SECONDS, time.monotonic() - began)

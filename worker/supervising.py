@@ -80,7 +80,12 @@ class Supervisor:
             self._child = None
         if self._child is not None:
             return True
-        child, ready_by = TrainingProcess(self._environment), time.monotonic() + READY_SECONDS
+        try:
+            child, ready_by = TrainingProcess(self._environment), time.monotonic() + READY_SECONDS
+        except OSError as error:  # no memory for it at the moment, say
+            log.error("its training process could not be started: %s", error)
+            stop.wait(STARTS_AGAIN_SECONDS)
+            return False
         while not stop.is_set():
             self._presence.show()
             heard = child.hear(timeout=LONGEST_LOOK_SECONDS)
@@ -125,6 +130,9 @@ class Supervisor:
             heard = child.hear(watch.seconds_to_the_next_look())
             if "done" in heard:
                 self._presence.count(refused_writes=heard["refused_writes"])
+                if heard["spent"]:
+                    child.kill()
+                    self._child = None
                 return
             if heard.get("of") == [held.experiment_id, held.attempt]:  # not a last word on the one before
                 self._presence.count(steps=watch.stepped(heard["step"]))
@@ -155,8 +163,7 @@ class _Watch:
     def __init__(self, database: Database, held: Claim, settings: WorkerSettings) -> None:
         self._database, self._held, self._settings = database, held, settings
         self._step: int | None = None
-        self._stepped_at: float | None = None
-        self._began_at = self._beat_at = self._looked_at = time.monotonic()
+        self._quiet_since = self._listened_at = self._beat_at = self._looked_at = time.monotonic()
         self._told: Order | None = None
         self._told_at = 0.0
 
@@ -167,7 +174,7 @@ class _Watch:
     def stepped(self, step: int) -> int:
         """Note how far training is; returns how many steps that is more than last heard."""
         more = 0 if self._step is None else step - self._step
-        self._step, self._stepped_at = step, time.monotonic()
+        self._step, self._quiet_since = step, time.monotonic()
         return more
 
     def look(self, *, stopping: bool) -> Order | None:
@@ -176,19 +183,24 @@ class _Watch:
         order: Order | None = "give back" if stopping else None
         if now - self._looked_at >= self._look_seconds():
             self._looked_at = now
-            order = self._ask(beat=now - self._beat_at >= self._settings.lease_seconds / 3) or order
+            beat = now - self._beat_at >= self._settings.lease_seconds / 3
+            order = self._ask(beat=beat) or order
         if order is None or (self._told is not None and order != "lost") or self._told == order:
             return None
         self._told, self._told_at = order, now
         return order
 
     def is_hung(self) -> bool:
-        """Whether training has stood still for too long."""
-        return time.monotonic() - (self._stepped_at or self._began_at) > self.patience()
+        """Whether training has stood still for too long; asked after each time that the child was listened to."""
+        now = time.monotonic()
+        # Who was stopped itself, or waited for the database, has not heard yet what was said meanwhile.
+        self._quiet_since += max(0.0, now - self._listened_at - LONGEST_LOOK_SECONDS)
+        self._listened_at = now
+        return now - self._quiet_since > self.patience()
 
     def patience(self) -> float:
         """Seconds that training may stand still: at its start for longer."""
-        return self._settings.start_seconds if self._stepped_at is None else self._settings.hang_seconds
+        return self._settings.start_seconds if self._step is None else self._settings.hang_seconds
 
     def is_unheeded(self) -> bool:
         """Whether the child was told to stop, and goes on."""
@@ -226,7 +238,7 @@ class _Watch:
                 wish = claims.heartbeat(
                     session, self._held, step=self._step, lease_seconds=self._settings.lease_seconds
                 )
-            self._beat_at = time.monotonic()
+            self._beat_at = self._looked_at
             return wish
         except ClaimLost as lost:
             log.warning("%s", lost)
@@ -236,4 +248,4 @@ class _Watch:
             return None
 
     def _look_seconds(self) -> float:
-        return min(LONGEST_LOOK_SECONDS, self._settings.lease_seconds / 3)
+        return min(LONGEST_LOOK_SECONDS, self._settings.lease_seconds / 6)

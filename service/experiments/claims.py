@@ -233,7 +233,10 @@ def _wish(session: Session, held: Claim, row: Any) -> Wish | None:
     if row.wish is None and row.max_run_seconds is not None:
         ran = func.sum(func.coalesce(Attempt.ended_at, database_now()) - Attempt.claimed_at)
         these = (Attempt.experiment_id == held.experiment_id, Attempt.attempt > row.attempts_before)
-        if session.scalar(select(ran).where(*these)) > row.max_run_seconds:
+        seconds = session.scalar(select(ran).where(*these))
+        if seconds is None:  # it was deleted since it was looked at
+            raise lost(held)
+        if seconds > row.max_run_seconds:
             return "end: its time is up"
     return cast(Wish | None, row.wish)
 

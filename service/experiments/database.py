@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 from sqlalchemy import Double, Engine, create_engine, event, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoFreeConnection
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import Session, sessionmaker
@@ -25,9 +25,11 @@ try:
 except ImportError:  # no wheel for this platform
     import sqlite3 as sqlite
 
-__all__ = ["CONNECTIONS", "NO_ANSWER", "Database", "NoFreeConnection", "database_now", "sqlite", "why"]
+__all__ = ["AWAY", "CONNECTIONS", "NO_ANSWER", "Database", "collided", "database_now", "sqlite", "why"]
 
-NO_ANSWER = (DBAPIError, NoFreeConnection)  # what is raised while a database is away, full or busy for too long
+# What is raised while a database is away, full, read-only or busy for too long: all of it passes.
+AWAY = (OperationalError, InterfaceError, InternalError, NoFreeConnection)
+NO_ANSWER = (DBAPIError, NoFreeConnection)  # for whom any error of a database is no reason to end
 
 _POOL: dict[str, Any] = {"pool_size": CONNECTIONS, "max_overflow": 0, "pool_timeout": PATIENCE_SECONDS}
 
@@ -53,6 +55,11 @@ def _on_sqlite(element: database_now, compiler: Any, **kw: Any) -> str:
 def why(error: Exception) -> object:
     """What a database raised, without the statement, which holds what was to be written."""
     return getattr(error, "orig", error)
+
+
+def collided(error: DBAPIError) -> bool:
+    """Whether another transaction was there first, so that trying again at once will do."""
+    return isinstance(error, IntegrityError) or isinstance(error.orig, psycopg.errors.DeadlockDetected)
 
 
 class Database:

@@ -208,6 +208,9 @@ def _locked(session: Session, experiment_id: int) -> Experiment:
     experiment = session.get(Experiment, experiment_id, with_for_update=True)
     if experiment is None:
         raise NoSuchExperiment(experiment_id)
+    if experiment.wish is not None:  # whoever was to heed it may be gone since
+        claims.requeue_those_stalled(session, Experiment.id == experiment_id)
+        session.refresh(experiment)
     return experiment
 
 

@@ -58,6 +58,20 @@ def test_what_the_database_raises_reaches_all_of_its_transaction_and_none_after_
     assert asyncio.run(asyncio.wait_for(ask(), 20)).id == 1
 
 
+def test_two_services_that_get_the_same_keys_in_opposite_orders_answer_both(postgresql):
+    services = [Enqueuing(postgresql.writing), Enqueuing(postgresql.writing)]
+
+    async def ask(turn):
+        orders = [Order(SPEC, f"{turn}-{key}", "1") for key in range(40)]
+        posts = (
+            one.enqueue(order) for one, some in zip(services, (orders, orders[::-1]), strict=True) for order in some
+        )
+        return await asyncio.gather(*posts)
+
+    for turn in range(15):
+        assert len({experiment.id for experiment in asyncio.run(ask(turn))}) == 40
+
+
 def test_a_client_that_goes_away_leaves_the_others_their_answers(database):
     async def ask():
         enqueuing = Enqueuing(database.writing)

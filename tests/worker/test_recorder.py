@@ -3,9 +3,13 @@
 import time
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from service.experiments import claims, queue
 from service.experiments.claims import Claim
+from service.experiments.models import Experiment
+from service.experiments.spec import ExperimentSpec
 from tests.factories import record_of
 from worker import recorder
 from worker.recorder import Recorder
@@ -54,3 +58,22 @@ def test_a_record_that_waits_is_tried_between_steps_for_half_of_the_time_at_most
     away.is_back = True
     time.sleep(0.15)
     assert one.is_free()
+
+
+def test_a_server_that_is_read_only_for_a_while_as_after_a_failover_is_waited_for(postgresql):
+    with postgresql.writing.begin() as session:
+        number = queue.enqueue(session, ExperimentSpec(dataset="digits")).id
+    with postgresql.writing.begin() as session:
+        held = claims.claim(session, worker="w", lease_seconds=30)
+    tries = []
+
+    def succeed(session, held):
+        tries.append(held)
+        if len(tries) == 1:
+            session.execute(text("SET TRANSACTION READ ONLY"))
+        claims.succeed(session, held)
+
+    Recorder(postgresql, held, lambda: None).note(succeed)
+    assert len(tries) == 2
+    with postgresql.reading() as session:
+        assert session.get_one(Experiment, number).status == "succeeded"

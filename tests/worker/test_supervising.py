@@ -22,11 +22,10 @@ from service.experiments.models import Attempt, Experiment
 from service.experiments.schema import migrate
 from service.experiments.spec import ExperimentSpec
 from tests.torture.workers import can_write
-from worker import supervising, training_process
+from worker import supervising
 from worker.__main__ import main
 from worker.settings import WorkerSettings
 from worker.supervising import Supervisor
-from worker.training_process import TrainingProcess
 
 SMALL = {
     "dataset": "digits", "image_size": 16, "train_size": 80, "test_size": 40, "epochs": 3, "engine": "eager",
@@ -134,6 +133,15 @@ def test_a_worker_that_was_stopped_heeds_a_sigterm_when_it_goes_on(database):
         for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGCONT):  # as `kill %1` after a ctrl-Z
             process.send_signal(number)
             time.sleep(0.3)
+        assert process.wait(10) == 0
+
+
+def test_signals_in_a_burst_stop_a_worker_as_one_does(database):
+    with worker(database) as process:
+        until(lambda: "trains on" in process.log.read_text())
+        ends = time.monotonic() + 0.05
+        while time.monotonic() < ends:
+            process.terminate()
         assert process.wait(10) == 0
 
 
@@ -270,27 +278,18 @@ def test_a_training_that_hangs_loses_its_attempt_and_its_stack_is_in_the_log(dat
     assert lost == ("lost", "its training made no step for 2 s; its stack is in the log")
 
 
-def test_a_training_that_hangs_with_the_interpreters_lock_still_leaves_its_stack(tmp_path, monkeypatch, capfd):
-    monkeypatch.setattr(training_process, "CHILD", "tests.worker.hogging_child")
-    child = TrainingProcess({"NORMLAB_DATABASE_URL": f"sqlite:///{tmp_path / 'normlab.db'}"})
-    child.run(Claim(1, 1))
-    assert "device" in child.hear(timeout=60)
-    until(lambda: "holds the lock" in capfd.readouterr().err)
-    child.abort()
-    assert re.search(r'File ".*hogging_child.py", line \d+ in hog', capfd.readouterr().err)
-    assert child.hear(timeout=1) == {"died": "signal SIGABRT"}
-
-
-def test_a_training_that_gets_on_without_a_step_is_heard_of_again_and_again(tmp_path, monkeypatch):
-    monkeypatch.setattr(training_process, "CHILD", "tests.worker.lingering_child")
-    child = TrainingProcess({"NORMLAB_DATABASE_URL": f"sqlite:///{tmp_path / 'normlab.db'}"})
-    child.run(Claim(1, 1))
-    try:
-        assert "device" in child.hear(timeout=60)
-        assert [child.hear(timeout=10) for _ in range(3)] == 3 * [{"step": 7, "of": [1, 1]}]
-    finally:
-        child.kill()
-    assert child.hear(timeout=10) == {"died": "signal SIGKILL"}
+def test_a_supervisor_that_was_stopped_itself_does_not_take_its_training_for_hung(database, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(supervising.time, "monotonic", lambda: now[0])
+    watch = supervising._Watch(database, Claim(1, 1), WorkerSettings(database_url=database.url, hang_seconds=2))
+    watch.stepped(7)
+    now[0] += 600
+    assert not watch.is_hung()  # what its child said meanwhile is still to be heard
+    quiet = 0.0
+    while not watch.is_hung():
+        now[0] += 0.25
+        quiet += 0.25
+    assert 1.5 <= quiet <= 2.5
 
 
 def test_a_training_that_hangs_before_its_first_step_is_found_too(database):

@@ -5,7 +5,7 @@ import time
 from functools import partial
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from service.experiments import claims, queue, recording
 from service.experiments.database import database_now
@@ -80,6 +80,28 @@ def test_a_lease_that_ran_out_is_put_back_and_a_live_one_is_not(database):
     expire(database, stalled)
     assert do(database, claims.requeue_stalled) == 1
     assert (read(database, stalled).status, read(database, live).status) == ("queued", "running")
+
+
+def test_a_wish_whose_worker_is_lost_before_it_heeds_it_stands_in_nobodys_way(database):
+    cancelled, paused = enqueue(database), enqueue(database)
+    claim(database), claim(database)
+    do(database, queue.cancel, cancelled)
+    do(database, queue.pause, paused)
+    expire(database, cancelled), expire(database, paused)
+    assert do(database, queue.retry, cancelled).status == "queued"
+    assert do(database, queue.resume, paused).status == "queued"
+
+
+def test_who_asks_what_is_wished_of_an_experiment_that_is_deleted_meanwhile_has_lost_it(postgresql):
+    number = enqueue(postgresql, ExperimentSpec(dataset="digits", max_run_seconds=100))
+    held = claim(postgresql)
+
+    def delete(connection, cursor, statement, parameters, context, many):
+        do(postgresql, queue.remove, number, force=True)
+
+    event.listen(postgresql.reader, "after_cursor_execute", delete, once=True)
+    with postgresql.reading() as session, pytest.raises(ClaimLost):
+        claims.wish(session, held)
 
 
 @pytest.mark.parametrize("way", ["given back", "lease ran out"])
