@@ -93,7 +93,9 @@ class _Run:
         choice = attended(lambda: training.ready(wanted), self._check)
         log.info("experiment %d: engine %s, %s", self._held.experiment_id, choice.name, choice.reason)
         resumed = training.steps_done or None
-        ran_on = provenance(chosen, choice, seed=spec.seed, resumed_at_step=resumed)
+        ran_on = provenance(chosen, choice, seed=spec.seed, resumed_at_step=resumed, before=experiment.provenance)
+        for difference in ran_on["differs"]:
+            log.warning("experiment %d goes on with other last bits: %s", self._held.experiment_id, difference)
         steps_total = spec.epochs * training.steps_per_epoch
         if steps_total > MOST_STEPS:
             raise ValueError(f"{steps_total:,} training steps are more than the {MOST_STEPS:,} that can be counted")

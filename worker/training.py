@@ -13,6 +13,7 @@ from torch import Tensor
 from normcore import cross_entropy
 from normcore.engines import Choice, Eager, Engine, EngineName, choose
 from normcore.step import Step, scaled
+from service.experiments.estimating import TEST_BATCH
 from service.experiments.records import Capture, EpochMetrics, Record
 from service.experiments.spec import ExperimentSpec
 from worker.building import build_network
@@ -20,8 +21,6 @@ from worker.checkpoints import State, pack, restore, state_of
 from worker.datasets import ImageData, Split
 from worker.looking import Look, looked_at
 from worker.optimizing import build_optimizer
-
-TEST_BATCH = 500  # images at once in the test pass; no statistics depend on it but the original's slots, which follow
 
 AfterStep = Callable[[int, Tensor], None]  # the step's number and its loss, on the device
 

@@ -9,13 +9,15 @@ from service.experiments.spec import ExperimentSpec
 
 BYTES = 4  # of a float32
 MOST_STEPS = 2**31 - 1  # of one training: what the database counts them in
+TEST_BATCH = 500  # images at once in the test pass; no statistics depend on it but the original's slots, which follow
 
 
 @dataclass(frozen=True)
 class Estimate:
     """checkpoint_bytes: of the parameters, the optimizer's averages of each, and statistics kept by place in the batch.
-    activation_bytes: of every layer's output for one batch, all held at once. steps: of the training, 0 where only the
-    files can tell how many images there are.
+    activation_bytes: of every layer's output for one batch, all held at once; or of a layer's input and output for one
+    batch of the test pass, where that is more. steps: of the training, 0 where only the files can tell how many images
+    there are.
     """
 
     checkpoint_bytes: int
@@ -30,10 +32,13 @@ def estimate(spec: ExperimentSpec) -> Estimate:
     copies = {"adam": 3, "sgd": 2}[spec.optimizer]  # of the parameters' size: they, and their averages
     stored = sum(copies * layer.parameters + _slots(spec, layer) for layer in layers)
     images = spec.train_size or DATASETS[spec.dataset].train or 0
+    largest = max(math.prod(layer.input_shape) + math.prod(layer.output_shape) for layer in layers)
+    tested = spec.batch_size if spec.test_statistics == "slot" else TEST_BATCH
+    tested = min(tested, spec.test_size or DATASETS[spec.dataset].test or tested)
     return Estimate(
         steps=spec.epochs * math.ceil(images / spec.batch_size),
         checkpoint_bytes=BYTES * stored,
-        activation_bytes=BYTES * spec.batch_size * outputs,
+        activation_bytes=BYTES * max(spec.batch_size * outputs, tested * largest),
     )
 
 

@@ -22,6 +22,10 @@ class AttemptAnswer(BaseModel):
     device: str | None
     threads: int | None
     engine: str | None
+    differs: list[str] = Field(
+        description="What is other than in the attempt that it went on from, so that the experiment may end with other "
+        "last bits than an undisturbed one."
+    )
     ended_at: datetime | None
     outcome: str | None = Field(description="succeeded, failed, cancelled, paused, given back or lost; null: it runs")
     detail: str | None
@@ -55,6 +59,7 @@ def _answer(attempt: Attempt) -> AttemptAnswer:
         device=ran_on.get("device"),
         threads=ran_on.get("threads"),
         engine=ran_on.get("engine"),
+        differs=ran_on.get("differs", []),
         ended_at=None if attempt.ended_at is None else moment(attempt.ended_at),
         outcome=attempt.outcome,
         detail=attempt.detail,

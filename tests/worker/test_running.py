@@ -160,8 +160,27 @@ def test_an_experiment_keeps_the_engine_it_began_with_even_before_its_first_chec
         experiment.provenance = experiment.provenance | {"engine": "compiled"}
         session.execute(update(Experiment).values(lease_expires_at=0))
         claims.requeue_stalled(session)
-    assert run_next(database, tmp_path).status == "succeeded"
+    experiment = run_next(database, tmp_path)
+    assert (experiment.status, experiment.provenance["differs"]) == ("succeeded", [])  # it began anew
     assert asked == ["auto", "compiled"]
+
+
+def test_an_experiment_that_goes_on_with_another_engine_says_so(database, tmp_path):
+    number, orders = enqueue(database, epochs=200), Orders()
+    running = started(database, claimed(database), tmp_path, orders)
+    while read(database, number).epochs_done < 1:
+        time.sleep(0.01)
+    orders.order = "give back"
+    running.join()
+    with database.writing.begin() as session:  # as if it had been compiled, where there was a compiler
+        experiment = session.get_one(Experiment, number)
+        experiment.provenance = experiment.provenance | {"engine": "cuda_graph"}
+    running = started(database, claimed(database), tmp_path, orders := Orders())
+    while read(database, number).provenance["resumed_at_step"] is None:
+        time.sleep(0.01)
+    orders.order = "cancel"
+    running.join()
+    assert read(database, number).provenance["differs"] == ["engine: cuda_graph before, eager now"]
 
 
 @pytest.mark.parametrize("order", ["cancel", "lost", "end: its time is up"])

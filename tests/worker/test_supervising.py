@@ -84,12 +84,9 @@ def until(true, seconds=60):
         time.sleep(0.02)
 
 
-def children(process):
-    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()] or [
-        int(pid)
-        for task in Path(f"/proc/{process.pid}/task").iterdir()
-        for pid in (task / "children").read_text().split()
-    ]
+def children(pid):
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
 
 
 def is_alive(pid):
@@ -107,7 +104,7 @@ def test_a_child_that_is_killed_costs_its_attempt_and_the_next_one_goes_on_at_on
     number = enqueue(database, ENDLESS)
     with worker(database) as process:
         until(trains(database, number))
-        os.kill(children(process)[0], signal.SIGKILL)
+        os.kill(children(process.pid)[0], signal.SIGKILL)
         until(lambda: read(database, number).attempt == 2)
         done = read(database, number).epochs_done
         until(lambda: read(database, number).epochs_done > done)
@@ -118,7 +115,7 @@ def test_a_sigterm_to_the_whole_group_gives_the_experiment_back_from_where_it_st
     number = enqueue(database, ENDLESS)
     with worker(database) as process:
         until(trains(database, number))
-        for pid in (*children(process), process.pid):  # as systemd and SLURM stop what they started
+        for pid in (*children(process.pid), process.pid):  # as systemd and SLURM stop what they started
             os.kill(pid, signal.SIGTERM)
         assert process.wait(30) == 0
     assert read(database, number).status == "queued"
@@ -217,11 +214,27 @@ def test_who_lived_through_an_outage_is_heard_of_before_anybody_takes_over(datab
     assert read(database, number).worker == "idle"
 
 
+def test_a_child_with_work_left_behind_that_nobody_waits_for_trains_nothing_more(database):
+    network = [{"kind": "convolution", "channels": 64}] * 60 + [{"kind": "linear", "features": 10}]
+    number = enqueue(database, ENDLESS, engine="compiled", network=network)
+    with worker(database) as process:
+        until(lambda: read(database, number).status == "running")
+        (child,) = children(process.pid)
+        until(lambda: children(child))  # compilers: a compilation takes long, and cannot be asked to stop
+        with database.writing.begin() as session:
+            queue.cancel(session, number)
+        until(lambda: read(database, number).status == "cancelled", seconds=5)
+        other = enqueue(database, SMALL)
+        until(lambda: read(database, other).status == "succeeded")
+        assert not is_alive(child)
+    assert attempts(database, other) == [("succeeded", None)]
+
+
 def test_a_child_does_not_outlive_its_supervisor(database):
     number = enqueue(database, ENDLESS)
     with worker(database) as process:
         until(trains(database, number))
-        (child,) = children(process)
+        (child,) = children(process.pid)
         process.kill()
         until(lambda: not is_alive(child), seconds=5)
 
@@ -245,7 +258,7 @@ def test_a_stopped_supervisor_that_wakes_after_its_lease_finds_its_claim_gone_an
     number = enqueue(database, ENDLESS)
     with worker(database, lease_seconds=1) as first:
         until(trains(database, number))
-        (child,) = children(first)
+        (child,) = children(first.pid)
         both = (first.pid, child)
         while [os.kill(pid, signal.SIGSTOP) for pid in both] and not can_write(database):
             for pid in both:  # it was stopped within a write, and nobody else could write before it goes on
@@ -266,7 +279,7 @@ def test_a_training_that_hangs_loses_its_attempt_and_its_stack_is_in_the_log(dat
     number = enqueue(database, ENDLESS)
     with worker(database, hang_seconds=2) as process:
         until(lambda: read(database, number).epochs_done >= 30)  # so its supervisor has heard of a step
-        (child,) = children(process)
+        (child,) = children(process.pid)
         os.kill(child, signal.SIGSTOP)
         time.sleep(4)
         os.kill(child, signal.SIGCONT)  # a stopped process can write no stack; one that hangs can
@@ -295,8 +308,8 @@ def test_a_supervisor_that_was_stopped_itself_does_not_take_its_training_for_hun
 def test_a_training_that_hangs_before_its_first_step_is_found_too(database):
     number = enqueue(database, ENDLESS)
     with worker(database, start_seconds=3) as process:
-        until(lambda: read(database, number).status == "running" and children(process))
-        os.kill(children(process)[0], signal.SIGSTOP)
+        until(lambda: read(database, number).status == "running" and children(process.pid))
+        os.kill(children(process.pid)[0], signal.SIGSTOP)
         until(lambda: attempts(database, number)[0][0] == "lost")
     assert attempts(database, number)[0][1] == "its training made no step for 3 s; its stack is in the log"
 
@@ -308,9 +321,9 @@ def test_attempts_are_capped_and_the_experiment_fails_with_its_history(database)
             until(
                 lambda attempt=attempt: read(database, number).attempt == attempt and read(database, number).provenance
             )
-            until(lambda: children(process))
+            until(lambda: children(process.pid))
             time.sleep(0.5)
-            os.kill(children(process)[0], signal.SIGKILL)
+            os.kill(children(process.pid)[0], signal.SIGKILL)
             until(lambda attempt=attempt: len([o for o, _ in attempts(database, number) if o == "lost"]) == attempt)
         until(lambda: read(database, number).status == "failed")
     assert "lost 2 times" in read(database, number).error

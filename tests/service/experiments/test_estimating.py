@@ -19,3 +19,11 @@ def test_a_checkpoint_is_as_large_as_estimated_but_for_names_and_statistics_of_c
     network = build_network(spec, torch.device("cpu"))
     stored = pack(state_of(network, build_optimizer(spec, network.parameters(), steps_per_epoch=1)))
     assert 0 < len(stored.content) - estimate(spec).checkpoint_bytes < 10_000
+
+
+def test_a_test_passes_batch_of_large_images_counts_more_than_a_training_batch_of_one():
+    spec = ExperimentSpec(dataset="digits", image_size=320, train_size=8, batch_size=1, epochs=2)
+    largest = 2 * 16 * 160**2  # into the first activation and out of it
+    assert estimate(spec).activation_bytes == 4 * 359 * largest
+    assert estimate(spec.model_copy(update={"test_size": 10})).activation_bytes == 4 * 10 * largest
+    assert estimate(spec.model_copy(update={"test_size": 1})).activation_bytes > 4 * largest
