@@ -2,6 +2,7 @@
 
 import json
 import logging
+import reprlib
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -178,6 +179,6 @@ def _database_away(request: Request, error: Exception) -> JSONResponse:
 def _shortened(value: Any) -> str:
     try:
         text = repr(to_jsonable_python(value, fallback=repr))  # a default may be ours, and no JSON yet
-    except UnicodeEncodeError:  # half of a surrogate pair in a key; then it came as JSON
-        text = repr(value)
+    except ValueError:  # half of a surrogate pair in a key, or too deep; reprlib goes down some levels only
+        text = reprlib.repr(value)
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"
