@@ -1,5 +1,6 @@
 """Every error as a problem document (RFC 9457), mapped in this one place."""
 
+import asyncio
 import json
 import logging
 import reprlib
@@ -77,7 +78,7 @@ class Unexpected:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 500, unless an answer has begun; then it can only break off."""
+        """Answer 500, or 503 if it must stop, unless an answer has begun; then it can only break off."""
         begun = False
 
         async def noted(message: Message) -> None:
@@ -87,6 +88,12 @@ class Unexpected:
 
         try:
             await self._app(scope, receive, noted)
+        except asyncio.CancelledError:  # the service is told to stop, and has waited for this long enough
+            if begun or scope["type"] != "http":
+                raise
+            answer = problem(503, "the service stops; ask again when it is back")
+            answer.headers["retry-after"] = "5"
+            await answer(scope, receive, send)
         except Exception as error:
             if begun or scope["type"] != "http":
                 raise
