@@ -11,12 +11,16 @@ from sqlalchemy import make_url
 from service.experiments.database import sqlite
 from service.experiments.settings import DatabaseSettings
 
+SECRETS = ("password", "secret", "scram")  # in the names of a connection's options that are not shown
+
 
 def back_up(file: Path) -> str | None:
     """Copy the database of NORMLAB_DATABASE_URL; returns what stood in the way, if anything did."""
     url = make_url(DatabaseSettings.read().database_url)
     if url.get_backend_name() != "sqlite":
-        shown = url.set(drivername="postgresql").render_as_string(hide_password=True)
+        # SQLAlchemy hides the password before the host; libpq takes such from the options, too.
+        secret = [name for name in url.query if any(word in name.lower() for word in SECRETS)]
+        shown = url.set(drivername="postgresql").difference_update_query(secret).render_as_string(hide_password=True)
         return f"PostgreSQL has a command of its own for this:\n  pg_dump --format=custom --file={file} '{shown}'"
     if not url.database or not Path(url.database).exists():
         return f"there is no database {url.database}"

@@ -47,9 +47,9 @@ class Drawing:
             self._waiting -= 1
 
     def close(self) -> None:
-        """End the processes."""
+        """End the processes, whatever they are at."""
         if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            _end(self._pool)
 
     async def _drawn(self, figure: Callable[[], bytes]) -> bytes:
         pool = self._pool = self._pool or ProcessPoolExecutor(
@@ -60,7 +60,16 @@ class Drawing:
         except BrokenProcessPool:
             if self._pool is pool:
                 self._pool = None
+                _end(pool)
             raise
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    """For good: the pool itself asks its processes to end, and waits for ever for one that is stopped and cannot."""
+    processes = list(pool._processes.values())  # from Python 3.14 on this function is its kill_workers
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.kill()
 
 
 def _in_time(figure: Callable[[], bytes], seconds: float) -> bytes:

@@ -1,7 +1,9 @@
 """Every error as a problem document (RFC 9457), mapped in this one place."""
 
+import asyncio
 import json
 import logging
+import reprlib
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -75,7 +77,7 @@ class Unexpected:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 500, unless an answer has begun; then it can only break off."""
+        """Answer 500, or 503 if it must stop, unless an answer has begun; then it can only break off."""
         begun = False
 
         async def noted(message: Message) -> None:
@@ -85,6 +87,12 @@ class Unexpected:
 
         try:
             await self._app(scope, receive, noted)
+        except asyncio.CancelledError:  # the service is told to stop, and has waited for this long enough
+            if begun or scope["type"] != "http":
+                raise
+            answer = problem(503, "the service stops; ask again when it is back")
+            answer.headers["retry-after"] = "5"
+            await answer(scope, receive, send)
         except Exception as error:
             if begun or scope["type"] != "http":
                 raise
@@ -177,6 +185,6 @@ def _database_away(request: Request, error: Exception) -> JSONResponse:
 def _shortened(value: Any) -> str:
     try:
         text = repr(to_jsonable_python(value, fallback=repr))  # a default may be ours, and no JSON yet
-    except UnicodeEncodeError:  # half of a surrogate pair in a key; then it came as JSON
-        text = repr(value)
+    except ValueError:  # half of a surrogate pair in a key, or too deep; reprlib goes down some levels only
+        text = reprlib.repr(value)
     return text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…"

@@ -2,12 +2,15 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from service.experiments import keys
 from service.experiments.database import Database
+from service.experiments.models import ApiKeyRow
 from service.experiments.schema import migrate, trouble
 from service.experiments.settings import DatabaseSettings
 
@@ -17,9 +20,10 @@ def describe(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="")
     create = verbs.add_parser("create", help="make one; it is printed once and kept nowhere")
     create.add_argument("--scope", choices=["read", "write"], required=True, help="write may do everything")
-    create.add_argument("--name", default="", help="to tell it by in the list")
+    create.add_argument("--name", type=_printable, default="", help="to tell it by in the list")
     verbs.add_parser("list", help="those there are, without their secrets")
-    verbs.add_parser("revoke", help="make one good for nothing, from its next request on").add_argument("id")
+    revoke = verbs.add_parser("revoke", help="make one good for nothing, from its next request on")
+    revoke.add_argument("id", type=_printable)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -32,18 +36,36 @@ def run(arguments: argparse.Namespace) -> None:
         elif found is not None:
             sys.exit(found)
         with database.writing.begin() as session:
-            match arguments.verb:
-                case "create":
-                    print(keys.create(session, arguments.scope, arguments.name[:64]))
-                case "revoke":
-                    if not keys.revoke(session, arguments.id):
-                        sys.exit(f"there is no key {arguments.id}; `python -m service key list` has those there are")
-                case _:
-                    for row in keys.listed(session):
-                        made = datetime.fromtimestamp(row.created_at, UTC)
-                        state = "good" if row.revoked_at is None else "revoked"
-                        print(f"{row.id}  {row.scope:5}  {state:7}  {made:%Y-%m-%d %H:%M}  {row.name}")
+            told = _done(session, arguments)
+        for line in told:  # only now: until it is committed, a key is none
+            print(line)
     except DBAPIError as error:
         sys.exit(f"the database does not answer: {error.orig}")
     finally:
         database.close()
+
+
+def _done(session: Session, arguments: argparse.Namespace) -> Sequence[str]:
+    """What is to be told of it, a line each."""
+    match arguments.verb:
+        case "create":
+            return [keys.create(session, arguments.scope, arguments.name[:64])]
+        case "revoke":
+            if not keys.revoke(session, arguments.id):
+                sys.exit(f"there is no key {arguments.id}; `python -m service key list` has those there are")
+            return []
+        case _:
+            return [_in_a_line(row) for row in keys.listed(session)]
+
+
+def _in_a_line(row: ApiKeyRow) -> str:
+    made = datetime.fromtimestamp(row.created_at, UTC)
+    state = "good" if row.revoked_at is None else "revoked"
+    return f"{row.id}  {row.scope:5}  {state:7}  {made:%Y-%m-%d %H:%M}  {row.name}"
+
+
+def _printable(text: str) -> str:
+    """As an argument: it will stand in a line of the list, and bytes that are no text cannot be stored."""
+    if not text.isprintable():
+        raise argparse.ArgumentTypeError("expected printable characters, without control characters or line breaks")
+    return text

@@ -13,7 +13,7 @@ from service.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_ID = re.compile(r"[A-Za-z0-9._-]{1,42}")  # a key's secret has 43, and is not logged as an id by mistake
 
 
 class Observed:

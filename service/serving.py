@@ -20,6 +20,8 @@ from service.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
 
+GRACE_SECONDS = 8  # that open requests have once it is told to stop; a client that does not read would keep it for ever
+
 
 def serve(*, with_worker: bool, **given: Any) -> None:
     """Serve with the environment's settings but for those given. Exits, saying why, if that cannot be."""
@@ -27,8 +29,9 @@ def serve(*, with_worker: bool, **given: Any) -> None:
     _ready_the_database(settings)
     listening = _listen(settings)
     config = uvicorn.Config(
-        create_app(settings), log_level="warning", log_config=None, server_header=False, proxy_headers=False
-    )
+        create_app(settings), log_level="warning", log_config=None, server_header=False, proxy_headers=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )  # fmt: skip
     server = uvicorn.Server(config)
     _collect_garbage_seldom()
 

@@ -23,13 +23,13 @@ class ServiceSettings(DatabaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)  # 0: any that is free
     allow_remote_without_key: bool = False
     require_key: bool = False
-    requests_per_second: float = Field(default=100.0, gt=0)  # of one key
+    requests_per_second: float = Field(default=100.0, ge=0.01, le=1_000_000)  # of one key
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     local_worker: bool = True
     data_dir: Path = Path("data")
     most_checkpoint_bytes: int = Field(default=256_000_000, ge=1, le=900_000_000)  # a row holds no more than 1 GB
-    most_activation_bytes: int = Field(default=64_000_000_000, ge=1)
+    most_activation_bytes: int = Field(default=64_000_000_000, ge=1, le=10**15)
 
     def hosts(self) -> frozenset[str]:
         """The names that requests may be for, in small letters, without ports."""

@@ -1,6 +1,7 @@
-"""What a request's body must be: of our size, in time, JSON, and of sensible depth and numbers."""
+"""What a request's body must be: of our size, in time, JSON in UTF-8, and of sensible depth and numbers."""
 
 import asyncio
+import json
 import re
 
 from starlette.datastructures import Headers
@@ -60,7 +61,7 @@ async def _read(receive: Receive, content_type: str) -> bytes | Response:
     if body and content_type.partition(";")[0].strip().lower() != "application/json":
         came = content_type[:100] or "none"
         return problem(415, f"expected JSON, with the header content-type: application/json; got {came}")
-    return _out_of_bounds(body) or body
+    return _of_another_encoding(body) or _out_of_bounds(body) or body
 
 
 def _handed_on(body: bytes, receive: Receive) -> Receive:
@@ -89,6 +90,20 @@ async def _whole(receive: Receive) -> bytes:
         if not message.get("more_body", False):
             break
     return b"".join(parts)
+
+
+def _of_another_encoding(body: bytes) -> Response | None:
+    """A parser guesses at UTF-16 and UTF-32, in whose bytes no bracket or digit is where we look for it. Their ASCII is
+    UTF-8 too, with a NUL beside each character; so both are asked, the parser's guess and whether it decodes.
+    """
+    guess = json.detect_encoding(body)
+    if not guess.startswith("utf-8"):
+        return problem(422, f"body: expected JSON in UTF-8; got what looks like {guess[:6].upper()}")
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return problem(422, f"body: expected JSON in UTF-8; got other bytes at {error.start}")
+    return None
 
 
 def _out_of_bounds(body: bytes) -> Response | None:

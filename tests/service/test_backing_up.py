@@ -61,7 +61,13 @@ def test_what_cannot_be_copied_is_said_and_leaves_nothing(sqlite, tmp_path):
 
 
 def test_for_postgresql_it_names_the_command_without_the_password(tmp_path):
-    told = backup("postgresql://me:secret@host/normlab", tmp_path / "copy")
-    assert told.returncode == 1
-    assert "pg_dump --format=custom" in told.stderr
-    assert "secret" not in told.stderr
+    for url in (
+        "postgresql://me:s3cret@host/normlab?sslmode=require",
+        "postgresql://host/normlab?password=s3cret&user=me&sslmode=require",
+        "postgresql://host/normlab?sslmode=require&sslpassword=s3cret&Password=s3cret&oauth_client_secret=s3cret",
+    ):
+        told = backup(url, tmp_path / "copy")
+        assert told.returncode == 1
+        assert "pg_dump --format=custom" in told.stderr
+        assert "sslmode=require" in told.stderr
+        assert "s3cret" not in told.stderr

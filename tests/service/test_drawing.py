@@ -32,6 +32,37 @@ def draw_and_die(mark):
     return b"drawn"
 
 
+def freeze(mark):
+    """The first time only; the mark then has the process."""
+    if not mark.exists():
+        mark.write_bytes(pid())
+        os.kill(os.getpid(), signal.SIGSTOP)
+    return b"drawn"
+
+
+def draw_and_die_beside(frozen, mark):
+    """As draw_and_die, once another process is frozen."""
+    while not frozen.exists():
+        time.sleep(0.01)
+    time.sleep(0.2)
+    return draw_and_die(mark)
+
+
+def has_ended(process):
+    """Of a folder in /proc; a zombie has, too."""
+    try:
+        return "State:\tZ" in (process / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def wait_until(happened, seconds=10):
+    ends = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < ends
+        time.sleep(0.1)
+
+
 def answers(*figures):
     async def ask():
         made = Drawing()
@@ -51,6 +82,14 @@ def test_it_draws_in_another_process_and_hands_on_what_is_raised_there():
 
 def test_a_figure_whose_process_is_killed_is_drawn_again(tmp_path):
     assert answers(partial(draw_and_die, tmp_path / "mark")) == [b"drawn"]
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="looks at /proc")
+def test_a_frozen_process_is_ended_when_another_is_killed_and_its_figure_drawn_again(tmp_path):
+    frozen = tmp_path / "frozen"
+    figures = partial(freeze, frozen), partial(draw_and_die_beside, frozen, tmp_path / "mark")
+    assert answers(*figures, pid)[:2] == [b"drawn", b"drawn"]  # a third, for a pool overlooks the last process it began
+    wait_until(lambda: has_ended(Path("/proc", frozen.read_text())))
 
 
 def test_more_than_can_be_drawn_soon_is_refused_at_once(monkeypatch):
@@ -81,10 +120,7 @@ def test_its_processes_end_when_the_service_is_killed(tmp_path):
         drawer = Path("/proc", process.stdout.readline().strip())
         assert drawer.exists()
         process.kill()
-    ends = time.monotonic() + 10
-    while drawer.exists() and "State:\tZ" not in (drawer / "status").read_text():
-        assert time.monotonic() < ends
-        time.sleep(0.1)
+    wait_until(lambda: has_ended(drawer))
 
 
 def test_as_many_readers_as_there_are_connections_and_more_do_not_wait_for_each_other_for_ever(client, recorded):

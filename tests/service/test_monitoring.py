@@ -117,7 +117,7 @@ def test_a_worker_that_left_is_not_listed(client, worker, sqlite):
 def test_every_answer_has_a_request_id_and_keeps_the_callers_own(client):
     assert re.fullmatch("[0-9a-f]{32}", client.get("/livez").headers["x-request-id"])
     assert client.get("/nothing", headers={"x-request-id": "mine-7"}).headers["x-request-id"] == "mine-7"
-    for strange in ("a b", "x" * 65, 'a"b', ""):
+    for strange in ("a b", "x" * 43, 'a"b', ""):
         assert client.get("/livez", headers={"x-request-id": strange}).headers["x-request-id"] != strange
 
 
@@ -134,6 +134,7 @@ def test_logs_are_json_with_the_request_id_and_never_hold_a_key(sqlite):
         with httpx.Client(base_url=address, headers={"authorization": f"Bearer {key}"}) as client:
             client.post("/experiments", json={"dataset": "digits"}, headers={"x-request-id": "first"})
             client.post(f"/experiments/{key}", json={}, headers={"x-request-id": key})
+            client.post("/experiments/1/pause", headers={"x-request-id": secret})
             client.post("/x/" + key.replace("_", "%255f"), json={})
             client.post("/x/" + key.replace("_", "_%0a"), json={})
             client.post("/experiments/1/cancel", headers={"x-request-id": "second"})

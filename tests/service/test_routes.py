@@ -87,7 +87,8 @@ def test_a_bad_spec_is_refused_by_field_expectation_and_value_and_nothing_is_que
 NOT_JSON = {
     "cut short": (b'{"epochs": 3', "expected JSON; got Expecting ',' delimiter at character 12"),
     "nothing": (b"", "body: a value; got None"),
-    "bytes": (b"\xff\xfe", "at character 0"),
+    "bytes": (b"\xff", "expected JSON in UTF-8; got other bytes at 0"),
+    "bytes that begin as UTF-16 does": (b"\xff\xfe", "expected JSON in UTF-8; got what looks like UTF-16"),
     "not a number": (b'{"learning_rate": NaN}', "learning_rate: Input should be a finite number"),
     "endless depth": (b"[" * 5000, "at most 32 lists and objects deep"),
     "depth in a string is none": (b'{"name": "' + b"[" * 99 + b'", "epochs": 0}', "epochs: "),

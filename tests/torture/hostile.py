@@ -38,7 +38,7 @@ def requests():
     """All of them, always in this order. What is no whole request, or may not be read to its end, is owed nothing."""
     for family in (
         request_lines, protocols, headers, hosts_and_origins, callers, framing, truncated, dripping, paths, queries,
-        raw_bodies, numbers, texts, networks, conditionals, figures,
+        raw_bodies, encodings, numbers, texts, networks, conditionals, figures,
     ):  # fmt: skip
         for number, pieces in enumerate(family()):
             whole = [pieces] if isinstance(pieces, bytes) else pieces
@@ -413,6 +413,27 @@ def raw_bodies():
         yield post(body)
         if len(body) < 1000:
             yield request("PATCH", ONE, body)
+
+
+def encodings():
+    """Bodies in what a parser takes for UTF-16 or UTF-32: in their bytes brackets, digits and quotes lie elsewhere."""
+    bodies = (
+        "{}", '{"dataset": "digits"}', '"', "[" * 300 + "]" * 300, '{"name": ' + "[" * 300 + "]" * 300 + "}",
+        '{"a": "\u2200", "name": ' + "[" * 300 + "]" * 300 + "}",  # in the bytes of the sign for "all" is a quote
+        '{"name": ' + '{"a":' * 300 + "1" + "}" * 301, "[" * 100_000, '{"seed": ' + "9" * 5000 + "}",
+        '{"learning_rate": 1e' + "9" * 400 + "}", '{"tags": [' + "1," * 20_000 + "1]}", '{"name": "\U0001f4a9"}',
+    )  # fmt: skip
+    for body in bodies:
+        for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be", "utf-8-sig"):
+            yield post(body.encode(encoding))
+            yield post(body.encode(encoding), f"Content-Type: application/json; charset={encoding}")
+        yield post("\ufeff".encode("utf-16-le") + body.encode())
+        yield post(body[:1].encode("utf-16-le") + body[1:].encode())
+    for body in ('{"name": "\xe9"}', '{"name": "\u20ac"}'):
+        for encoding in ("cp1252", "utf-7"):
+            yield post(body.encode(encoding))
+    yield post('{"name": "\ud83d"}'.encode("utf-8", "surrogatepass"))
+    yield request("PATCH", ONE, '{"priority": 1}'.encode("utf-16"))
 
 
 def numbers():

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import text
 
 from service.app import create_app
 from service.door.needs import needs, routes
@@ -205,6 +206,24 @@ def test_keys_are_made_listed_and_revoked_by_commands(sqlite):
     assert made.split("_", 2)[2] not in listed
     wrong = command(sqlite.url, "key", "revoke", "nothing")
     assert (wrong.returncode, "there is no key nothing" in wrong.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "\udcff\udcfe", "a\u2028b", "\u202eb"], ids=ascii)
+def test_a_name_that_would_not_stand_in_a_line_of_the_list_is_refused_in_words(sqlite, name):
+    for words in (["create", "--scope", "read", "--name", name], ["revoke", name]):
+        refused = command(sqlite.url, "key", *words)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert "expected printable characters" in refused.stderr
+        assert "Traceback" not in refused.stderr
+    assert command(sqlite.url, "key", "list").stdout == ""
+
+
+def test_a_key_that_could_not_be_stored_is_not_shown(sqlite):
+    with sqlite.writing.begin() as session:
+        refuse = "CREATE TRIGGER refuse BEFORE INSERT ON api_keys BEGIN SELECT RAISE(ABORT, 'full'); END"
+        session.execute(text(refuse))
+    made = command(sqlite.url, "key", "create", "--scope", "read")
+    assert (made.returncode, made.stdout, made.stderr) == (1, "", "the database does not answer: full\n")
 
 
 def test_on_another_address_than_loopback_it_does_not_start_before_there_is_a_key(sqlite):

@@ -91,6 +91,27 @@ def test_a_body_is_json_and_says_so(port, kind):
     assert "content-type: application/json" in json.loads(text)["detail"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize(
+    "text", ["{}", '{"a": "\u2200", "name": ' + "[" * 300 + "]" * 300 + "}", '{"seed": ' + "9" * 5000 + "}"],
+    ids=["small", "deep", "long number"],
+)  # fmt: skip
+def test_a_body_of_another_encoding_than_utf_8_is_refused_whatever_is_in_it(port, encoding, text):
+    status, _, answer = ask(port, "POST", body=text.encode(encoding))
+    assert status == 422
+    assert json.loads(answer)["detail"] == f"body: expected JSON in UTF-8; got what looks like {encoding[:6].upper()}"
+
+
+def test_a_body_that_is_no_unicode_is_refused_with_the_place(port):
+    for body in (b'{"name": "\xe9"}', b'{"name": "\xed\xa0\x80"}'):
+        status, _, answer = ask(port, "POST", body=body)
+        assert (status, json.loads(answer)["detail"]) == (422, "body: expected JSON in UTF-8; got other bytes at 10")
+
+
+def test_a_byte_order_mark_of_utf_8_and_text_beyond_ascii_are_taken(port):
+    assert ask(port, "POST", body='{"dataset": "digits", "name": "\u2200\U0001f4a9"}'.encode("utf-8-sig"))[0] == 201
+
+
 def test_a_compressed_body_is_refused_before_it_is_read(port):
     assert ask(port, "POST", body=SMALL, content_encoding="gzip")[0] == 415
 
