@@ -50,6 +50,7 @@ class Drawing:
         """End the processes, whatever they are at."""
         if self._pool is not None:
             _end(self._pool)
+            self._pool = None  # an application may be begun again, and draw
 
     async def _drawn(self, figure: Callable[[], bytes]) -> bytes:
         pool = self._pool = self._pool or ProcessPoolExecutor(

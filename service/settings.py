@@ -28,9 +28,8 @@ class ServiceSettings(DatabaseSettings):
     allowed_origins: tuple[str, ...] = ()
     local_worker: bool = True
     data_dir: Path = Path("data")
-    most_checkpoint_bytes: int = Field(
-        default=256_000_000, ge=1, le=500_000_000
-    )  # PostgreSQL sends two digits a byte, 1 GB at most
+    # PostgreSQL sends two digits a byte, in answers of 1 GB at most.
+    most_checkpoint_bytes: int = Field(default=256_000_000, ge=1, le=500_000_000)
     most_activation_bytes: int = Field(default=64_000_000_000, ge=1, le=10**15)
 
     def hosts(self) -> frozenset[str]:

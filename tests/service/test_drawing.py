@@ -84,6 +84,17 @@ def test_a_figure_whose_process_is_killed_is_drawn_again(tmp_path):
     assert answers(partial(draw_and_die, tmp_path / "mark")) == [b"drawn"]
 
 
+def test_it_draws_again_after_it_was_closed_and_may_be_closed_twice():
+    async def ask():
+        made = Drawing()
+        for _ in range(2):
+            assert await made.draw(pid)
+            made.close()
+            made.close()
+
+    asyncio.run(ask())
+
+
 @pytest.mark.skipif(not Path("/proc").exists(), reason="looks at /proc")
 def test_a_frozen_process_is_ended_when_another_is_killed_and_its_figure_drawn_again(tmp_path):
     frozen = tmp_path / "frozen"
