@@ -10,7 +10,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import update
+from sqlalchemy import event, update
 from sqlalchemy.exc import IntegrityError
 
 from service.experiments import claims, queue
@@ -47,6 +47,14 @@ def test_every_step_can_be_taken_back(empty):
     _go(empty, command.downgrade, "base")
     assert "older" in trouble(empty.reader)
     migrate(empty)
+    assert trouble(empty.reader) is None
+
+
+def test_all_steps_are_one_transaction_and_nobody_comes_between(empty):
+    commits = []
+    event.listen(empty.writer, "commit", commits.append)
+    migrate(empty)
+    assert len(commits) == 1
     assert trouble(empty.reader) is None
 
 
