@@ -177,7 +177,7 @@ DEFECTS = [
         "service/experiments/logs.py",
         r'return _KEY.sub(r"\1…", line)',
         "return line",
-        "tests/service/test_monitoring.py::test_logs_are_json_with_the_request_id_and_never_hold_a_key",
+        "tests/service/experiments/test_logs.py::test_a_key_in_a_line_is_blacked_out_wherever_it_stands",
     ),
     Defect(
         "a full disk is the service's failure",
