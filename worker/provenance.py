@@ -21,8 +21,8 @@ def provenance(
     resumed_at_step: int | None,
     before: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Versions, device, engine and why that one, threads, seed, the step it went on from, if it did, and then what is
-    other than before, with the provenance of the attempt that it goes on from.
+    """Versions, device, engine and why that one, threads, seed, the step it went on from, if it did; and then what is
+    other than where the training began. before: the provenance of the attempt before, if there was one.
     """
     now = {
         "versions": {"python": platform.python_version()}
@@ -36,11 +36,16 @@ def provenance(
         "seed": seed,
         "resumed_at_step": resumed_at_step,
     }
-    return now | {"differs": _differences(before, now) if before and resumed_at_step else []}
+    own = _decisive(now)
+    began = began_with(before) if before and resumed_at_step else own
+    differs = [f"{name}: {began[name]} at first, {own[name]} now" for name in own if own[name] != began[name]]
+    return now | {"began_with": began, "differs": differs}
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What keeps a resumed training from ending with the bits of an undisturbed one."""
-    pairs = [(name, before[name], now[name]) for name in DECISIVE]
-    pairs.append(("torch", before["versions"]["torch"], now["versions"]["torch"]))
-    return [f"{name}: {earlier} before, {later} now" for name, earlier, later in pairs if earlier != later]
+def began_with(before: Mapping[str, Any]) -> dict[str, Any]:
+    """What the training began with that an attempt of this provenance had part in; it alone may have been elsewhere."""
+    return before.get("began_with") or _decisive(before)  # older releases noted an attempt's own alone
+
+
+def _decisive(ran_on: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: ran_on[name] for name in DECISIVE} | {"torch": ran_on["versions"]["torch"]}

@@ -24,7 +24,7 @@ from worker.datasets import DatasetUnavailable, ImageData
 from worker.device import DeviceUnavailable
 from worker.divergence import Diverged, where_it_began
 from worker.orders import Order, Orders, Told
-from worker.provenance import provenance
+from worker.provenance import began_with, provenance
 from worker.recorder import Recorder, Verb, answered
 from worker.settings import WorkerSettings
 from worker.training import Training
@@ -89,7 +89,7 @@ class _Run:
         if checkpoint is not None:
             training.resume(unpack(checkpoint.content, checkpoint.sha256))
         # A training keeps the engine it once began with: its last bits are that engine's own.
-        wanted = spec.engine if experiment.provenance is None else experiment.provenance["engine"]
+        wanted = spec.engine if experiment.provenance is None else began_with(experiment.provenance)["engine"]
         choice = attended(lambda: training.ready(wanted), self._check)
         log.info("experiment %d: engine %s, %s", self._held.experiment_id, choice.name, choice.reason)
         resumed = training.steps_done or None

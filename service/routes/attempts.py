@@ -23,8 +23,8 @@ class AttemptAnswer(BaseModel):
     threads: int | None
     engine: str | None
     differs: list[str] = Field(
-        description="What is other than in the attempt that it went on from, so that the experiment may end with other "
-        "last bits than an undisturbed one."
+        description="What is other than where the training began, so that the experiment may end with other last bits "
+        "than an undisturbed one."
     )
     ended_at: datetime | None
     outcome: str | None = Field(description="succeeded, failed, cancelled, paused, given back or lost; null: it runs")

@@ -157,7 +157,8 @@ def test_an_experiment_keeps_the_engine_it_began_with_even_before_its_first_chec
     with database.writing.begin() as session:  # as if it had been compiled where it began
         experiment = session.get_one(Experiment, number)
         assert recording.checkpoint(session, number) is None
-        experiment.provenance = experiment.provenance | {"engine": "compiled"}
+        began = experiment.provenance["began_with"] | {"engine": "compiled"}
+        experiment.provenance = experiment.provenance | {"engine": "compiled", "began_with": began}
         session.execute(update(Experiment).values(lease_expires_at=0))
         claims.requeue_stalled(session)
     experiment = run_next(database, tmp_path)
@@ -165,22 +166,33 @@ def test_an_experiment_keeps_the_engine_it_began_with_even_before_its_first_chec
     assert asked == ["auto", "compiled"]
 
 
-def test_an_experiment_that_goes_on_with_another_engine_says_so(database, tmp_path):
-    number, orders = enqueue(database, epochs=200), Orders()
-    running = started(database, claimed(database), tmp_path, orders)
-    while read(database, number).epochs_done < 1:
-        time.sleep(0.01)
-    orders.order = "give back"
-    running.join()
-    with database.writing.begin() as session:  # as if it had been compiled, where there was a compiler
+def test_an_experiment_that_goes_on_with_another_engine_says_so_and_wants_its_own_again(
+    database, tmp_path, monkeypatch
+):
+    number, asked, ready = enqueue(database, epochs=200), [], Training.ready
+    monkeypatch.setattr(Training, "ready", lambda training, wanted: asked.append(wanted) or ready(training, "eager"))
+
+    def run_until(true, *, then):
+        running = started(database, claimed(database), tmp_path, orders := Orders())
+        while not true(read(database, number)):
+            time.sleep(0.01)
+        orders.order = then
+        running.join()
+        return read(database, number)
+
+    run_until(lambda experiment: experiment.epochs_done >= 1, then="give back")
+    with database.writing.begin() as session:  # as if an older release had compiled it, where there was a compiler
         experiment = session.get_one(Experiment, number)
-        experiment.provenance = experiment.provenance | {"engine": "cuda_graph"}
-    running = started(database, claimed(database), tmp_path, orders := Orders())
-    while read(database, number).provenance["resumed_at_step"] is None:
-        time.sleep(0.01)
-    orders.order = "cancel"
-    running.join()
-    assert read(database, number).provenance["differs"] == ["engine: cuda_graph before, eager now"]
+        own = {name: it for name, it in experiment.provenance.items() if name not in ("began_with", "differs")}
+        experiment.provenance = own | {"engine": "compiled"}
+    for attempt in (2, 3):  # what the second ran on is nothing to the third
+
+        def goes_on(experiment, attempt=attempt):
+            return experiment.attempt == attempt and experiment.step > (experiment.provenance["resumed_at_step"] or 1e9)
+
+        experiment = run_until(goes_on, then="give back")
+        assert experiment.provenance["differs"] == ["engine: compiled at first, eager now"]
+    assert asked == ["auto", "compiled", "compiled"]
 
 
 @pytest.mark.parametrize("order", ["cancel", "lost", "end: its time is up"])
