@@ -9,6 +9,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -303,6 +304,53 @@ def test_a_supervisor_that_was_stopped_itself_does_not_take_its_training_for_hun
         now[0] += 0.25
         quiet += 0.25
     assert 1.5 <= quiet <= 2.5
+
+
+@pytest.mark.parametrize("lease_seconds", [1.0, 30.0])
+def test_a_lease_is_renewed_every_third_of_it(database, monkeypatch, lease_seconds):
+    enqueue(database, SMALL)
+    with database.writing.begin() as session:
+        held = claims.claim(session, worker="w", lease_seconds=60)
+    now, beats, heartbeat = [1000.0], [], claims.heartbeat
+    monkeypatch.setattr(supervising.time, "monotonic", lambda: now[0])
+
+    def beat(*arguments, **more):
+        beats.append(now[0])
+        now[0] += 0.005  # what it takes
+        return heartbeat(*arguments, **more)
+
+    monkeypatch.setattr(claims, "heartbeat", beat)
+    settings = WorkerSettings(database_url=database.url, lease_seconds=lease_seconds)
+    watch = supervising._Watch(database, held, settings)
+    while len(beats) < 5:
+        now[0] += watch.seconds_to_the_next_look() + 1e-6
+        watch.look(stopping=False)
+    gaps = [later - earlier for earlier, later in pairwise(beats)]
+    assert all(lease_seconds / 3 <= gap < 0.4 * lease_seconds for gap in gaps), gaps
+
+
+def test_a_training_process_that_there_is_no_room_for_is_tried_again(database, monkeypatch):
+    tried, started = [], supervising.TrainingProcess
+
+    def no_room_at_first(environment):
+        tried.append(None)
+        if len(tried) == 1:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return started(environment)
+
+    monkeypatch.setattr(supervising, "TrainingProcess", no_room_at_first)
+    monkeypatch.setattr(supervising, "STARTS_AGAIN_SECONDS", 0.1)
+    number, stop = enqueue(database, SMALL), threading.Event()
+    environment = {"NORMLAB_DATABASE_URL": database.url, "OMP_NUM_THREADS": "1"}
+    one = Supervisor(database, WorkerSettings(database_url=database.url), name="w", environment=environment)
+    with ThreadPoolExecutor(1) as threads:
+        working = threads.submit(one.work, stop)
+        try:
+            until(lambda: read(database, number).status == "succeeded")
+        finally:
+            stop.set()
+        working.result()
+    assert attempts(database, number) == [("succeeded", None)]
 
 
 def test_a_training_that_hangs_before_its_first_step_is_found_too(database):
