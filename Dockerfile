@@ -22,6 +22,7 @@ RUN if [ -n "$TORCH_INDEX_URL" ]; then pip install --no-cache-dir --index-url "$
 
 COPY README.md LICENSE ./
 COPY normcore normcore
+COPY normlab normlab
 COPY service service
 COPY worker worker
 COPY migrations migrations

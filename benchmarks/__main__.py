@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from benchmarks import counting, epochs, looking, memory, steps
-from worker import device as devices
-from worker.memory import keep_freed_memory
+from worker.run.malloc import keep_freed_memory
+from worker.training import device as devices
 
 RESULTS = Path(__file__).parent / "results"
 

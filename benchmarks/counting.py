@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from benchmarks.timing import by_turns
-from normcore.counting import count, fetch, on_device
+from normcore.histograms import count, fetch, torch_operators
 
 VALUES = 16_000_000
 
@@ -33,7 +33,7 @@ def _ways(values: torch.Tensor) -> dict[str, Callable[[], object]]:
     return {
         "a copy": lambda: copied.copy_(values),
         "normcore": lambda: fetch([count(values)]),
-        "normcore, torch's operators": lambda: fetch([on_device.count(values)]),
+        "normcore, torch's operators": lambda: fetch([torch_operators.count(values)]),
         "torch.histc, 50 bins": lambda: torch.histc(values, 50).cpu(),
         "numpy.histogram, 50 bins": lambda: np.histogram(host, 50),
     }

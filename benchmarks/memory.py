@@ -22,7 +22,7 @@ def measure(device: torch.device) -> list[dict[str, Any]]:
 
 def _row(variant: str, data: ImageData, device: torch.device) -> dict[str, Any]:
     autograds = _saved_by_autograd(variant, data, device)
-    held = {memory: _held(variant, memory, data, device) for memory in ("standard", "lean")}
+    held = {memory: _held(variant, memory, data, device) for memory in ("standard", "recompute")}
     row: dict[str, Any] = {"variant": variant, "autograd MB": autograds / 1e6}
     for memory, size in held.items():
         row |= {f"{memory} MB": size / 1e6, f"{memory} over autograd": size / autograds}

@@ -6,11 +6,11 @@ from typing import get_args
 import torch
 
 from normcore.engines import Compiled, CudaGraph, Eager, Engine
-from service.experiments.quantities import QuantityName
-from service.experiments.spec import ExperimentSpec
+from normlab.spec.experiment import ExperimentSpec
+from normlab.spec.quantities import QuantityName
 from worker.datasets import ImageData, Split
-from worker.looking import Look, looked_at
-from worker.training import Training
+from worker.training.capture import LayerCapture, layers_to_capture
+from worker.training.training import Training
 
 QUANTITIES = get_args(QuantityName)
 
@@ -40,7 +40,7 @@ def engines(made: Callable[[], Training]) -> dict[str, tuple[Training, Engine]]:
         return training, maker(training)
 
     found = {"eager": of(lambda training: Eager(training.step))}
-    found["compiled"] = of(lambda training: Compiled(training.step, looked_at(training.layers, QUANTITIES)))
+    found["compiled"] = of(lambda training: Compiled(training.step, layers_to_capture(training.layers, QUANTITIES)))
     if torch.cuda.is_available():
         found["cuda_graph"] = of(lambda training: CudaGraph(training.step, training.batches(0)[0]))
     return found
@@ -57,7 +57,7 @@ def looked_step(training: Training, engine: Engine) -> Callable[[], object]:
     batch = training.batches(0)[0]
 
     def run() -> object:
-        look = Look(training.layers, QUANTITIES)
+        look = LayerCapture(training.layers, QUANTITIES)
         before = {place: weight.clone() for place, weight in training.weights.items()}
         outcome = engine(batch, look)
         look.see_weights(before, outcome.gradients)

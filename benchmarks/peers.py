@@ -78,10 +78,10 @@ class Peer(NamedTuple):
     def gradients(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and how many are right; the gradients lie in the parameters."""
         self.optimizer.zero_grad(set_to_none=True)
-        scores = self.run(x)
-        loss = F.cross_entropy(scores, labels)
+        logits = self.run(x)
+        loss = F.cross_entropy(logits, labels)
         loss.backward()  # type: ignore[no-untyped-call]
-        return loss, (scores.argmax(1) == labels).sum()
+        return loss, (logits.argmax(1) == labels).sum()
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One training step on uint8 images."""

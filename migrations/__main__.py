@@ -4,23 +4,23 @@ import sys
 
 from sqlalchemy.exc import DBAPIError
 
-from service.experiments.database import Database
-from service.experiments.schema import migrate, trouble
-from service.experiments.settings import DatabaseSettings
+from normlab.process.settings import DatabaseSettings
+from normlab.store.database import Database
+from normlab.store.schema import SchemaStatus, migrate, schema_status
 
 
 def main() -> None:
-    """Migrate, and say so."""
+    """Migrate the database. Exits with a message if its schema is newer or it does not answer."""
     database = Database(DatabaseSettings.read().database_url)
     try:
-        if (found := trouble(database.reader)) is not None and "newer" in found:
-            sys.exit(found)
+        if schema_status(database.reader) == SchemaStatus.NEWER:
+            sys.exit(SchemaStatus.NEWER.description)
         migrate(database)
     except DBAPIError as error:
         sys.exit(f"the database does not answer: {error.orig}")
     finally:
         database.close()
-    print("the database is at the newest schema")
+    print("the database has the newest schema")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from service.experiments.models import Base
+from normlab.store.models import Base
 
 connection = context.config.attributes["connection"]
 context.configure(

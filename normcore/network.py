@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from normcore.cross_entropy import cross_entropy
-from normcore.layer import Forgetful, Gradients, Layer, Repeatable, Weighted
+from normcore.layers.layer import DropsInput, Gradients, Layer, Recomputable, Weighted
 
 IMAGES = -1  # where a layer takes the batch itself
 
 
-class Passed(NamedTuple):
+class LayerGradients(NamedTuple):
     """What one layer's backward pass took and made. dx is None where the images' gradient was left out."""
 
     dout: Tensor
@@ -21,11 +21,13 @@ class Passed(NamedTuple):
     cache: Any
 
 
-Probe = Callable[[int, Passed], None]  # shown each layer's place and backward pass, last layer first; changes nothing
+Probe = Callable[
+    [int, LayerGradients], None
+]  # shown each layer's place and backward pass, last layer first; changes nothing
 
 
 class Network:
-    """Layers, the last one's output N K being the classes' scores.
+    """Layers, the last one's output N K being the classes' logits.
 
     inputs: for each layer the places of the layers before it whose outputs it takes, or IMAGES; by default the one
     layer before it. lean: whether convolutions forget an input that can be made again, to the bit, when the backward
@@ -35,7 +37,7 @@ class Network:
     """
 
     def __init__(
-        self, layers: Sequence[Layer], inputs: Sequence[tuple[int, ...]] | None = None, *, lean: bool = False
+        self, layers: Sequence[Layer], inputs: Sequence[tuple[int, ...]] | None = None, *, recompute: bool = False
     ) -> None:
         self.layers = tuple(layers)
         self.inputs = tuple(inputs) if inputs is not None else tuple((place - 1,) for place in range(len(self.layers)))
@@ -49,7 +51,7 @@ class Network:
             for place, layer in enumerate(self.layers)
             if self.inputs[place] == (IMAGES,) and isinstance(layer, Weighted)
         }
-        self._remade = self._forgotten() if lean else {}
+        self._remade = self._forgotten() if recompute else {}
         self._done_after = [
             [source for source, last in last_use.items() if last == place] for place in range(len(self.layers))
         ]
@@ -72,7 +74,7 @@ class Network:
 
     def backward(
         self,
-        dscores: Tensor,
+        dlogits: Tensor,
         caches: list[Any],
         probe: Probe | None = None,
         *,
@@ -86,12 +88,14 @@ class Network:
         """
         by_place: list[Gradients] = [{}] * len(self.layers)
         first = {} if images_gradient else self.first
-        douts = {len(self.layers) - 1: dscores}
+        douts = {len(self.layers) - 1: dlogits}
         for place in reversed(range(len(self.layers))):
             layer, dout, cache = self.layers[place], douts.pop(place), caches.pop()
             if place in self._remade:
                 forgetful, before, source = self._remade[place]
-                cache = forgetful.with_input(cache, images() if before is None else before.again(caches[source]))
+                cache = forgetful.with_input(
+                    cache, images() if before is None else before.recompute_output(caches[source])
+                )
             dx: Tensor | None = None
             if place in first:
                 by_place[place] = first[place].parameter_gradients(dout, cache)
@@ -100,17 +104,17 @@ class Network:
                 for source in self.inputs[place]:
                     douts[source] = douts[source] + dx if source in douts else dx
             if probe is not None:
-                probe(place, Passed(dout, dx, by_place[place], cache))
+                probe(place, LayerGradients(dout, dx, by_place[place], cache))
         return _named(by_place)
 
     def gradients(self, x: Tensor, labels: Tensor, probe: Probe | None = None) -> tuple[Tensor, Tensor, Gradients]:
-        """Loss (scalar), scores (N K) and every parameter's gradient on one training batch, x N C H W and labels N.
+        """Loss (scalar), logits (N K) and every parameter's gradient on one training batch, x N C H W and labels N.
 
         The gradient of the images is made if there is a probe to see it.
         """
-        scores, caches = self.forward(x)
-        loss, dscores = cross_entropy(scores, labels)
-        return loss, scores, self.backward(dscores, caches, probe, images=lambda: x, images_gradient=probe is not None)
+        logits, caches = self.forward(x)
+        loss, dlogits = cross_entropy(logits, labels)
+        return loss, logits, self.backward(dlogits, caches, probe, images=lambda: x, images_gradient=probe is not None)
 
     def parameters(self) -> dict[str, Tensor]:
         """What training changes, by "index.name"."""
@@ -132,16 +136,16 @@ class Network:
         self._run(x, forward)
         return finite.index(False) if False in finite else None
 
-    def _forgotten(self) -> dict[int, tuple[Forgetful, Repeatable | None, int]]:
+    def _forgotten(self) -> dict[int, tuple[DropsInput, Recomputable | None, int]]:
         """By place: the layer that forgets its input, what makes it again (None: the images), and where that is."""
-        found: dict[int, tuple[Forgetful, Repeatable | None, int]] = {}
+        found: dict[int, tuple[DropsInput, Recomputable | None, int]] = {}
         for place, (source, *_) in enumerate(self.inputs):
             forgetful, before = self.layers[place], self.layers[source]
-            if not isinstance(forgetful, Forgetful):
+            if not isinstance(forgetful, DropsInput):
                 continue
             if source == IMAGES:
                 found[place] = forgetful, None, source
-            elif isinstance(before, Repeatable):
+            elif isinstance(before, Recomputable):
                 found[place] = forgetful, before, source
         return found
 

@@ -7,12 +7,12 @@ import torch
 from torch import Tensor
 
 from normcore.cross_entropy import cross_entropy
-from normcore.layer import Gradients
+from normcore.layers.layer import Gradients
 from normcore.network import Network, Probe
-from normcore.optimizer import Optimizer
+from normcore.optimizers.optimizer import Optimizer
 
 
-class Outcome(NamedTuple):
+class StepResult(NamedTuple):
     """loss: scalar, the batch's mean; correct: int64 scalar, how many images were told right; gradients: by name."""
 
     loss: Tensor
@@ -21,7 +21,7 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainingStep:
     """One network's training step on some of the images, which lie on the training device as they were read.
 
     images: M 3 H W uint8; labels: M int64. Scaling to 0…1 is the only thing done to an image.
@@ -34,27 +34,27 @@ class Step:
 
     def __call__(
         self, indices: Tensor, coefficients: Tensor, probe: Probe | None = None, *, images_gradient: bool = False
-    ) -> Outcome:
+    ) -> StepResult:
         """Train on the images of these indices, N int64. coefficients: of the optimizer's coming step."""
         labels = self.labels[indices]
 
         def images() -> Tensor:
             return scaled(self.images[indices])
 
-        scores, caches = self.network.forward(images())
-        loss, dscores = cross_entropy(scores, labels)
-        gradients = self.network.backward(dscores, caches, probe, images=images, images_gradient=images_gradient)
-        self.optimizer.move(gradients, coefficients)
-        return Outcome(loss, (scores.argmax(1) == labels).sum(), gradients)
+        logits, caches = self.network.forward(images())
+        loss, dlogits = cross_entropy(logits, labels)
+        gradients = self.network.backward(dlogits, caches, probe, images=images, images_gradient=images_gradient)
+        self.optimizer.update(gradients, coefficients)
+        return StepResult(loss, (logits.argmax(1) == labels).sum(), gradients)
 
     def infer(self, images: Tensor) -> Tensor:
         """Scores, N K, of uint8 images, N 3 H W, at test time."""
         return self.network.infer(scaled(images))
 
-    def coefficients(self) -> Tensor:
+    def next_coefficients(self) -> Tensor:
         """Of the optimizer's coming step, which counts as taken; on the device, in the parameters' precision."""
         like = next(iter(self.network.parameters().values()))
-        return torch.tensor(self.optimizer.coefficients(), dtype=like.dtype, device=like.device)
+        return torch.tensor(self.optimizer.next_coefficients(), dtype=like.dtype, device=like.device)
 
 
 def scaled(images: Tensor) -> Tensor:

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from service import backing_up, key_commands, serving
-from service.experiments.logs import log_to_stderr
+from normlab.process.logging import log_to_stderr
+from service import backup, key_commands, server
 
 
 def main() -> None:
@@ -19,18 +19,18 @@ def main() -> None:
     parser.add_argument("--no-worker", action="store_true", help="keep no local worker")
     commands = parser.add_subparsers(dest="command", title="other commands", metavar="")
     key_commands.describe(commands.add_parser("key", help="make, list and revoke API keys"))
-    backup = commands.add_parser("backup", help="copy a SQLite database that is in use")
-    backup.add_argument("file", type=Path, help="the copy; must not be there yet")
+    copy = commands.add_parser("backup", help="copy a SQLite database that is in use")
+    copy.add_argument("file", type=Path, help="the copy; must not be there yet")
     arguments = parser.parse_args()
     log_to_stderr()
     match arguments.command:
         case "key":
             key_commands.run(arguments)
         case "backup":
-            sys.exit(backing_up.back_up(arguments.file))
+            sys.exit(backup.back_up(arguments.file))
         case _:
             given = {name: value for name in ("host", "port") if (value := getattr(arguments, name)) is not None}
-            serving.serve(with_worker=not arguments.no_worker, **given)
+            server.serve(with_worker=not arguments.no_worker, **given)
 
 
 if __name__ == "__main__":

@@ -10,16 +10,16 @@ from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
 from starlette.middleware.cors import CORSMiddleware
 
-from service.door.bodies import Bodies
-from service.door.callers import Callers
-from service.door.heads import Heads
-from service.drawing import Drawing
-from service.enqueuing import Enqueuing
-from service.errors import Unexpected, map_errors, problems
-from service.experiments.database import CONNECTIONS, Database
-from service.metrics import Metrics
-from service.observing import Observed
+from normlab.store.database import CONNECTIONS, Database
+from service.enqueue_batch import EnqueueBatch
+from service.middleware.authentication import Authentication
+from service.middleware.host_and_origin import HostAndOrigin
+from service.middleware.request_body import RequestBody
+from service.middleware.request_log import RequestLog
+from service.problems import UnhandledErrors, map_errors, problems
+from service.prometheus import PrometheusMetrics
 from service.readiness import Readiness
+from service.render_pool import RenderPool
 from service.routes import (
     attempts,
     checkpoints,
@@ -42,7 +42,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     """The service as an application. Nothing connects before the first request."""
     database = Database(settings.database_url)
     readiness = Readiness(database)
-    metrics = Metrics(database, readiness)
+    metrics = PrometheusMetrics(database, readiness)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -50,7 +50,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         to_thread.current_default_thread_limiter().total_tokens = CONNECTIONS
         yield
         watching.cancel()
-        app.state.drawing.close()
+        app.state.render_pool.close()
         database.close()
 
     app = FastAPI(
@@ -63,13 +63,13 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     app.state.settings, app.state.database = settings, database
     app.state.metrics, app.state.readiness = metrics, readiness
     app.state.writers = asyncio.Semaphore(WRITERS)
-    app.state.enqueuing, app.state.drawing = Enqueuing(database.writing), Drawing()
+    app.state.enqueue_batch, app.state.render_pool = EnqueueBatch(database.writing), RenderPool()
     map_errors(app)
     # From the inside out: a request comes by the last of these first.
-    app.add_middleware(Unexpected)
-    app.add_middleware(Bodies)
+    app.add_middleware(UnhandledErrors)
+    app.add_middleware(RequestBody)
     app.add_middleware(
-        Callers,
+        Authentication,
         database=database,
         key_needed=settings.key_needed(),
         requests_per_second=settings.requests_per_second,
@@ -79,8 +79,8 @@ def create_app(settings: ServiceSettings) -> FastAPI:
             CORSMiddleware, allow_origins=settings.allowed_origins, allow_methods=["*"],
             allow_headers=["authorization", "content-type", "idempotency-key"], expose_headers=["location", "etag"],
         )  # fmt: skip
-    app.add_middleware(Heads, hosts=settings.hosts(), origins=settings.allowed_origins)
-    app.add_middleware(Observed, metrics=metrics)
+    app.add_middleware(HostAndOrigin, hosts=settings.hosts(), origins=settings.allowed_origins)
+    app.add_middleware(RequestLog, metrics=metrics)
     for module in (
         experiments, groups, attempts, checkpoints, records, plots, comparisons, monitoring, health, documentation,
     ):  # fmt: skip

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from service.experiments import keys
-from service.experiments.database import Database
-from service.experiments.models import ApiKeyRow
-from service.experiments.schema import migrate, trouble
-from service.experiments.settings import DatabaseSettings
+from normlab.process.settings import DatabaseSettings
+from normlab.store import api_keys
+from normlab.store.database import Database
+from normlab.store.models import ApiKeyRow
+from normlab.store.schema import SchemaStatus, migrate, schema_status
 
 
 def describe(parser: argparse.ArgumentParser) -> None:
@@ -30,11 +30,11 @@ def run(arguments: argparse.Namespace) -> None:
     """Do it. Exits, saying why, if that cannot be."""
     database = Database(DatabaseSettings.read().database_url)
     try:
-        found = trouble(database.reader)
-        if found is not None and "newer" not in found and database.writer.dialect.name == "sqlite":
+        status = schema_status(database.reader)
+        if status.can_migrate and database.writer.dialect.name == "sqlite":
             migrate(database)
-        elif found is not None:
-            sys.exit(found)
+        elif status != SchemaStatus.CURRENT:
+            sys.exit(status.description)
         with database.writing.begin() as session:
             told = _done(session, arguments)
         for line in told:  # only now: until it is committed, a key is none
@@ -49,13 +49,13 @@ def _done(session: Session, arguments: argparse.Namespace) -> Sequence[str]:
     """What is to be told of it, a line each."""
     match arguments.verb:
         case "create":
-            return [keys.create(session, arguments.scope, arguments.name[:64])]
+            return [api_keys.create(session, arguments.scope, arguments.name[:64])]
         case "revoke":
-            if not keys.revoke(session, arguments.id):
+            if not api_keys.revoke(session, arguments.id):
                 sys.exit(f"there is no key {arguments.id}; `python -m service key list` has those there are")
             return []
         case _:
-            return [_in_a_line(row) for row in keys.listed(session)]
+            return [_in_a_line(row) for row in api_keys.all_keys(session)]
 
 
 def _in_a_line(row: ApiKeyRow) -> str:

@@ -12,8 +12,8 @@ from service.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
-PATIENCE_SECONDS = 45.0  # more than it has with its training; who is killed loses its epoch, not its experiment
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 30.0
+STOP_TIMEOUT_SECONDS = 45.0  # more than it has with its training; who is killed loses its epoch, not its experiment
 
 
 class LocalWorker:
@@ -47,7 +47,7 @@ class LocalWorker:
             if not self._over.is_set():
                 log.warning("the worker %s; another starts in %.0f s", how, pause)
             self._over.wait(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            pause = min(2 * pause, MAX_PAUSE_SECONDS)
 
     def _run(self) -> int:
         """Run one until it ends or the service does; returns its exit code."""
@@ -67,8 +67,8 @@ class LocalWorker:
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
-        process.wait(PATIENCE_SECONDS)
+        process.wait(STOP_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
-        log.warning("the worker did not stop within %.0f s; it is killed", PATIENCE_SECONDS)
+        log.warning("the worker did not stop within %.0f s; it is killed", STOP_TIMEOUT_SECONDS)
         process.kill()
         process.wait()

@@ -1,33 +1,36 @@
-"""Whether the service may serve: the database answers, and its schema is the one this code was written for."""
+"""Whether the service can serve: the database answers, and its schema is the one this code was written for."""
 
 import time
 
 from starlette.concurrency import run_in_threadpool
 
-from service.experiments.database import NO_ANSWER, Database
-from service.experiments.schema import trouble
+from normlab.store.database import DATABASE_ERRORS, Database
+from normlab.store.schema import SchemaStatus, schema_status
 
-GOOD_FOR_SECONDS = 5.0  # that the schema was seen to be right; a migration by a newer service is noticed after this
+GOOD_FOR_SECONDS = 5.0  # after this time the schema is read again, in case a newer release has migrated it
 
 
 class Readiness:
-    """Asked before every request that touches the database, so a good answer is kept for a while."""
+    """Checked before every request that needs the database, so a good result is kept for a few seconds."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._good_until = 0.0
 
-    async def why_not(self) -> str | None:
-        """What is in the way, if anything is."""
+    async def problem(self) -> str | None:
+        """Return why the service is not ready, or None if it is."""
         if time.monotonic() < self._good_until:
             return None
-        return await run_in_threadpool(self.look)
+        return await run_in_threadpool(self.check)
 
-    def look(self) -> str | None:
-        """The same, asked of the database now."""
+    def check(self) -> str | None:
+        """The same, read from the database now."""
         try:
-            found = trouble(self._database.reader)
-        except NO_ANSWER:
+            status = schema_status(self._database.reader)
+        except DATABASE_ERRORS:
             return "the database does not answer"
-        self._good_until = 0.0 if found else time.monotonic() + GOOD_FOR_SECONDS
-        return found
+        if status != SchemaStatus.CURRENT:
+            self._good_until = 0.0
+            return status.description
+        self._good_until = time.monotonic() + GOOD_FOR_SECONDS
+        return None

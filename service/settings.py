@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from service.experiments.settings import DatabaseSettings
+from normlab.process.settings import DatabaseSettings
 
 
 class ServiceSettings(DatabaseSettings):
@@ -16,7 +16,7 @@ class ServiceSettings(DatabaseSettings):
 
     allowed_hosts: names beside loopback's and `host` that requests may be for; allowed_origins: other pages, such as
     https://lab.example, that may make them. Both as JSON lists.
-    most_checkpoint_bytes, most_activation_bytes: of one experiment, as estimated before it is queued.
+    max_checkpoint_bytes, max_activation_bytes: of one experiment, as estimated before it is queued.
     """
 
     host: str = "127.0.0.1"
@@ -29,8 +29,8 @@ class ServiceSettings(DatabaseSettings):
     local_worker: bool = True
     data_dir: Path = Path("data")
     # PostgreSQL sends two digits a byte, in answers of 1 GB at most.
-    most_checkpoint_bytes: int = Field(default=256_000_000, ge=1, le=500_000_000)
-    most_activation_bytes: int = Field(default=64_000_000_000, ge=1, le=10**15)
+    max_checkpoint_bytes: int = Field(default=256_000_000, ge=1, le=500_000_000)
+    max_activation_bytes: int = Field(default=64_000_000_000, ge=1, le=10**15)
 
     def hosts(self) -> frozenset[str]:
         """The names that requests may be for, in small letters, without ports."""

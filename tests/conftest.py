@@ -6,8 +6,8 @@ import uuid
 import pytest
 from sqlalchemy import create_engine, text
 
-from service.experiments.database import Database
-from service.experiments.schema import migrate
+from normlab.store.database import Database
+from normlab.store.schema import migrate
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,8 @@ import hashlib
 
 import numpy as np
 
-from service.experiments.histograms import SHIFT, Histogram
-from service.experiments.records import Capture, Checkpoint, EpochMetrics, Record
+from normlab.store.histograms import SHIFT, Histogram
+from normlab.store.records import Capture, Checkpoint, EpochMetrics, Record
 
 
 def histogram_of(values):
@@ -38,13 +38,13 @@ MIXED = [  # a network of every layer that the study's has not
 RESIDUAL = [  # two blocks of a small ResNet, the second one halving the maps, its shortcut by a convolution
     {"kind": "convolution", "channels": 8, "stride": 2}, {"kind": "normalization"}, {"kind": "activation"},
     {"kind": "convolution", "channels": 8}, {"kind": "normalization"}, {"kind": "activation"},
-    {"kind": "convolution", "channels": 8}, {"kind": "normalization"}, {"kind": "sum", "shortcut": 2},
+    {"kind": "convolution", "channels": 8}, {"kind": "normalization"}, {"kind": "add", "shortcut": 2},
     {"kind": "activation"},
     {"kind": "convolution", "channels": 12, "stride": 2}, {"kind": "normalization"}, {"kind": "activation"},
     {"kind": "convolution", "channels": 12}, {"kind": "normalization"},
     {"kind": "convolution", "channels": 12, "kernel_size": 1, "stride": 2, "input": 9}, {"kind": "normalization"},
-    {"kind": "sum", "shortcut": 14}, {"kind": "activation"},
-    {"kind": "mean_pool"}, {"kind": "linear", "features": 10},
+    {"kind": "add", "shortcut": 14}, {"kind": "activation"},
+    {"kind": "global_average_pool"}, {"kind": "linear", "features": 10},
 ]  # fmt: skip
 
 rng = np.random.default_rng(11)

@@ -10,10 +10,10 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from service.experiments.database import Database
-from service.experiments.logs import log_to_stderr
+from normlab.process.logging import log_to_stderr
+from normlab.store.database import Database
 from worker.settings import WorkerSettings
-from worker.supervising import Supervisor
+from worker.supervisor.supervisor import Supervisor
 
 HEEDED_WITHIN_SECONDS = 0.2  # a signal
 

@@ -1,11 +1,11 @@
 """Attempts with their history, turns by group and priority, pausing, and checkpoints inside an epoch."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import sqlalchemy as sa
 from alembic import op
+
+from migrations.sqlite_ids import ids_kept
 
 revision = "0003"
 down_revision = "0002"
@@ -36,7 +36,7 @@ def upgrade() -> None:
     op.execute(experiments.update().where(experiments.c.cancel_requested).values(wish="cancel"))
     op.execute(experiments.update().where(experiments.c.status != "running").values(wish=None))
     anew = op.batch_alter_table("experiments", table_kwargs={"sqlite_autoincrement": True})
-    with _ids_remembered(), anew as batch_op:
+    with ids_kept("experiments"), anew as batch_op:
         for name, kind in (
             ("group", sa.String(length=64)),
             ("priority", sa.Integer()),
@@ -100,7 +100,7 @@ def downgrade() -> None:
     )
     op.execute(experiments.update().where(experiments.c.status == "paused").values(status="queued"))
     anew = op.batch_alter_table("experiments", table_kwargs={"sqlite_autoincrement": True})
-    with _ids_remembered(), anew as batch_op:
+    with ids_kept("experiments"), anew as batch_op:
         batch_op.alter_column("cancel_requested", existing_type=sa.Boolean(), nullable=False)
         batch_op.drop_index("ix_experiments_claim")
         batch_op.drop_constraint(op.f("ck_experiments_wish"), type_="check")
@@ -108,20 +108,6 @@ def downgrade() -> None:
         batch_op.create_check_constraint(op.f("ck_experiments_status"), OLDER_STATUSES)
         for name in ("group", "priority", "attempts_before", "wish", "max_run_seconds"):
             batch_op.drop_column(name)
-
-
-@contextmanager
-def _ids_remembered() -> Iterator[None]:
-    """SQLite makes the table anew, and the new one knows only of ids that are in it: those of deleted experiments would
-    be given again.
-    """
-    if op.get_bind().dialect.name != "sqlite":
-        yield
-        return
-    last = op.get_bind().scalar(sa.text("SELECT seq FROM sqlite_sequence WHERE name = 'experiments'")) or 0
-    yield
-    op.execute("DELETE FROM sqlite_sequence WHERE name = 'experiments'")
-    op.execute(f"INSERT INTO sqlite_sequence (name, seq) VALUES ('experiments', {last})")
 
 
 def _fill_in_steps() -> None:

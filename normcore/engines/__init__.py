@@ -1,9 +1,9 @@
 """Engines: the ways to run a whole training step. They take the same step; their numbers differ in the last bits."""
 
-from normcore.engines.choosing import Choice, EngineName, choose
+from normcore.engines.choosing import EngineChoice, EngineName, choose
 from normcore.engines.compiled import Compiled
 from normcore.engines.cuda_graph import CudaGraph
 from normcore.engines.eager import Eager
 from normcore.engines.engine import Engine, EngineUnavailable
 
-__all__ = ["Choice", "Compiled", "CudaGraph", "Eager", "Engine", "EngineName", "EngineUnavailable", "choose"]
+__all__ = ["Compiled", "CudaGraph", "Eager", "Engine", "EngineChoice", "EngineName", "EngineUnavailable", "choose"]

@@ -12,7 +12,7 @@ from normcore.engines.compiled import Compiled
 from normcore.engines.cuda_graph import CudaGraph
 from normcore.engines.eager import Eager
 from normcore.engines.engine import Engine, EngineUnavailable, preserved
-from normcore.step import Step
+from normcore.step import TrainingStep
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ WORTH_COMPILING_SECONDS = 60.0  # of eager training: a compilation takes 10 to 2
 TRIES, STEPS = 7, 3  # each engine's turns, of so many steps; the first turn only makes ready
 
 
-class Choice(NamedTuple):
+class EngineChoice(NamedTuple):
     """The engine, its name, and why it is the one."""
 
     engine: Engine
@@ -31,15 +31,20 @@ class Choice(NamedTuple):
 
 
 def choose(
-    step: Step, wanted: EngineName | Literal["auto"], *, indices: Tensor, steps_left: int, looked: Collection[int]
-) -> Choice:
+    step: TrainingStep,
+    wanted: EngineName | Literal["auto"],
+    *,
+    indices: Tensor,
+    steps_left: int,
+    captured: Collection[int],
+) -> EngineChoice:
     """An engine ready to run batches of the indices' length. Training is left as it was.
 
-    indices: of a whole batch; looked: the places that probes will want to see; steps_left: how many will be run.
+    indices: of a whole batch; captured: the places that probes will want to see; steps_left: how many will be run.
     """
     makers: dict[EngineName, Callable[[], Engine]] = {
         "eager": lambda: Eager(step),
-        "compiled": lambda: Compiled(step, looked),
+        "compiled": lambda: Compiled(step, captured),
         "cuda_graph": lambda: CudaGraph(step, indices),
     }
     if wanted == "auto":
@@ -49,14 +54,16 @@ def choose(
         with preserved(step):
             engine(indices)
     except EngineUnavailable as unavailable:
-        return Choice(Eager(step), "eager", f"{wanted} was asked for, but {unavailable}")
+        return EngineChoice(Eager(step), "eager", f"{wanted} was asked for, but {unavailable}")
     except Exception as error:
         log.warning("the engine %s failed; eager goes on", wanted, exc_info=True)
-        return Choice(Eager(step), "eager", f"{wanted} was asked for, but failed: {_short(error)}")
-    return Choice(engine, wanted, "asked for")
+        return EngineChoice(Eager(step), "eager", f"{wanted} was asked for, but failed: {_short(error)}")
+    return EngineChoice(engine, wanted, "asked for")
 
 
-def _fastest(step: Step, makers: dict[EngineName, Callable[[], Engine]], indices: Tensor, steps_left: int) -> Choice:
+def _fastest(
+    step: TrainingStep, makers: dict[EngineName, Callable[[], Engine]], indices: Tensor, steps_left: int
+) -> EngineChoice:
     engines: dict[EngineName, Engine] = {"eager": makers["eager"]()}
     seconds = _seconds_a_step(engines, step, indices)["eager"]
     candidates: list[EngineName] = ["cuda_graph"] if indices.device.type == "cuda" else []
@@ -81,10 +88,12 @@ def _fastest(step: Step, makers: dict[EngineName, Callable[[], Engine]], indices
         measured = _seconds_a_step(engines, step, indices)
     best: EngineName = min(measured, key=measured.__getitem__)
     said = [f"{name} {1e3 * each:.2f} ms a step" for name, each in measured.items()] + said
-    return Choice(engines[best], best, "measured: " + "; ".join(said))
+    return EngineChoice(engines[best], best, "measured: " + "; ".join(said))
 
 
-def _seconds_a_step(engines: Mapping[EngineName, Engine], step: Step, indices: Tensor) -> dict[EngineName, float]:
+def _seconds_a_step(
+    engines: Mapping[EngineName, Engine], step: TrainingStep, indices: Tensor
+) -> dict[EngineName, float]:
     """Of each the median of some tries, taken by turns, so that what else the machine does falls on all alike."""
     taken: dict[EngineName, list[float]] = {name: [] for name in engines}
     with preserved(step):

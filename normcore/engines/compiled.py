@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from normcore.engines.engine import EngineUnavailable
-from normcore.network import Passed, Probe
-from normcore.step import Outcome, Step
+from normcore.network import LayerGradients, Probe
+from normcore.step import StepResult, TrainingStep
 
 Options = dict[str, str | int | bool | Callable[..., Any]]
 
@@ -21,15 +21,15 @@ Options = dict[str, str | int | bool | Callable[..., Any]]
 class Compiled:
     """Runs batches of the one size it is first given: another size would be compiled anew.
 
-    The compiled step always returns what a probe of the looked places may want to see, which lies in memory anyway, so
-    that the same machine code runs whether somebody looks or not. Only the images' gradient is made when asked for.
+    The compiled step always returns what a probe of the captured layers reads, which lies in memory anyway, so that the
+    same machine code runs with and without a probe. Only the images' gradient is computed when asked for.
 
     Raises EngineUnavailable where there is no compiler for the device.
     """
 
-    def __init__(self, step: Step, looked: Collection[int]) -> None:
+    def __init__(self, step: TrainingStep, captured: Collection[int]) -> None:
         check_compiler(step.images.device)
-        self._step, self._looked = step, frozenset(looked)
+        self._step, self._captured = step, frozenset(captured)
         torch.compiler.reset()  # an experiment at a time: what earlier ones compiled would only count against a limit
         options: Options = (
             {"cpp_wrapper": True} if step.images.device.type == "cpu" else {}
@@ -38,9 +38,9 @@ class Compiled:
         self._infer = torch.compile(step.infer, fullgraph=True, dynamic=False, options=options)
         self._test_batch: torch.Size | None = None
 
-    def __call__(self, indices: Tensor, probe: Probe | None = None) -> Outcome:
-        """One step; the probe sees the looked places."""
-        coefficients = self._step.coefficients()
+    def __call__(self, indices: Tensor, probe: Probe | None = None) -> StepResult:
+        """One step; the probe sees the captured places."""
+        coefficients = self._step.next_coefficients()
         # The images' gradient is made after the step, from the weights that were before it.
         before = deepcopy(self._step.network.first) if probe is not None else {}
         outcome, seen = self._run(indices, coefficients)
@@ -56,11 +56,11 @@ class Compiled:
         self._test_batch = self._test_batch or images.shape
         return self._infer(images) if images.shape == self._test_batch else self._step.infer(images)
 
-    def _whole(self, indices: Tensor, coefficients: Tensor) -> tuple[Outcome, list[tuple[int, Passed]]]:
-        seen: list[tuple[int, Passed]] = []
+    def _whole(self, indices: Tensor, coefficients: Tensor) -> tuple[StepResult, list[tuple[int, LayerGradients]]]:
+        seen: list[tuple[int, LayerGradients]] = []
 
-        def keep(place: int, passed: Passed) -> None:
-            if place in self._looked:  # a cache is kept only where it is needed: it would have to be written to memory
+        def keep(place: int, passed: LayerGradients) -> None:
+            if place in self._captured:  # a cache that is returned must be written to memory
                 seen.append((place, passed if passed.dx is None else passed._replace(cache=None)))
 
         return self._step(indices, coefficients, keep), seen

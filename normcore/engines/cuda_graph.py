@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 from normcore.engines.engine import EngineUnavailable, preserved
-from normcore.network import Passed, Probe
-from normcore.step import Outcome, Step
+from normcore.network import LayerGradients, Probe
+from normcore.step import StepResult, TrainingStep
 
 WARM_UP = 3  # runs before recording, in which libraries choose their algorithms and allocate what they keep
 
-Seen = list[tuple[int, Passed]]
-Recorded = Callable[[Tensor, Tensor], tuple[Outcome, Seen]]
+Seen = list[tuple[int, LayerGradients]]
+Recorded = Callable[[Tensor, Tensor], tuple[StepResult, Seen]]
 
 
 class CudaGraph:
@@ -22,22 +22,22 @@ class CudaGraph:
     the same. Raises EngineUnavailable off CUDA.
     """
 
-    def __init__(self, step: Step, indices: Tensor) -> None:
+    def __init__(self, step: TrainingStep, indices: Tensor) -> None:
         if step.images.device.type != "cuda":
             raise EngineUnavailable(f"CUDA graphs need a CUDA device, not {step.images.device.type}")
         self._step = step
         self._indices = indices.clone()
         with preserved(step):
-            self._coefficients = step.coefficients().clone()
+            self._coefficients = step.next_coefficients().clone()
         self._blind = _Graph(step, self._unseen, self._indices, self._coefficients)
         self._seeing: _Graph | None = None
 
-    def __call__(self, indices: Tensor, probe: Probe | None = None) -> Outcome:
+    def __call__(self, indices: Tensor, probe: Probe | None = None) -> StepResult:
         """One step; the probe sees every layer."""
         if probe is not None and self._seeing is None:
             self._seeing = _Graph(self._step, self._seen, self._indices, self._coefficients)
         self._indices.copy_(indices)
-        self._coefficients.copy_(self._step.coefficients())
+        self._coefficients.copy_(self._step.next_coefficients())
         graph = self._blind if probe is None or self._seeing is None else self._seeing
         outcome, seen = graph.replay()
         if probe is not None:
@@ -49,10 +49,10 @@ class CudaGraph:
         """As it is written: test batches are large, and launching them takes less than they do."""
         return self._step.infer(images)
 
-    def _unseen(self, indices: Tensor, coefficients: Tensor) -> tuple[Outcome, Seen]:
+    def _unseen(self, indices: Tensor, coefficients: Tensor) -> tuple[StepResult, Seen]:
         return self._step(indices, coefficients), []
 
-    def _seen(self, indices: Tensor, coefficients: Tensor) -> tuple[Outcome, Seen]:
+    def _seen(self, indices: Tensor, coefficients: Tensor) -> tuple[StepResult, Seen]:
         seen: Seen = []
         outcome = self._step(
             indices, coefficients, lambda place, passed: seen.append((place, passed)), images_gradient=True
@@ -63,7 +63,7 @@ class CudaGraph:
 class _Graph:
     """One recording, and the tensors that each replay leaves its results in."""
 
-    def __init__(self, step: Step, run: Recorded, indices: Tensor, coefficients: Tensor) -> None:
+    def __init__(self, step: TrainingStep, run: Recorded, indices: Tensor, coefficients: Tensor) -> None:
         self._graph = torch.cuda.CUDAGraph()
         with preserved(step):
             beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
@@ -75,7 +75,7 @@ class _Graph:
             with torch.cuda.graph(self._graph):
                 self._results = run(indices, coefficients)
 
-    def replay(self) -> tuple[Outcome, Seen]:
+    def replay(self) -> tuple[StepResult, Seen]:
         """Run it; the results are overwritten by the next replay."""
         self._graph.replay()
         return self._results

@@ -7,7 +7,7 @@ from typing import Protocol
 from torch import Tensor
 
 from normcore.network import Probe
-from normcore.step import Outcome, Step
+from normcore.step import StepResult, TrainingStep
 
 
 class EngineUnavailable(Exception):
@@ -17,7 +17,7 @@ class EngineUnavailable(Exception):
 class Engine(Protocol):
     """Runs training steps. Whether a probe looks changes no bit of what is trained."""
 
-    def __call__(self, indices: Tensor, probe: Probe | None = None) -> Outcome:
+    def __call__(self, indices: Tensor, probe: Probe | None = None) -> StepResult:
         """One step on the images of these indices, N int64. The probe is shown what it may see of the backward pass.
 
         The outcome's tensors may be overwritten by the next call.
@@ -30,7 +30,7 @@ class Engine(Protocol):
 
 
 @contextmanager
-def preserved(step: Step) -> Iterator[None]:
+def preserved(step: TrainingStep) -> Iterator[None]:
     """Whatever is trained inside is forgotten: weights, running statistics, optimizer are as they were before."""
     tensors = [*step.network.parameters().values(), *step.network.buffers().values(), *step.optimizer.state().values()]
     kept, steps = [tensor.clone() for tensor in tensors], step.optimizer.steps

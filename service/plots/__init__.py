@@ -1,13 +1,13 @@
 """Figures: records in, image bytes out. Pure functions; matplotlib's Figure, one a call, never pyplot."""
 
 from service.plots.curves import Run, accuracy_comparison, accuracy_curves, loss_curves
-from service.plots.quantity import MOST_FRAMES, quantity_gif, quantity_still
+from service.plots.quantity import MAX_FRAMES, quantity_gif, quantity_still
 from service.plots.scales import Axis, Scale
 from service.plots.style import ImageFormat, short, variant_name
 from service.plots.summary import summary_still
 
 __all__ = [
-    "MOST_FRAMES",
+    "MAX_FRAMES",
     "Axis",
     "ImageFormat",
     "Run",

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from service.experiments.records import EpochMetrics
+from normlab.store.records import EpochMetrics
 from service.plots.style import (
     FAINT,
     INK,

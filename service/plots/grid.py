@@ -11,8 +11,8 @@ from matplotlib.patches import StepPatch
 from matplotlib.text import Text
 from numpy.typing import NDArray
 
-from service.experiments.histograms import Histogram
-from service.experiments.records import Capture
+from normlab.store.histograms import Histogram
+from normlab.store.records import Capture
 from service.plots.scales import PanelScale, Scale, panel_scale
 from service.plots.style import FAINT, INK, VALUES, ZEROS, plain, share
 

@@ -8,16 +8,16 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from service.experiments.quantities import Quantity
-from service.experiments.records import Capture
+from normlab.spec.quantities import Quantity
+from normlab.store.records import Capture
 from service.plots.gif import gif
 from service.plots.grid import COLUMNS, Panel, legend, panels
 from service.plots.scales import Axis, Scale
 from service.plots.style import DPI, FAINT, INK, ImageFormat, encode, figure, literal
 
 WIDTH = 12  # inches
-MOST_FRAMES = 400  # of a GIF: one lasts for 48 s
-MOST_PIXELS = 365_000_000  # of all its frames, a byte each while it is made: 400 of the study's six layers
+MAX_FRAMES = 400  # of a GIF: one lasts for 48 s
+MAX_PIXELS = 365_000_000  # of all its frames, a byte each while it is made: 400 of the study's six layers
 
 
 def quantity_still(
@@ -38,14 +38,14 @@ def quantity_still(
 def quantity_gif(
     captures: Sequence[Capture], quantity: Quantity, *, heading: str, axis: Axis = "fixed", scale: Scale = "linear"
 ) -> bytes:
-    """Every capture, a frame each; of more than MOST_FRAMES, or than have MOST_PIXELS together, as many, evenly chosen,
+    """Every capture, a frame each; of more than MAX_FRAMES, or than have MAX_PIXELS together, as many, evenly chosen,
     the first and the last among them.
 
     Raises: ValueError if there is none, or none of this quantity.
     """
     _check(captures, quantity)
     pixels = WIDTH * DPI * _height(captures, quantity) * DPI
-    most = max(2, min(MOST_FRAMES, int(MOST_PIXELS / pixels)))
+    most = max(2, min(MAX_FRAMES, int(MAX_PIXELS / pixels)))
     shown = sorted({round(place) for place in np.linspace(0, len(captures) - 1, min(len(captures), most))})
     if axis == "fixed":
         return gif(_animated(_Frame(captures, quantity, heading, scale), captures, shown))

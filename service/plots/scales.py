@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from service.experiments.histograms import Histogram
+from normlab.store.histograms import Histogram
 
 Axis = Literal["fixed", "free"]
 Scale = Literal["linear", "symlog"]

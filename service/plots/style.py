@@ -40,7 +40,7 @@ VARIANT_NAMES = {
     "dynamic_tanh": "dynamic tanh",
     "weight_standardization": "weight standardization",
 }
-LONGEST_NAME = 32  # characters
+MAX_NAME_LENGTH = 32  # characters
 
 _drawing_svg = threading.Lock()
 
@@ -74,7 +74,7 @@ def encode(drawn: Figure, image_format: ImageFormat) -> bytes:
 
 def short(name: str) -> str:
     """A user's name as far as a figure has room for it."""
-    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…"
+    return name if len(name) <= MAX_NAME_LENGTH else name[: MAX_NAME_LENGTH - 1] + "…"
 
 
 def literal(text: str) -> str:

@@ -1,7 +1,7 @@
 """The summary: the article's four quantities of every layer, two by two, at one capture."""
 
-from service.experiments.quantities import ARTICLE_QUANTITIES, QUANTITIES
-from service.experiments.records import Capture
+from normlab.spec.quantities import ARTICLE_QUANTITIES, QUANTITIES
+from normlab.store.records import Capture
 from service.plots.grid import legend, panels
 from service.plots.scales import Scale
 from service.plots.style import FAINT, INK, ImageFormat, encode, figure, literal

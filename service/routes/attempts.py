@@ -5,14 +5,14 @@ from datetime import datetime
 from pydantic import BaseModel, Field
 from sqlalchemy import select
 
-from service.door.needs import needs, routes
-from service.experiments.models import Attempt
-from service.routes.answers import ExperimentId, Reading, existing, moment
+from normlab.store.models import Attempt
+from service.authorization import needs, routes
+from service.routes.responses import ExperimentId, Reading, existing, moment
 
 router = routes("/experiments/{experiment_id}/attempts", tag="experiments", may_answer=(404,))
 
 
-class AttemptAnswer(BaseModel):
+class AttemptResponse(BaseModel):
     """One claim of an experiment. device, threads and engine are null until its training began."""
 
     attempt: int
@@ -31,27 +31,27 @@ class AttemptAnswer(BaseModel):
     detail: str | None
 
 
-class AttemptsAnswer(BaseModel):
+class AttemptsResponse(BaseModel):
     """All of them, in order."""
 
-    attempts: list[AttemptAnswer]
+    attempts: list[AttemptResponse]
 
 
 @router.get("", summary="Who has run an experiment")
 @needs("read")
-def attempts(experiment_id: ExperimentId, reading: Reading) -> AttemptsAnswer:
+def attempts(experiment_id: ExperimentId, reading: Reading) -> AttemptsResponse:
     """One row a claim: an experiment that was resumed has several."""
     with reading() as session:
         existing(session, experiment_id)
         found = session.scalars(
             select(Attempt).where(Attempt.experiment_id == experiment_id).order_by(Attempt.attempt)
         ).all()
-    return AttemptsAnswer(attempts=[_answer(attempt) for attempt in found])
+    return AttemptsResponse(attempts=[_answer(attempt) for attempt in found])
 
 
-def _answer(attempt: Attempt) -> AttemptAnswer:
+def _answer(attempt: Attempt) -> AttemptResponse:
     ran_on = attempt.provenance or {}
-    return AttemptAnswer(
+    return AttemptResponse(
         attempt=attempt.attempt,
         worker=attempt.worker,
         claimed_at=moment(attempt.claimed_at),

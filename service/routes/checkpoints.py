@@ -4,14 +4,14 @@ from fastapi import HTTPException
 from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 
-from service.door.needs import needs, routes
-from service.experiments.models import CheckpointRow
-from service.routes.answers import ExperimentId, Reading, existing
+from normlab.store.models import CheckpointRow
+from service.authorization import needs, routes
+from service.routes.responses import ExperimentId, Reading, existing
 
 router = routes("/experiments/{experiment_id}/checkpoint", tag="experiments", may_answer=(404, 409))
 
 
-class CheckpointAnswer(BaseModel):
+class CheckpointResponse(BaseModel):
     """The newest one; older ones are not kept."""
 
     step: int = Field(description="How many training steps were done.")
@@ -24,7 +24,7 @@ class CheckpointAnswer(BaseModel):
 
 @router.get("", summary="How far the last checkpoint is, and its hash")
 @needs("read")
-def checkpoint(experiment_id: ExperimentId, reading: Reading) -> CheckpointAnswer:
+def checkpoint(experiment_id: ExperimentId, reading: Reading) -> CheckpointResponse:
     """409 before the first."""
     row = select(CheckpointRow.step, func.length(CheckpointRow.content).label("size"), CheckpointRow.sha256)
     with reading() as session:
@@ -32,4 +32,4 @@ def checkpoint(experiment_id: ExperimentId, reading: Reading) -> CheckpointAnswe
         found = session.execute(row.where(CheckpointRow.experiment_id == experiment_id)).first()
     if found is None:
         raise HTTPException(409, f"experiment {experiment_id} has no checkpoint yet")
-    return CheckpointAnswer(step=found.step, bytes=found.size, sha256=found.sha256)
+    return CheckpointResponse(step=found.step, bytes=found.size, sha256=found.sha256)

@@ -9,17 +9,19 @@ from fastapi.responses import Response
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 
-from service.door.needs import needs, routes
-from service.experiments import recording
-from service.experiments.models import Experiment
+from normlab.store import records
+from normlab.store.models import Experiment
+from service.authorization import needs, routes
 from service.plots import ImageFormat, Run, accuracy_comparison, short, variant_name
-from service.routes.answers import Reading, existing
-from service.routes.figures import IMAGES, Figure, figure_answer
+from service.routes.figure_response import IMAGES, Figure, figure_response
+from service.routes.responses import Reading, existing
 
 router = routes("/plots", tag="figures", may_answer=(404, 409))
 
-MOST = 50
-NUMBERS = rf"^[1-9][0-9]{{0,8}}(,[1-9][0-9]{{0,8}}){{0,{MOST - 1}}}$"  # as documented; _numbers takes some more
+MAX_EXPERIMENTS = 50
+NUMBERS = (
+    rf"^[1-9][0-9]{{0,8}}(,[1-9][0-9]{{0,8}}){{0,{MAX_EXPERIMENTS - 1}}}$"  # as documented; _numbers takes some more
+)
 
 
 @router.get(
@@ -50,7 +52,7 @@ async def accuracies(
             runs = _runs(session, found)
         return partial(accuracy_comparison, runs, split, heading=heading, image_format=suffix)
 
-    return await figure_answer(
+    return await figure_response(
         request,
         read,
         suffix=suffix,
@@ -72,7 +74,7 @@ def _runs(session: Session, found: list[Experiment]) -> list[Run]:
             variant_name(experiment.normalization)
             + (f" ({_called(experiment)})" if experiment.normalization in several else ""),
             experiment.normalization,
-            recording.metrics(session, experiment.id),
+            records.metrics(session, experiment.id),
         )
         for experiment in found
     ]
@@ -89,6 +91,8 @@ def _called(experiment: Experiment) -> str:
 
 def _numbers(listed: str) -> list[int]:
     words = [word.strip() for word in listed.split(",") if word.strip()]
-    if not words or len(words) > MOST or not all(map(_is_a_number, words)):
-        raise HTTPException(422, f"experiments: expected 1 to {MOST} numbers such as 1,2,3; got {listed[:50]!r}")
+    if not words or len(words) > MAX_EXPERIMENTS or not all(map(_is_a_number, words)):
+        raise HTTPException(
+            422, f"experiments: expected 1 to {MAX_EXPERIMENTS} numbers such as 1,2,3; got {listed[:50]!r}"
+        )
     return list(dict.fromkeys(map(int, words)))

@@ -6,7 +6,7 @@ from fastapi import Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
-from service.door.needs import needs, routes
+from service.authorization import needs, routes
 
 router = routes(tag="documentation")
 

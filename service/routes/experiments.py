@@ -9,16 +9,16 @@ from fastapi import Body, Header, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
-from service.door.needs import needs, routes
-from service.errors import problems
-from service.experiments import queue
-from service.experiments.datasets import DatasetName
-from service.experiments.estimating import MOST_STEPS, estimate
-from service.experiments.models import Experiment, TagRow
-from service.experiments.network import Normalization
-from service.experiments.queue import Order
-from service.experiments.spec import ExperimentSpec, Priority, Tag
-from service.routes.answers import ExperimentAnswer, ExperimentId, Reading, Writing, existing, experiment_answer
+from normlab.spec.datasets import DatasetName
+from normlab.spec.experiment import ExperimentSpec, Priority, Tag
+from normlab.spec.layers import Normalization
+from normlab.spec.size_estimate import MAX_STEPS, estimate
+from normlab.store import queue
+from normlab.store.enqueue import IdempotencyKey, Submission
+from normlab.store.models import Experiment, TagRow
+from service.authorization import needs, routes
+from service.problems import problems
+from service.routes.responses import ExperimentId, ExperimentResponse, Reading, Writing, existing, experiment_response
 from service.settings import ServiceSettings
 
 router = routes("/experiments", tag="experiments")
@@ -50,13 +50,13 @@ EXAMPLES: dict[str, Any] = {
                 {"kind": "relu"},
                 {"kind": "normalization"},
                 {"kind": "convolution", "channels": 10},
-                {"kind": "mean_pool"},
+                {"kind": "global_average_pool"},
             ],
         },
     },
 }
 
-_NAMES = "|".join(ExperimentAnswer.model_fields)
+_NAMES = "|".join(ExperimentResponse.model_fields)
 Fields = Annotated[
     Annotated[str, Field(json_schema_extra={"pattern": f"^({_NAMES})(,({_NAMES}))*$"})] | None,
     Query(description="Only these fields of each, comma-separated."),
@@ -65,7 +65,7 @@ ONE = problems(404)  # what a route of one experiment may answer,
 VERB = problems(404, 409)  # and one that changes it
 
 
-class ListAnswer(BaseModel):
+class ListResponse(BaseModel):
     """A page of experiments. next: where the next page is, null on the last."""
 
     experiments: list[dict[str, Any]]
@@ -87,14 +87,15 @@ async def post(
     spec: Annotated[ExperimentSpec, Body(openapi_examples=EXAMPLES)],
     response: Response,
     idempotency_key: Annotated[str | None, Header(min_length=1, max_length=200)] = None,
-) -> ExperimentAnswer:
+) -> ExperimentResponse:
     """Validate the spec, fill in every default, queue it. The same Idempotency-Key and body: the same experiment."""
     _check_size(spec, request.app.state.settings)
     # Of what was sent, not of what it means: that may change with a release between a post and its repetition.
     digest = hashlib.sha256(json.dumps(await request.json(), sort_keys=True).encode()).hexdigest()
-    experiment = await request.app.state.enqueuing.enqueue(Order(spec, idempotency_key, digest))
+    key = None if idempotency_key is None else IdempotencyKey(idempotency_key, digest, request.state.api_key)
+    experiment = await request.app.state.enqueue_batch.enqueue(Submission(spec, key))
     response.headers["location"] = f"/experiments/{experiment.id}"
-    return experiment_answer(experiment, spec)
+    return experiment_response(experiment, spec)
 
 
 @router.get("", summary="List experiments")
@@ -111,14 +112,14 @@ def listing(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
     cursor: Annotated[str | None, Query(description="From a page's `next`.")] = None,
     fields: Fields = None,
-) -> ListAnswer:
+) -> ListResponse:
     """Filtered, sorted, a page at a time."""
     chosen = select(Experiment)
     for column, wanted in (
         (Experiment.status, status),
         (Experiment.normalization, normalization),
         (Experiment.dataset, dataset),
-        (Experiment.group, group),
+        (Experiment.queue_group, group),
     ):
         if wanted is not None:
             chosen = chosen.where(column == wanted)
@@ -131,27 +132,27 @@ def listing(
     names = _read_fields(fields)
     with reading() as session:
         found = session.scalars(chosen).all()
-    page = [experiment_answer(experiment).model_dump(mode="json", include=names) for experiment in found[:limit]]
+    page = [experiment_response(experiment).model_dump(mode="json", include=names) for experiment in found[:limit]]
     following = None
     if len(found) > limit:
         following = str(request.url.include_query_params(cursor=_write_cursor(found[limit - 1].id)))
-    return ListAnswer(experiments=page, next=following)
+    return ListResponse(experiments=page, next=following)
 
 
 @router.get("/{experiment_id}", summary="Read an experiment", responses=ONE)
 @needs("read")
-def read(experiment_id: ExperimentId, reading: Reading) -> ExperimentAnswer:
+def read(experiment_id: ExperimentId, reading: Reading) -> ExperimentResponse:
     """State, progress, resolved spec, network with shapes, provenance."""
     with reading() as session:
-        return experiment_answer(existing(session, experiment_id))
+        return experiment_response(existing(session, experiment_id))
 
 
 @router.patch("/{experiment_id}", summary="Change a waiting experiment's priority", responses=VERB)
 @needs("write")
-def change(experiment_id: ExperimentId, changes: Changes, writing: Writing) -> ExperimentAnswer:
+def change(experiment_id: ExperimentId, changes: Changes, writing: Writing) -> ExperimentResponse:
     """Higher ones are claimed first; a running or ended one answers 409."""
     with writing.begin() as session:
-        return experiment_answer(queue.prioritize(session, experiment_id, changes.priority))
+        return experiment_response(queue.prioritize(session, experiment_id, changes.priority))
 
 
 @router.delete("/{experiment_id}", status_code=204, summary="Delete an experiment and its records", responses=VERB)
@@ -168,26 +169,26 @@ def delete(
 
 @router.post("/{experiment_id}/cancel", summary="Cancel an experiment", responses=VERB)
 @needs("write")
-def cancel(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
+def cancel(experiment_id: ExperimentId, writing: Writing) -> ExperimentResponse:
     """A running one stops within seconds and keeps its records; an ended one answers 409."""
     with writing.begin() as session:
-        return experiment_answer(queue.cancel(session, experiment_id))
+        return experiment_response(queue.cancel(session, experiment_id))
 
 
 @router.post("/{experiment_id}/pause", summary="Set an experiment aside", responses=VERB)
 @needs("write")
-def pause(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
+def pause(experiment_id: ExperimentId, writing: Writing) -> ExperimentResponse:
     """A running one stores a checkpoint and stops within seconds; an ended one answers 409."""
     with writing.begin() as session:
-        return experiment_answer(queue.pause(session, experiment_id))
+        return experiment_response(queue.pause(session, experiment_id))
 
 
 @router.post("/{experiment_id}/resume", summary="Queue a paused experiment again", responses=VERB)
 @needs("write")
-def resume(experiment_id: ExperimentId, writing: Writing) -> ExperimentAnswer:
+def resume(experiment_id: ExperimentId, writing: Writing) -> ExperimentResponse:
     """It goes on from its last checkpoint; an ended one answers 409."""
     with writing.begin() as session:
-        return experiment_answer(queue.resume(session, experiment_id))
+        return experiment_response(queue.resume(session, experiment_id))
 
 
 @router.post("/{experiment_id}/retry", summary="Queue a failed or cancelled experiment again", responses=VERB)
@@ -196,19 +197,19 @@ def retry(
     experiment_id: ExperimentId,
     writing: Writing,
     from_start: Annotated[bool, Query(description="Drop its records and begin again.")] = False,
-) -> ExperimentAnswer:
+) -> ExperimentResponse:
     """It goes on from its last checkpoint, or from the start."""
     with writing.begin() as session:
-        return experiment_answer(queue.retry(session, experiment_id, from_start=from_start))
+        return experiment_response(queue.retry(session, experiment_id, from_start=from_start))
 
 
 def _check_size(spec: ExperimentSpec, settings: ServiceSettings) -> None:
     """Raises HTTPException 422 for an experiment larger than the service takes."""
     size = estimate(spec)
     for what, needed, most in (
-        ("network: bytes of a checkpoint", size.checkpoint_bytes, settings.most_checkpoint_bytes),
-        ("network: bytes of activations for one batch", size.activation_bytes, settings.most_activation_bytes),
-        ("epochs: training steps", size.steps, MOST_STEPS),
+        ("network: bytes of a checkpoint", size.checkpoint_bytes, settings.max_checkpoint_bytes),
+        ("network: bytes of activations for one batch", size.activation_bytes, settings.max_activation_bytes),
+        ("epochs: training steps", size.steps, MAX_STEPS),
     ):
         if needed > most:
             raise HTTPException(422, f"{what}: expected at most {most:,}; got some {needed:,}")
@@ -218,8 +219,8 @@ def _read_fields(fields: str | None) -> set[str] | None:
     if fields is None:
         return None
     names = set(fields.split(","))
-    if unknown := sorted(names - set(ExperimentAnswer.model_fields)):
-        raise HTTPException(422, f"fields: {unknown[0]!r} is none of {', '.join(ExperimentAnswer.model_fields)}")
+    if unknown := sorted(names - set(ExperimentResponse.model_fields)):
+        raise HTTPException(422, f"fields: {unknown[0]!r} is none of {', '.join(ExperimentResponse.model_fields)}")
     return names
 
 

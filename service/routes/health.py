@@ -2,7 +2,7 @@
 
 from fastapi import HTTPException, Request
 
-from service.door.needs import needs, routes
+from service.authorization import needs, routes
 
 router = routes(tag="health")
 
@@ -20,6 +20,6 @@ async def livez() -> dict[str, str]:
 @needs("nothing")
 def readyz(request: Request) -> dict[str, str]:
     """503 if not."""
-    if (unready := request.app.state.readiness.look()) is not None:
+    if (unready := request.app.state.readiness.check()) is not None:
         raise HTTPException(503, unready, headers={"retry-after": "5"})
     return {"status": "ready"}

@@ -7,14 +7,14 @@ from fastapi.responses import PlainTextResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import BaseModel, Field
 
-from service.door.needs import needs, routes
-from service.experiments import workers
-from service.routes.answers import Reading, moment
+from normlab.store import workers
+from service.authorization import needs, routes
+from service.routes.responses import Reading, moment
 
 router = routes(tag="monitoring")
 
 
-class WorkerAnswer(BaseModel):
+class WorkerResponse(BaseModel):
     """A worker that was seen in the last seconds. device and threads are null until its first training."""
 
     name: str = Field(description="Its machine, process and place in the process.")
@@ -32,21 +32,21 @@ class WorkerAnswer(BaseModel):
     steps: int
 
 
-class WorkersAnswer(BaseModel):
+class WorkersResponse(BaseModel):
     """All of them, oldest first."""
 
-    workers: list[WorkerAnswer]
+    workers: list[WorkerResponse]
 
 
 @router.get("/workers", summary="Who is there to train, on what device, doing what")
 @needs("read")
-def listing(reading: Reading) -> WorkersAnswer:
+def listing(reading: Reading) -> WorkersResponse:
     """Those seen lately; one that was killed is listed for some seconds yet."""
     with reading() as session:
-        there = workers.there(session)
-    return WorkersAnswer(
+        there = workers.active_workers(session)
+    return WorkersResponse(
         workers=[
-            WorkerAnswer(
+            WorkerResponse(
                 name=row.name,
                 started_at=moment(row.started_at),
                 seen_at=moment(row.seen_at),
@@ -66,7 +66,7 @@ def listing(reading: Reading) -> WorkersAnswer:
     )
 
 
-@router.get("/metrics", summary="Metrics in Prometheus' text", response_class=PlainTextResponse)
+@router.get("/metrics", summary="PrometheusMetrics in Prometheus' text", response_class=PlainTextResponse)
 @needs("read", database=False)
 def metrics(request: Request) -> Response:
     """Requests, drawings, the event loop; the queue and the workers, unless the database is not ready."""

@@ -9,14 +9,13 @@ from fastapi.responses import Response
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 
-from service.door.needs import needs, routes
-from service.errors import problems
-from service.experiments import recording
-from service.experiments.models import Experiment
-from service.experiments.quantities import ARTICLE_QUANTITIES, QUANTITIES
-from service.experiments.spec import ExperimentSpec
+from normlab.spec.experiment import ExperimentSpec
+from normlab.spec.quantities import ARTICLE_QUANTITIES, QUANTITIES
+from normlab.store import records
+from normlab.store.models import Experiment
+from service.authorization import needs, routes
 from service.plots import (
-    MOST_FRAMES,
+    MAX_FRAMES,
     Axis,
     ImageFormat,
     Scale,
@@ -28,8 +27,9 @@ from service.plots import (
     summary_still,
     variant_name,
 )
-from service.routes.answers import ExperimentId, Reading, existing
-from service.routes.figures import IMAGES, MEDIA_TYPES, Figure, figure_answer
+from service.problems import problems
+from service.routes.figure_response import IMAGES, MEDIA_TYPES, Figure, figure_response
+from service.routes.responses import ExperimentId, Reading, existing
 
 router = routes("/experiments/{experiment_id}/plots", tag="figures", may_answer=(404,))
 
@@ -74,13 +74,13 @@ async def plot(
     def read() -> Figure:
         with reading() as session:
             if name in CURVES:
-                found = recording.metrics(session, experiment_id)
+                found = records.metrics(session, experiment_id)
                 return partial(CURVES[name], found, heading=heading, image_format=_still(suffix))
             quantities = ARTICLE_QUANTITIES if name == "summary" else [name]
-            steps = recording.captured_steps(session, experiment_id, quantities[0])
+            steps = records.captured_steps(session, experiment_id, quantities[0])
             step = _step(steps, epoch)
             chosen = [step] if name == "summary" else sorted({step, *_evenly(steps)})
-            captures = recording.captures(session, experiment_id, quantities=quantities, steps=chosen)
+            captures = list(records.captures(session, experiment_id, quantities=quantities, steps=chosen))
         shown = chosen.index(step)
         if name == "summary":
             still = _still(suffix)
@@ -93,7 +93,7 @@ async def plot(
         )  # fmt: skip
 
     # A failed or cancelled experiment may be retried and grow; one that succeeded never changes again.
-    return await figure_answer(
+    return await figure_response(
         request, read, suffix=suffix,
         state=(experiment_id, experiment.attempt, experiment.epochs_done, experiment.step),
         immutable=experiment.status == "succeeded",
@@ -104,7 +104,7 @@ def _names(experiment: Experiment) -> list[str]:
     """The figures of this experiment: those of the quantities it captures, of the layers that it has."""
     spec = ExperimentSpec.stored(experiment.spec)
     captured = [name for name in QUANTITIES if name in spec.capture_quantities]
-    if not any(layer.kind == "normalization" for layer in spec.resolved_network()):
+    if not any(layer.kind == "normalization" for layer in spec.layer_shapes()):
         captured = [name for name in captured if QUANTITIES[name].layers != "normalization"]
     has_summary = set(ARTICLE_QUANTITIES) <= set(captured)
     return [name for name in TITLES if name in captured or name in CURVES or (name == "summary" and has_summary)]
@@ -138,7 +138,7 @@ def _step(steps: list[tuple[int, int]], epoch: int | None) -> int:
 
 def _evenly(steps: list[tuple[int, int]]) -> list[int]:
     """As many as a GIF has frames, the first and the last among them: more are not even read."""
-    places = np.linspace(0, len(steps) - 1, min(len(steps), MOST_FRAMES))
+    places = np.linspace(0, len(steps) - 1, min(len(steps), MAX_FRAMES))
     return [steps[round(place)][1] for place in places]
 
 

@@ -7,16 +7,16 @@ from fastapi import HTTPException, Query
 from fastapi.responses import Response
 from pydantic import Field
 
-from service.door.needs import needs, routes
-from service.experiments import recording
-from service.experiments.histograms import Histogram
-from service.experiments.quantities import QUANTITIES
-from service.experiments.records import EpochMetrics
-from service.routes.answers import ExperimentId, Reading, WantsCSV, existing, rows
+from normlab.spec.quantities import QUANTITIES
+from normlab.store import records
+from normlab.store.histograms import Histogram
+from normlab.store.records import EpochMetrics
+from service.authorization import needs, routes
+from service.routes.responses import ExperimentId, Reading, WantsCSV, existing, rows
 
 router = routes("/experiments/{experiment_id}", tag="records", may_answer=(404,))
 
-MOST_ROWS, MOST_BINS = 50_000, 200_000  # of one answer, some 12 MB
+MAX_ROWS, MAX_BINS = 50_000, 200_000  # of one answer, some 12 MB
 NATIVE_BINS = 200  # that a stored histogram has, or so
 
 WHERE = ("epoch", "step", "layer", "quantity")
@@ -39,7 +39,7 @@ def metrics(experiment_id: ExperimentId, reading: Reading, as_csv: WantsCSV) -> 
     """One row an epoch, all of them. A loss that was not finite is null."""
     with reading() as session:
         existing(session, experiment_id)
-        found = recording.metrics(session, experiment_id)
+        found = records.metrics(session, experiment_id)
     names = EpochMetrics.__dataclass_fields__
     return rows("metrics", [{name: getattr(row, name) for name in names} for row in found], names, as_csv=as_csv)
 
@@ -58,9 +58,9 @@ def layers(
     wanted = () if quantity is None else (known_quantity(quantity),)
     with reading() as session:
         existing(session, experiment_id)
-        count = recording.count_histograms(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
-        _check_size("rows", count, MOST_ROWS)
-        captures = recording.captures(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
+        count = records.count_histograms(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
+        _check_size("rows", count, MAX_ROWS)
+        captures = list(records.captures(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch))
     found = [
         {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name}
         | {said: getattr(histogram, attribute) for said, attribute in STATISTICS.items()}
@@ -90,9 +90,9 @@ def histograms(
     wanted = [known_quantity(quantity)]
     with reading() as session:
         existing(session, experiment_id)
-        count = recording.count_histograms(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
-        _check_size("bins", count * (bins if binning == "linear" else NATIVE_BINS), MOST_BINS)
-        captures = recording.captures(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
+        count = records.count_histograms(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
+        _check_size("bins", count * (bins if binning == "linear" else NATIVE_BINS), MAX_BINS)
+        captures = list(records.captures(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch))
     found: list[dict[str, Any]] = [
         {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name}
         | {"zeros": histogram.zeros, "nonfinite": histogram.nonfinite, "bins": _bins(histogram, binning, bins)}

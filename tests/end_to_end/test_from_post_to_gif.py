@@ -111,7 +111,7 @@ def test_a_service_says_what_its_database_lacks_and_serves_once_the_migration_co
         for method, path in (("GET", "/readyz"), ("GET", "/experiments"), ("POST", "/experiments")):
             answer = client.request(method, path, json=SPEC)
             assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
-            assert "older than this normlab" in answer.json()["detail"]
+            assert "has no schema yet" in answer.json()["detail"]
             assert "python -m migrations" in answer.json()["detail"]
         subprocess.run([sys.executable, "-m", "migrations"], env=environment, check=True, capture_output=True)
         assert client.get("/readyz").json() == {"status": "ready"}

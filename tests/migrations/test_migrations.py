@@ -13,12 +13,12 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import event, update
 from sqlalchemy.exc import IntegrityError
 
-from service.experiments import claims, queue
-from service.experiments import database as databases
-from service.experiments.database import Database
-from service.experiments.models import Base, CheckpointRow, Experiment, TagRow
-from service.experiments.schema import _config, migrate, trouble
-from service.experiments.spec import ExperimentSpec
+from normlab.store import claims, queue
+from normlab.store import database as databases
+from normlab.store.database import Database
+from normlab.store.models import Base, CheckpointRow, Experiment, TagRow
+from normlab.store.schema import SchemaStatus, alembic_config, migrate, schema_status
+from tests.experiments import do, enqueue
 
 
 @pytest.fixture
@@ -35,19 +35,19 @@ def test_the_migrated_schema_is_that_of_the_models(database):
 
 
 def test_a_database_is_at_head_only_once_it_is_migrated_and_migrating_again_changes_nothing(empty):
-    assert "older" in trouble(empty.reader)
+    assert schema_status(empty.reader) == SchemaStatus.MISSING
     migrate(empty)
-    assert trouble(empty.reader) is None
+    assert schema_status(empty.reader) == SchemaStatus.CURRENT
     migrate(empty)
-    assert trouble(empty.reader) is None
+    assert schema_status(empty.reader) == SchemaStatus.CURRENT
 
 
 def test_every_step_can_be_taken_back(empty):
     migrate(empty)
     _go(empty, command.downgrade, "base")
-    assert "older" in trouble(empty.reader)
+    assert schema_status(empty.reader) == SchemaStatus.MISSING
     migrate(empty)
-    assert trouble(empty.reader) is None
+    assert schema_status(empty.reader) == SchemaStatus.CURRENT
 
 
 def test_all_steps_are_one_transaction_and_nobody_comes_between(empty):
@@ -55,7 +55,7 @@ def test_all_steps_are_one_transaction_and_nobody_comes_between(empty):
     event.listen(empty.writer, "commit", commits.append)
     migrate(empty)
     assert len(commits) == 1
-    assert trouble(empty.reader) is None
+    assert schema_status(empty.reader) == SchemaStatus.CURRENT
 
 
 def test_two_processes_that_migrate_at_once_both_succeed(unmigrated_url):
@@ -69,7 +69,7 @@ def test_two_processes_that_migrate_at_once_both_succeed(unmigrated_url):
 
 def test_a_migration_waits_for_another_however_long_that_takes(empty, monkeypatch):
     migrate(empty)
-    monkeypatch.setattr(databases, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(databases, "TIMEOUT_SECONDS", 1)
     with empty.writer.connect() as other, ThreadPoolExecutor(1) as threads:
         lock = "SELECT pg_advisory_xact_lock(7411018)" if other.dialect.name == "postgresql" else "SELECT 1"
         other.exec_driver_sql(lock)
@@ -90,7 +90,7 @@ def test_a_migration_may_take_its_time(unmigrated_postgres_url, monkeypatch):
         )
         connection.exec_driver_sql("CREATE TRIGGER slow BEFORE UPDATE ON experiments EXECUTE FUNCTION slow()")
     slow.close()
-    monkeypatch.setattr(databases, "PATIENCE_SECONDS", 1)
+    monkeypatch.setattr(databases, "TIMEOUT_SECONDS", 1)
     _migrate(unmigrated_postgres_url)
 
 
@@ -99,14 +99,14 @@ def _migrate(url):
     migrating = Database(url)
     try:
         migrate(migrating)
-        assert trouble(migrating.reader) is None
+        assert schema_status(migrating.reader) == SchemaStatus.CURRENT
     finally:
         migrating.close()
 
 
 def _go(database, way, revision):
     """Up or down to a revision."""
-    config = _config()
+    config = alembic_config()
     with database.writer.connect() as connection:
         config.attributes["connection"] = connection
         way(config, revision)
@@ -135,13 +135,18 @@ def test_an_older_database_keeps_its_experiments_records_and_checkpoints(empty):
 
     with empty.reading() as session:
         experiment = session.get_one(Experiment, 7)
-        assert (experiment.status, experiment.group, experiment.priority, experiment.wish) == ("queued", "", 0, None)
+        assert (experiment.status, experiment.queue_group, experiment.priority, experiment.requested_action) == (
+            "queued",
+            "",
+            0,
+            None,
+        )
         assert session.get_one(CheckpointRow, 7).step == 8
         assert session.get_one(TagRow, (7, "kept"))
     with empty.writing.begin() as session:
         assert claims.claim(session, worker="w", lease_seconds=30) == claims.Claim(7, 3)
     with pytest.raises(IntegrityError), empty.writing.begin() as session:  # the checks are there still
-        session.execute(update(Experiment).values(wish="nonsense"))
+        session.execute(update(Experiment).values(requested_action="nonsense"))
     with pytest.raises(IntegrityError), empty.writing.begin() as session:
         session.execute(update(Experiment).values(status="nonsense"))
 
@@ -150,10 +155,8 @@ def test_an_id_is_never_given_twice_across_migrations_up_and_down(tmp_path):
     database = Database(f"sqlite:///{tmp_path / 'normlab.db'}")
     migrate(database)
     for number in (1, 2):
-        with database.writing.begin() as session:
-            made = queue.enqueue(session, ExperimentSpec(dataset="digits"))
-            assert made.id == number
-            session.delete(made)
+        assert enqueue(database) == number
+        do(database, queue.remove, number)
         _go(database, command.downgrade, "0002")
         migrate(database)
     database.close()

@@ -6,9 +6,9 @@ from normcore import (
     BatchNorm,
     BoxCox,
     Convolution,
+    GlobalAveragePool,
     InstanceNorm,
     LayerNorm,
-    MeanPool,
     Network,
     ReLU,
 )
@@ -26,15 +26,15 @@ NORMALIZATIONS = {
 }
 
 
-def study_network(normalization, *, weight_std=0.05, pool_gradient="exact", divide_by_batch=False):
+def study_network(normalization, *, init_std=0.05, pool_gradient="exact", divide_by_batch=False):
     generator = torch.Generator().manual_seed(5)
     layers = []
     for block, (inputs, outputs, stride) in enumerate(zip(CHANNELS, CHANNELS[1:], STRIDES, strict=False), start=1):
-        weight = weight_std * torch.randn((outputs, inputs, 3, 3), dtype=torch.float64, generator=generator)
+        weight = init_std * torch.randn((outputs, inputs, 3, 3), dtype=torch.float64, generator=generator)
         layers += [Convolution(weight, stride=stride, divide_by_batch=divide_by_batch), ReLU()]
         if block < 6:
             layers += NORMALIZATIONS[normalization](outputs)
-    return Network([*layers, MeanPool(pool_gradient)])
+    return Network([*layers, GlobalAveragePool(pool_gradient)])
 
 
 def batch_of(images, size):

@@ -14,16 +14,16 @@ from normcore import (
     BoxCox,
     Convolution,
     DynamicTanh,
+    GlobalAveragePool,
     GroupNorm,
     InstanceNorm,
     LayerNorm,
     Linear,
     MaxPool,
-    MeanPool,
     RangeNorm,
     ReLU,
     RMSNorm,
-    Threshold,
+    ThresholdedLinear,
     WeightStandardized,
     YeoJohnson,
     cross_entropy,
@@ -151,7 +151,7 @@ ROWS = {
     "group-norm-of-one-pixel": Row(GroupNorm(2, 0.1), lambda x: F.group_norm(x, 2, eps=0.1), randn(3, 6, 1, 1)),
     "rms-norm": Row(RMSNorm(eps=EPS), lambda x: F.rms_norm(x, x.shape[1:], eps=EPS), randn(3, 3, 7, 6)),
     "rms-norm-of-a-map": Row(RMSNorm((2, 3), 0.1), lambda x: F.rms_norm(x, x.shape[2:], eps=0.1), randn(3, 3, 7, 6)),
-    "threshold": Row(Threshold(0.3 * randn(1, 3, 1, 1)), torch.maximum, randn(3, 3, 7, 6)),
+    "threshold": Row(ThresholdedLinear(0.3 * randn(1, 3, 1, 1)), torch.maximum, randn(3, 3, 7, 6)),
     "affine": Row(Affine(randn(1, 3, 1, 1), randn(1, 3, 1, 1)), lambda x, a, b: a * x + b, randn(3, 3, 7, 6)),
     "range-norm": Row(RangeNorm(*averages(1, 3, 1, 1)), ranged, randn(3, 3, 7, 6)),
     "dynamic-tanh": Row(DynamicTanh(torch.tensor(0.5, dtype=torch.float64)),
@@ -162,7 +162,7 @@ ROWS = {
     "weight-standardized-stride-2": Row(WeightStandardized(Convolution(0.3 * randn(4, 3, 3, 3), stride=2), 0.1),
         lambda x, w: same_convolved(x, (w - w.mean((1, 2, 3), keepdim=True))
             / (w.var((1, 2, 3), correction=0, keepdim=True) + 0.1).sqrt(), 2), randn(3, 3, 7, 6)),
-    "mean-pool": Row(MeanPool(), lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1), randn(3, 3, 7, 6)),
+    "mean-pool": Row(GlobalAveragePool(), lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1), randn(3, 3, 7, 6)),
 }  # fmt: skip
 
 
@@ -209,16 +209,16 @@ def test_the_passed_gradient_is_as_large_as_the_input(row):
 
 
 def test_cross_entropy_is_autograds_and_the_finite_differences():
-    scores, labels = randn(7, 10), torch.arange(7) % 10
-    leaf = scores.clone().requires_grad_()
+    logits, labels = randn(7, 10), torch.arange(7) % 10
+    leaf = logits.clone().requires_grad_()
     theirs = F.cross_entropy(leaf, labels)
     theirs.backward()
 
-    loss, dscores = cross_entropy(scores, labels)
+    loss, dlogits = cross_entropy(logits, labels)
 
     assert loss.item() == pytest.approx(theirs.item(), rel=1e-12)
-    assert relative_error(dscores, leaf.grad) < 1e-10
-    assert relative_error(dscores, central_differences(lambda: cross_entropy(scores, labels)[0], scores, 1e-5)) < 1e-6
+    assert relative_error(dlogits, leaf.grad) < 1e-10
+    assert relative_error(dlogits, central_differences(lambda: cross_entropy(logits, labels)[0], logits, 1e-5)) < 1e-6
 
 
 # A new normalization is one row, of x and of the layer's λ where it has one.
@@ -233,18 +233,18 @@ THEIRS = {
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_the_studys_network_is_autograds_in_every_parameter_and_every_passed_gradient(normalization):
-    network = study_network(normalization, weight_std=0.2)
+    network = study_network(normalization, init_std=0.2)
     x, labels = batch_of(4, 40)  # maps of 20, 10, 5, 3, 3, 3: odd sizes and even ones
     leaves = {name: tensor.clone().requires_grad_() for name, tensor in network.parameters().items()}
-    inputs, scores = autograds_forward(normalization, x, leaves)
-    theirs = F.cross_entropy(scores, labels)
+    inputs, logits = autograds_forward(normalization, x, leaves)
+    theirs = F.cross_entropy(logits, labels)
     theirs.backward()
 
     passed = {}
     loss, our_scores, gradients = network.gradients(x, labels, lambda place, seen: passed.update({place: seen.dx}))
 
     assert loss.item() == pytest.approx(theirs.item(), rel=1e-12)
-    assert relative_error(our_scores, scores.detach()) < 1e-10
+    assert relative_error(our_scores, logits.detach()) < 1e-10
     assert gradients.keys() == leaves.keys()
     for name, leaf in leaves.items():
         assert leaf.grad.norm() > 0
@@ -255,7 +255,7 @@ def test_the_studys_network_is_autograds_in_every_parameter_and_every_passed_gra
 
 
 def autograds_forward(normalization, x, leaves):
-    """The input of every layer, by its place in our network, and the scores."""
+    """The input of every layer, by its place in our network, and the logits."""
     inputs, parameters, place = {}, iter(leaves.values()), 0
 
     def entering(x):
@@ -277,7 +277,7 @@ def autograds_forward(normalization, x, leaves):
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 def test_the_studys_network_moves_its_loss_as_its_gradients_say(normalization):
-    network = study_network(normalization, weight_std=0.2)
+    network = study_network(normalization, init_std=0.2)
     x, labels = batch_of(4, 40)
     _, _, gradients = network.gradients(x, labels)
     for name, parameter in network.parameters().items():

@@ -14,10 +14,10 @@ from normcore import (
     BoxCox,
     Convolution,
     DynamicTanh,
+    GlobalAveragePool,
     GroupNorm,
     InstanceNorm,
     LayerNorm,
-    MeanPool,
     Network,
     RangeNorm,
     ReLU,
@@ -78,7 +78,7 @@ def test_filters_all_alike_are_standardized_to_zero_and_still_have_a_finite_grad
 def test_a_relu_that_lets_nothing_through_stops_every_gradient_and_makes_no_nan(name):
     normalization = [] if name == "none" else [NORMALIZATIONS[name][0]]
     weights = -torch.ones(4, 3, 3, 3, dtype=torch.float64), randn(10, 4, 3, 3)
-    network = Network([Convolution(weights[0]), ReLU(), *normalization, Convolution(weights[1]), MeanPool()])
+    network = Network([Convolution(weights[0]), ReLU(), *normalization, Convolution(weights[1]), GlobalAveragePool()])
     x, labels = torch.rand(2, 3, 8, 8, dtype=torch.float64), torch.tensor([1, 2])
     loss, _, gradients = network.gradients(x, labels)
     assert loss.item() == pytest.approx(math.log(10))  # every score is 0
@@ -186,11 +186,11 @@ def test_denormals_are_numbers_like_any_other(name, dtype, tiny):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_scores_however_large_have_a_finite_loss_and_rows_of_gradients_that_sum_to_zero(dtype):
-    scores = torch.tensor([[1e30, -1e30, 0.0], [-1e30, -1e30, -1e30], [700.0, 800.0, -800.0]], dtype=dtype)
-    loss, dscores = cross_entropy(scores, torch.tensor([0, 2, 1]))
+    logits = torch.tensor([[1e30, -1e30, 0.0], [-1e30, -1e30, -1e30], [700.0, 800.0, -800.0]], dtype=dtype)
+    loss, dlogits = cross_entropy(logits, torch.tensor([0, 2, 1]))
     assert loss.item() == pytest.approx(math.log(3) / 3, rel=1e-6)
-    assert torch.isfinite(dscores).all()
-    assert float(dscores.sum(1).abs().max()) <= torch.finfo(dtype).eps
+    assert torch.isfinite(dlogits).all()
+    assert float(dlogits.sum(1).abs().max()) <= torch.finfo(dtype).eps
 
 
 def in_float32(layer):

@@ -121,20 +121,20 @@ def test_a_map_of_one_position_passes_nothing_back_through_an_instance_norm():
 
 
 def test_every_row_of_cross_entropys_gradient_sums_to_zero():
-    _, dscores = cross_entropy(randn(7, 10), torch.arange(7))
-    assert dscores.abs().sum() > 0.1
-    assert dscores.sum(1).abs().max() < 1e-15
+    _, dlogits = cross_entropy(randn(7, 10), torch.arange(7))
+    assert dlogits.abs().sum() > 0.1
+    assert dlogits.sum(1).abs().max() < 1e-15
 
 
 def test_equal_scores_lose_the_logarithm_of_the_number_of_classes():
-    loss, dscores = cross_entropy(torch.full((2, 10), 3.0, dtype=torch.float64), torch.tensor([0, 9]))
+    loss, dlogits = cross_entropy(torch.full((2, 10), 3.0, dtype=torch.float64), torch.tensor([0, 9]))
     assert loss.item() == pytest.approx(2.302585092994046, rel=1e-14)
-    assert dscores[0].tolist() == pytest.approx([-0.45] + [0.05] * 9, rel=1e-14)
+    assert dlogits[0].tolist() == pytest.approx([-0.45] + [0.05] * 9, rel=1e-14)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_cross_entropy_of_scores_of_ten_thousand_does_not_overflow(dtype):
-    scores = torch.tensor([[1e4, -1e4, 0.0], [1e4, -1e4, 0.0]], dtype=dtype)
-    loss, dscores = cross_entropy(scores, torch.tensor([0, 1]))
+    logits = torch.tensor([[1e4, -1e4, 0.0], [1e4, -1e4, 0.0]], dtype=dtype)
+    loss, dlogits = cross_entropy(logits, torch.tensor([0, 1]))
     assert loss.item() == 1e4  # the mean of 0 and 20,000
-    assert dscores.tolist() == [[0, 0, 0], [0.5, -0.5, 0]]
+    assert dlogits.tolist() == [[0, 0, 0], [0.5, -0.5, 0]]

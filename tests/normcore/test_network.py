@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from normcore import BatchNorm, BoxCox, Convolution, MeanPool, Network, ReLU, cross_entropy
+from normcore import BatchNorm, BoxCox, Convolution, GlobalAveragePool, Network, ReLU, cross_entropy
 from tests.normcore.averages import running
 from tests.normcore.study_network import NORMALIZATIONS, batch_of, places_of, study_network
 
@@ -14,15 +14,15 @@ def small():
     weights = torch.randn(2, 3, 3, 3, dtype=torch.float64), torch.randn(10, 2, 3, 3, dtype=torch.float64)
     lam = torch.tensor(2.0, dtype=torch.float64)
     norm = BatchNorm(running(1, 2, 1, 1))
-    return Network([Convolution(weights[0]), ReLU(), BoxCox(lam), norm, Convolution(weights[1]), MeanPool()])
+    return Network([Convolution(weights[0]), ReLU(), BoxCox(lam), norm, Convolution(weights[1]), GlobalAveragePool()])
 
 
 def test_backward_empties_the_caches():
     network = small()
     x, _ = batch_of(2, 8)
-    scores, caches = network.forward(x)
+    logits, caches = network.forward(x)
     assert len(caches) == 6
-    network.backward(scores, caches, images=lambda: x)
+    network.backward(logits, caches, images=lambda: x)
     assert caches == []
 
 
@@ -30,10 +30,10 @@ def test_the_probe_sees_every_layer_once_in_reverse_and_each_passed_gradient_twi
     network, seen = study_network("batch"), []
     x, labels = batch_of(3, 16)
 
-    _, scores, gradients = network.gradients(x, labels, lambda place, passed: seen.append((place, passed)))
+    _, logits, gradients = network.gradients(x, labels, lambda place, passed: seen.append((place, passed)))
 
     assert [place for place, _ in seen] == list(reversed(range(18)))
-    assert torch.equal(seen[0][1].dout, cross_entropy(scores, labels)[1])
+    assert torch.equal(seen[0][1].dout, cross_entropy(logits, labels)[1])
     for (_, later), (_, earlier) in pairwise(seen):
         assert later.dx is earlier.dout
     assert seen[-1][1].dx.shape == x.shape
@@ -98,6 +98,6 @@ def test_every_variant_has_the_same_11088_weights_and_box_cox_a_lambda_a_layer(n
 def test_the_studys_maps_are_48_24_12_6_6_6_wide_and_its_scores_ten():
     network, sizes = study_network("batch"), {}
     x, labels = batch_of(2, 96)
-    _, scores, _ = network.gradients(x, labels, lambda place, seen: sizes.update({place: seen.dout.shape[-1]}))
+    _, logits, _ = network.gradients(x, labels, lambda place, seen: sizes.update({place: seen.dout.shape[-1]}))
     assert [sizes[place] for place in places_of(network, Convolution)] == [48, 24, 12, 6, 6, 6]
-    assert scores.shape == (2, 10)
+    assert logits.shape == (2, 10)

@@ -47,9 +47,9 @@ def torch_but_functional(module):
 
 
 def sources():
-    """All but the certificate, whose work is to ask autograd whether the rest is right."""
+    """All but the gradient check, whose work is to ask autograd whether the rest is right."""
     found = [path for package in ("normcore", "worker") for path in sorted(ROOT.joinpath(package).rglob("*.py"))]
-    return [path for path in found if path != ROOT / "worker" / "certificate.py"]
+    return [path for path in found if path != ROOT / "worker" / "training" / "gradient_check.py"]
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(ROOT)))
@@ -59,7 +59,12 @@ def test_nothing_in_the_training_path_asks_autograd(path):
 
 def test_the_sources_that_train_are_among_those_that_are_read():
     names = {str(path.relative_to(ROOT)) for path in sources()}
-    assert {"normcore/convolution.py", "normcore/network.py", "worker/training.py", "worker/building.py"} <= names
+    assert {
+        "normcore/layers/convolution.py",
+        "normcore/network.py",
+        "worker/training/training.py",
+        "worker/training/build_network.py",
+    } <= names
 
 
 @pytest.mark.parametrize(
@@ -126,9 +131,7 @@ def test_running_statistics_carry_no_graph():
 def test_normcore_imports_nothing_but_torch_numpy_and_the_standard_library():
     everywhere = {*sys.stdlib_module_names, "torch", "numpy", "normcore"}
     for path in sorted(ROOT.joinpath("normcore").rglob("*.py")):
-        allowed = (
-            everywhere | {"triton"} if path.name == "on_cuda.py" else everywhere
-        )  # it comes with torch's CUDA builds
+        allowed = everywhere | {"triton"} if path.name == "cuda.py" else everywhere  # it comes with torch's CUDA builds
         for node in ast.walk(ast.parse(path.read_text())):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module] if isinstance(node, ast.ImportFrom) else []

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from normcore import Convolution
-from service.experiments.spec import ExperimentSpec
+from normlab.spec.experiment import ExperimentSpec
 from tests.normcore.study_network import NORMALIZATIONS, batch_of, places_of, study_network
-from worker.building import build_network
+from worker.training.build_network import build_network
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from normcore import BatchNorm, Convolution, Linear, MeanPool, Network, ReLU, Sum, cross_entropy
+from normcore import Add, BatchNorm, Convolution, GlobalAveragePool, Linear, Network, ReLU, cross_entropy
 from tests.normcore.averages import EPS, running
 from tests.normcore.study_network import batch_of
 
@@ -20,7 +20,7 @@ def residual():
 
     layers = [
         Convolution(weight(4, 3, 3, 3), stride=2), BatchNorm(running(1, 4, 1, 1), EPS), ReLU(),
-        Convolution(weight(4, 4, 3, 3)), ReLU(), Convolution(weight(4, 4, 1, 1)), Sum(), MeanPool(),
+        Convolution(weight(4, 4, 3, 3)), ReLU(), Convolution(weight(4, 4, 1, 1)), Add(), GlobalAveragePool(),
         Linear(weight(10, 4), weight(10)),
     ]  # fmt: skip
     return Network(layers, [(-1,), (0,), (1,), (2,), (3,), (2,), (4, 2, 5), (6,), (7,)])
@@ -57,7 +57,7 @@ def test_the_network_lets_every_output_go_after_its_last_use():
             made.append(weakref.ref(out))
             return out
 
-    Network([*(Watched() for _ in range(5)), Sum()], [(-1,), (0,), (1,), (2,), (3,), (4, 1)]).infer(torch.ones(1, 2))
+    Network([*(Watched() for _ in range(5)), Add()], [(-1,), (0,), (1,), (2,), (3,), (4, 1)]).infer(torch.ones(1, 2))
     assert alive == [0, 1, 1, 2, 2]
 
 
@@ -75,9 +75,9 @@ def test_a_network_with_an_output_that_nothing_takes_is_refused():
 def test_the_images_gradient_is_left_out_without_a_probe_and_weights_gradients_are_the_same():
     network = residual()
     x, labels = batch_of(4, 9)
-    scores, caches = network.forward(x)
-    _, dscores = cross_entropy(scores, labels)
-    seen = network.backward(dscores, caches, lambda *call: None, images=lambda: x)
+    logits, caches = network.forward(x)
+    _, dlogits = cross_entropy(logits, labels)
+    seen = network.backward(dlogits, caches, lambda *call: None, images=lambda: x)
 
     class Refusing(Convolution):
         def backward(self, dout, cache):

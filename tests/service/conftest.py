@@ -3,11 +3,11 @@
 import pytest
 from fastapi.testclient import TestClient
 
+from normlab.spec.quantities import QUANTITIES
+from normlab.store import claims, records
+from normlab.store.database import Database
+from normlab.store.schema import migrate
 from service.app import create_app
-from service.experiments import claims, recording
-from service.experiments.database import Database
-from service.experiments.quantities import QUANTITIES
-from service.experiments.schema import migrate
 from service.settings import ServiceSettings
 from tests.factories import record_of
 
@@ -34,5 +34,5 @@ def recorded(client, sqlite):
     with sqlite.writing.begin() as session:
         held = claims.claim(session, worker="w", lease_seconds=30)
         for epoch in range(2):
-            recording.record(session, held, record_of(epoch, quantities=QUANTITIES))
+            records.record(session, held, record_of(epoch, quantities=QUANTITIES))
     return location, held

@@ -12,9 +12,9 @@ from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
 
+from normlab.store import api_keys, workers
+from normlab.store.workers import Counters
 from service.app import create_app
-from service.experiments import keys, workers
-from service.experiments.workers import Done
 from service.settings import ServiceSettings
 
 
@@ -32,8 +32,8 @@ def metrics(client):
 def worker(sqlite, recorded):
     """Of the name that the recorded experiment's claim has."""
     with sqlite.writing.begin() as session:
-        done = Done(claims=3, takeovers=2, refused_writes=1, steps=500)
-        workers.show(session, "w", device="cpu", threads=2, steps_per_second=12.5, done=done)
+        counters = Counters(claims=3, takeovers=2, refused_writes=1, steps=500)
+        workers.upsert(session, "w", device="cpu", threads=2, steps_per_second=12.5, counters=counters)
 
 
 def test_the_queue_and_the_workers_are_counted(client, recorded, worker):
@@ -53,11 +53,11 @@ def test_the_queue_and_the_workers_are_counted(client, recorded, worker):
     assert found["normlab_database_up",] == 1
 
 
-AWAY = "postgresql://nobody@127.0.0.1:1/nothing"
+TRANSIENT_ERRORS = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
 def test_while_the_database_is_away_the_metrics_say_so_and_what_the_process_knows():
-    with TestClient(create_app(ServiceSettings(database_url=AWAY)), base_url="http://localhost") as client:
+    with TestClient(create_app(ServiceSettings(database_url=TRANSIENT_ERRORS)), base_url="http://localhost") as client:
         assert client.get("/experiments").status_code == 503
         found = metrics(client)
     assert found["normlab_database_up",] == 0
@@ -67,7 +67,7 @@ def test_while_the_database_is_away_the_metrics_say_so_and_what_the_process_know
 
 
 def test_while_the_database_is_away_nobody_is_let_in_to_the_metrics_where_a_key_is_needed():
-    app = create_app(ServiceSettings(database_url=AWAY, require_key=True))
+    app = create_app(ServiceSettings(database_url=TRANSIENT_ERRORS, require_key=True))
     with TestClient(app, base_url="http://localhost") as client:
         assert client.get("/metrics").status_code == 401
         assert client.get("/metrics", headers={"authorization": "Bearer normlab_1_x"}).status_code == 503
@@ -110,7 +110,7 @@ def test_workers_are_listed_with_what_they_train(client, recorded, worker):
 
 def test_a_worker_that_left_is_not_listed(client, worker, sqlite):
     with sqlite.writing.begin() as session:
-        workers.leave(session, "w")
+        workers.deregister(session, "w")
     assert client.get("/workers").json() == {"workers": []}
 
 
@@ -123,7 +123,7 @@ def test_every_answer_has_a_request_id_and_keeps_the_callers_own(client):
 
 def test_logs_are_json_with_the_request_id_and_never_hold_a_key(sqlite):
     with sqlite.writing.begin() as session:
-        key = keys.create(session, "write", "")
+        key = api_keys.create(session, "write", "")
     secret = key.split("_", 2)[2]
     environment = os.environ | {"NORMLAB_DATABASE_URL": sqlite.url}
     command = [sys.executable, "-m", "service", "--no-worker", "--port", "0"]
@@ -156,7 +156,7 @@ def test_what_nobody_foresaw_is_a_problem_with_all_that_other_answers_have_and_i
         raise KeyError("nobody foresaw this")
 
     with monkeypatch.context() as patched:
-        patched.setattr(client.app.state.readiness, "look", fail)
+        patched.setattr(client.app.state.readiness, "check", fail)
         answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["title"]) == (500, "Internal Server Error")
     assert "foresaw" not in answer.text

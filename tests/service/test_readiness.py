@@ -9,9 +9,9 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from normlab.store import database as databases
 from service import readiness
 from service.app import create_app
-from service.experiments import database as databases
 from service.settings import ServiceSettings
 
 SPEC = {"dataset": "digits"}
@@ -47,7 +47,7 @@ def test_a_database_that_changes_under_it_is_noticed_and_not_served_and_served_a
 
 
 def test_a_locked_database_is_waited_for_and_then_answered_with_503(sqlite, monkeypatch):
-    monkeypatch.setattr(databases, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(databases, "TIMEOUT_SECONDS", 0.3)
     settings = ServiceSettings(database_url=sqlite.url, allowed_hosts=("testserver",))
     with TestClient(create_app(settings), raise_server_exceptions=False) as client:
         assert client.post("/experiments", json=SPEC).status_code == 201

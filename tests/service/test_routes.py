@@ -10,13 +10,13 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from normlab.spec.experiment import ExperimentSpec
+from normlab.spec.quantities import QUANTITIES
+from normlab.spec.size_estimate import estimate
+from normlab.store import claims, records
+from normlab.store import database as databases
+from normlab.store.models import Experiment
 from service.app import create_app
-from service.experiments import claims, recording
-from service.experiments import database as databases
-from service.experiments.estimating import estimate
-from service.experiments.models import Experiment
-from service.experiments.quantities import QUANTITIES
-from service.experiments.spec import ExperimentSpec
 from service.routes.experiments import EXAMPLES
 from service.settings import ServiceSettings
 from tests.factories import record_of
@@ -66,7 +66,7 @@ BAD = {
     "an unknown field": ({"epoch": 3}, "epoch", "3"),
     "a value out of range": ({"epochs": 0}, "epochs", "0"),
     "a network that does not fit": (
-        {"network": [{"kind": "convolution", "channels": 7}, {"kind": "mean_pool"}]}, "network", "7",
+        {"network": [{"kind": "convolution", "channels": 7}, {"kind": "global_average_pool"}]}, "network", "7",
     ),
     "a layer of no kind": ({"network": [{"kind": "attention"}]}, "network.0", "attention"),
     "an unknown data set": ({"dataset": "imagenet"}, "dataset", "imagenet"),
@@ -114,7 +114,10 @@ def test_json_that_does_not_say_it_is_json_is_told_the_header(client):
         ({"normalization": "batch"}, True),
         ({"normalization": "weight_standardization"}, False),
         (
-            {"normalization": "batch", "network": [{"kind": "convolution", "channels": 10}, {"kind": "mean_pool"}]},
+            {
+                "normalization": "batch",
+                "network": [{"kind": "convolution", "channels": 10}, {"kind": "global_average_pool"}],
+            },
             False,
         ),
         (
@@ -123,7 +126,7 @@ def test_json_that_does_not_say_it_is_json_is_told_the_header(client):
                 "network": [
                     {"kind": "convolution", "channels": 10},
                     {"kind": "normalization", "variant": "layer"},
-                    {"kind": "mean_pool"},
+                    {"kind": "global_average_pool"},
                 ],
             },
             True,
@@ -144,7 +147,7 @@ LARGE = {
 
 @pytest.mark.parametrize(("what", "layers"), LARGE.items(), ids=LARGE)
 def test_an_experiment_too_large_to_train_is_refused_with_the_estimate(client, what, layers):
-    network = [*layers, {"kind": "convolution", "channels": 10}, {"kind": "mean_pool"}]
+    network = [*layers, {"kind": "convolution", "channels": 10}, {"kind": "global_average_pool"}]
     told = problem(client.post("/experiments", json={"network": network, "batch_size": 1000}), 422)
     assert what in told["detail"]
     assert "got some " in told["detail"]
@@ -288,7 +291,7 @@ def test_a_figure_is_not_drawn_again_for_who_has_it_until_an_epoch_is_added(clie
     assert (client.get(url, headers=etag).status_code, first.headers["cache-control"]) == (304, "private, no-cache")
     assert client.get(url + "?scale=symlog", headers=etag).status_code == 200
     with sqlite.writing.begin() as session:
-        claims.still_held(session, held, epochs_done=3)
+        claims.require_claim(session, held, epochs_done=3)
     assert client.get(url, headers=etag).status_code == 200
     with sqlite.writing.begin() as session:
         claims.succeed(session, held)
@@ -347,9 +350,9 @@ def test_priority_pause_resume_and_attempts_do_what_they_say_or_say_why_not(clie
     assert client.get("/experiments?group=a/1").json()["experiments"][0]["status"] == "paused"
     assert client.post("/groups/a/1/resume").json() == {"experiments": [2]}
     assert "no group 'b'" in problem(client.post("/groups/b/pause"), 404)["detail"]
-    assert client.post(f"{running}/pause").json()["wish"] == "pause"
+    assert client.post(f"{running}/pause").json()["requested_action"] == "pause"
     with sqlite.writing.begin() as session:
-        claims.give_back(session, held)
+        claims.release(session, held)
     stored = client.get(f"{running}/checkpoint").json()
     assert (stored["step"], len(stored["sha256"])) == (2, 64)
     problem(client.get(f"{waiting}/checkpoint"), 409)
@@ -360,7 +363,7 @@ def test_priority_pause_resume_and_attempts_do_what_they_say_or_say_why_not(clie
 
 def test_deleting_a_running_experiment_needs_force(client, recorded):
     location, _ = recorded
-    assert "force its deletion" in problem(client.delete(location), 409)["detail"]
+    assert "delete it with force=true" in problem(client.delete(location), 409)["detail"]
     assert client.delete(f"{location}?force=true").status_code == 204
     problem(client.get(location), 404)
 
@@ -376,7 +379,7 @@ def test_a_retry_from_the_start_begins_with_nothing(client, recorded, sqlite):
 def test_what_is_wrong_with_a_default_or_one_of_two_types_is_said_in_the_words_of_json(client):
     spec = {"dataset": "digits", "normalization": "group", "group_count": 5}
     assert "got [{'input'" in problem(client.post("/experiments", json=spec), 422)["detail"]
-    network = [{"kind": "convolution", "channels": 10, "padding": 65}, {"kind": "mean_pool"}]
+    network = [{"kind": "convolution", "channels": 10, "padding": 65}, {"kind": "global_average_pool"}]
     (error,) = problem(client.post("/experiments", json={"network": network}), 422)["errors"]
     assert error["expected"] == "Input should be less than or equal to 64"
     network[0]["padding"] = "valid"
@@ -397,8 +400,8 @@ def test_a_body_of_very_many_items_is_refused_briefly(client):
 
 def test_more_histograms_than_an_answer_should_hold_are_refused_with_what_to_name(client, recorded, monkeypatch):
     location, _ = recorded
-    monkeypatch.setattr("service.routes.records.MOST_BINS", 6 * 50)
-    monkeypatch.setattr("service.routes.records.MOST_ROWS", 6)
+    monkeypatch.setattr("service.routes.records.MAX_BINS", 6 * 50)
+    monkeypatch.setattr("service.routes.records.MAX_ROWS", 6)
     for path in ("histograms?quantity=weight", "layers?quantity=weight"):
         assert "name a layer, an epoch" in problem(client.get(f"{location}/{path}"), 422)["detail"]
         assert client.get(f"{location}/{path}&epoch=1").status_code == 200
@@ -409,15 +412,15 @@ def test_a_figure_is_drawn_anew_when_an_epoch_that_is_not_over_has_captured_more
     etag = client.get(f"{location}/plots/weight.png").headers["etag"]
     assert client.get(f"{location}/plots/weight.png", headers={"if-none-match": etag}).status_code == 304
     with sqlite.writing.begin() as session:
-        recording.record(session, held, replace(record_of(2, quantities=QUANTITIES), metrics=None))
+        records.record(session, held, replace(record_of(2, quantities=QUANTITIES), metrics=None))
     assert client.get(f"{location}/plots/weight.png", headers={"if-none-match": etag}).status_code == 200
 
 
 def test_a_long_training_is_shown_by_as_many_captures_as_a_gif_has_frames(client, recorded, monkeypatch):
     location, _ = recorded
-    monkeypatch.setattr("service.routes.plots.MOST_FRAMES", 1)
+    monkeypatch.setattr("service.routes.plots.MAX_FRAMES", 1)
     asked = []
-    monkeypatch.setattr(recording, "captures", lambda *_, steps, **__: asked.append(steps) or [])
+    monkeypatch.setattr(records, "captures", lambda *_, steps, **__: asked.append(steps) or [])
     client.get(f"{location}/plots/weight.png")
     client.get(f"{location}/plots/weight.png?epoch=0")
     assert asked == [[1, 2], [1]]
@@ -429,7 +432,7 @@ def test_a_training_of_more_steps_than_can_be_counted_is_refused(client):
 
 
 def test_who_asks_whether_it_lives_waits_for_no_database(client, monkeypatch, sqlite):
-    monkeypatch.setattr(databases, "PATIENCE_SECONDS", 2)
+    monkeypatch.setattr(databases, "TIMEOUT_SECONDS", 2)
     with TestClient(create_app(client.app.state.settings), raise_server_exceptions=False) as fresh:
         fresh.post("/experiments", json={"dataset": "digits"})
         with sqlite.writing.begin() as session, ThreadPoolExecutor(40) as threads:

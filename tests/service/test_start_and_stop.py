@@ -13,9 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.experiments import queue
-from service.experiments.spec import ExperimentSpec
-from service.serving import GRACE_SECONDS
+from service.server import GRACE_SECONDS
+from tests.experiments import enqueue
 
 STOPS_WITHIN_SECONDS = GRACE_SECONDS + 4
 
@@ -45,10 +44,9 @@ def test_told_to_stop_as_soon_as_it_says_that_it_serves_it_stops(tmp_path, numbe
 
 def test_it_stops_although_a_client_does_not_read_its_answers(sqlite):
     layers = [{"kind": "convolution", "channels": 1}] * 198
-    network = [*layers, {"kind": "mean_pool"}, {"kind": "linear", "features": 10}]
-    with sqlite.writing.begin() as session:
-        for _ in range(200):
-            queue.enqueue(session, ExperimentSpec(dataset="digits", network=network))
+    network = [*layers, {"kind": "global_average_pool"}, {"kind": "linear", "features": 10}]
+    for _ in range(200):
+        enqueue(sqlite, network=network)
     with serving(sqlite.url, "--no-worker") as (process, port), socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         client.connect(("127.0.0.1", port))

@@ -11,9 +11,10 @@ import time
 
 from sqlalchemy import insert, text
 
-from service.experiments import claims, queue
-from service.experiments.models import Attempt, Experiment, GroupRow
-from service.experiments.spec import ExperimentSpec
+from normlab.spec.experiment import ExperimentSpec
+from normlab.store import claims
+from normlab.store.models import Attempt, Experiment, GroupRow
+from tests.experiments import enqueue
 from tests.torture.services import Client, Service
 from tests.torture.workers import database_of
 
@@ -61,8 +62,8 @@ def _fill(database, first, count):
     spec = ExperimentSpec(dataset="digits")
     made = {
         "created_at": 1.0, "spec": spec.model_dump(mode="json"), "normalization": "none", "dataset": "digits",
-        "priority": 0, "attempt": 1, "attempts_before": 0, "epochs_done": 1, "step": 9, "started_at": 2.0,
-        "ended_at": 3.0,
+        "seed": 0, "priority": 0, "attempt": 1, "attempts_before_retry": 0, "epochs_done": 1, "step": 9,
+        "started_at": 2.0, "ended_at": 3.0,
     }  # fmt: skip
     places = range(first, first + count)
     with database.writing.begin() as session:
@@ -72,7 +73,11 @@ def _fill(database, first, count):
         session.execute(
             insert(Experiment),
             [
-                made | {"status": STATUSES[place % len(STATUSES)], "group": f"g{place % GROUPS}" * bool(place % GROUPS)}
+                made
+                | {
+                    "status": STATUSES[place % len(STATUSES)],
+                    "queue_group": f"g{place % GROUPS}" * bool(place % GROUPS),
+                }
                 for place in places
             ],
         )
@@ -90,13 +95,11 @@ def _claims(database, count):
     """The seconds of each, as a worker does it: look, and take what comes next. Those taken end, as they do."""
     for place in range(count):
         if place % 50 == 0:
-            with database.writing.begin() as session:
-                for number in range(50):
-                    spec = ExperimentSpec(dataset="digits", group=f"g{number}" if number else None)
-                    queue.enqueue(session, spec)
+            for number in range(50):
+                enqueue(database, group=f"g{number}" if number else None)
         began = time.perf_counter()
         with database.reading() as session:
-            assert claims.look(session) == (True, False)
+            assert claims.has_work(session) == (True, False)
         with database.writing.begin() as session:
             held = claims.claim(session, worker="w", lease_seconds=30)
         yield time.perf_counter() - began

@@ -12,25 +12,25 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from service.experiments import claims, queue
-from service.experiments.models import Experiment
+from normlab.store import claims, queue
+from normlab.store.models import Experiment
 from tests.torture.workers import Worker, came_of, can_write, database_of, enqueue, hurt
 
-SETTINGS = {"lease_seconds": 1.0, "poll_seconds": 0.1, "most_attempts": 100}
+SETTINGS = {"lease_seconds": 1.0, "poll_interval_seconds": 0.1, "max_attempts": 100}
 PATIENCE_SECONDS = 90.0
 LANES = 2
 PLACES = ("before", "inside", "after")
-DIVERGES = {"learning_rate": 10.0, "weight_std": 10.0, "box_cox_lambda": 9.0, "normalization": "box_cox"}
+DIVERGES = {"learning_rate": 10.0, "init_std": 10.0, "box_cox_lambda": 9.0, "normalization": "box_cox"}
 LONG = {"epochs": 20}  # so that it is not over before it is told
-FIELDS = {"fail": DIVERGES, "certify": {"gradient_check": True}} | dict.fromkeys(
-    ("cancel", "pause", "give_back", "resume"), LONG
+FIELDS = {"fail": DIVERGES, "store_gradient_check": {"gradient_check": True}} | dict.fromkeys(
+    ("cancel", "pause", "release", "resume"), LONG
 )
 
 POINTS = [
     f"{verb}:{place}"
     for verb in (
-        "requeue_stalled", "claim", "heartbeat", "describe", "certify", "record", "record#3", "succeed", "fail",
-        "cancel", "pause", "give_back",
+        "requeue_stalled", "claim", "heartbeat", "start_attempt", "store_gradient_check", "record", "record#3",
+        "succeed", "fail", "cancel", "pause", "release",
     )
     for place in PLACES
 ] + ["run_test:before", "run_test:after", "resume:after", "pack:before", "pack:after"]  # fmt: skip
@@ -93,9 +93,9 @@ def _crashed(database, standby, name, point, fields, folder):
             claims.claim(session, worker="dead", lease_seconds=-1.0)
     worker = Worker(database, crash_at=(point, crashed), **SETTINGS)
     try:
-        if name in ("pause", "cancel", "give_back", "resume"):
+        if name in ("pause", "cancel", "release", "resume"):
             _until(lambda: _epochs(database, number) >= 1)
-            if name == "give_back":
+            if name == "release":
                 hurt(worker.supervisor, signal.SIGTERM)
             elif name == "resume":
                 hurt(worker.child, signal.SIGKILL)

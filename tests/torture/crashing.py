@@ -8,19 +8,21 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 
 from sqlalchemy import event
 
-from service.experiments import claims, recording
-from worker import training_process
+from normlab.store import claims, lost_attempts, records
+from worker.supervisor.supervisor import Supervisor
+from worker.supervisor.training_process import TrainingProcess
 
 VERBS = {
     "supervisor": (
-        (claims, "requeue_stalled"), (claims, "claim"), (claims, "heartbeat"),
+        (lost_attempts, "requeue_stalled"), (claims, "claim"), (claims, "heartbeat"),
     ),
     "child": (
-        (claims, "describe"), (claims, "certify"), (recording, "record"), (claims, "succeed"), (claims, "fail"),
-        (claims, "cancel"), (claims, "give_back"),
+        (claims, "start_attempt"), (claims, "store_gradient_check"), (records, "record"), (claims, "succeed"),
+        (claims, "fail"), (claims, "cancel"), (claims, "release"),
     ),
 }  # fmt: skip
 
@@ -29,16 +31,17 @@ def main(role: str) -> None:
     """Arm the point, if it is one of this process's, and be a worker or its child."""
     called, _, where = os.environ["CRASH_AT"].partition(":")
     name, _, time = called.partition("#")
-    name = "give_back" if name == "pause" else name  # which is what heeds a pause
+    name = "release" if name == "pause" else name  # which is what heeds a pause
     for module, verb in VERBS[role]:
         if verb == name:
             setattr(module, verb, armed(getattr(module, verb), where, int(time or 1)))
     if role == "supervisor":
-        training_process.CHILD = "tests.torture.crashing_child"
+        start = partial(TrainingProcess, module="tests.torture.crashing_child")
+        Supervisor.__init__.__kwdefaults__["start"] = start
         from worker.__main__ import main as work
     else:
-        from worker import training
-        from worker.child import main as work
+        from worker.run.child import main as work
+        from worker.training import training
 
         if name in ("run_test", "resume"):
             setattr(training.Training, name, around(getattr(training.Training, name), where))

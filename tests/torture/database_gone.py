@@ -21,15 +21,15 @@ import httpx
 import psycopg
 from sqlalchemy import func, select
 
-from service.experiments.database import PATIENCE_SECONDS, Database
-from service.experiments.models import Attempt, Experiment, WorkerRow
-from service.experiments.schema import migrate
+from normlab.store.database import TIMEOUT_SECONDS, Database
+from normlab.store.models import Attempt, Experiment, IdempotencyKeyRow, WorkerRow
+from normlab.store.schema import migrate
 from tests.torture.proxy import Proxy
 from tests.torture.services import Service, persistently
 from tests.torture.workers import RUNTIME, SMALL, VARIANTS, Worker, came_of, enqueue, hurt
 
 LEASE_SECONDS = 5.0
-SETTINGS = {"lease_seconds": LEASE_SECONDS, "poll_seconds": 0.1, "most_attempts": 10_000}
+SETTINGS = {"lease_seconds": LEASE_SECONDS, "poll_interval_seconds": 0.1, "max_attempts": 10_000}
 CLIENTS = 6
 PAUSE_SECONDS = 0.1  # of a client between two posts, which leaves the cores to the training
 FIRST = 9  # the priority of what is trained; what is posted only waits
@@ -37,7 +37,9 @@ STOCK = 4  # experiments that are to be trained, at every fault
 LONGEST_CUT_SECONDS = 20.0  # the others are spread evenly below
 LONGEST_BACK_SECONDS = 5.0  # from the return of the server to an answer, and to a write
 LONGEST_WAIT_SECONDS = 60.0  # for what must come at last
-LONGEST_ANSWER_SECONDS = PATIENCE_SECONDS + 1  # of 503 while nothing passes: its patience, and what else it takes
+LONGEST_ANSWER_SECONDS = (
+    TIMEOUT_SECONDS + 1
+)  # of 503 while nothing passes: the timeout of a statement, and what else it takes
 
 
 def main() -> None:
@@ -141,7 +143,7 @@ def _await_the_end(database):
 def _left(database):
     """How many are still to be trained."""
     waiting = select(func.count()).where(
-        Experiment.status.in_(("queued", "running")), Experiment.idempotency_key.is_(None)
+        Experiment.status.in_(("queued", "running")), Experiment.id.not_in(select(IdempotencyKeyRow.experiment_id))
     )
     with database.reading() as session:
         return session.scalar(waiting)
@@ -149,7 +151,7 @@ def _left(database):
 
 def _lost(database, answered, others):
     with database.reading() as session:
-        posted = select(Experiment.idempotency_key, Experiment.id).where(Experiment.idempotency_key.is_not(None))
+        posted = select(IdempotencyKeyRow.key, IdempotencyKeyRow.experiment_id)
         stored = dict(session.execute(posted).all())
         count = session.scalar(select(func.count()).select_from(Experiment))
     return sum(stored.get(key) != number for key, number in answered.items()) + abs(count - len(answered) - others)

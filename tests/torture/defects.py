@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("normcore", "service", "worker", "migrations", "tests", "pyproject.toml", "README.md", "LICENSE")
+COPIED = ("normcore", "normlab", "service", "worker", "migrations", "tests", "pyproject.toml", "README.md", "LICENSE")
 PASSED, FAILED = 0, 1  # of pytest's exit codes; the others mean that no test was run
 LONGEST_SECONDS = 250.0  # of a test
 
@@ -32,19 +32,19 @@ class Defect:
     caught_by: str
 
 
-TRAINING = "tests/worker/test_training.py::"
-QUEUE = "tests/service/experiments/test_queue.py::"
+TRAINING = "tests/worker/training/test_training.py::"
+QUEUE = "tests/normlab/store/test_queue.py::"
 DEFECTS = [
     Defect(
         "a finish, like every write of a worker, goes by the experiment's id alone",
-        "service/experiments/claims.py",
-        'and_(Experiment.id == held.experiment_id, Experiment.attempt == held.attempt, Experiment.status == "running")',
-        'and_(Experiment.id == held.experiment_id, Experiment.status == "running")',
+        "normlab/store/claims.py",
+        "Experiment.attempt == claim.attempt, Experiment.status == Status.RUNNING",
+        "Experiment.status == Status.RUNNING",
         f"{QUEUE}test_a_stale_worker_cannot_write_to_a_reclaimed_experiment",
     ),
     Defect(
         "the application's clock tells leases",
-        "service/experiments/database.py",
+        "normlab/store/database.py",
         'return "extract(epoch from clock_timestamp())::double precision"',
         'return f"{time.time()}::double precision"',
         "tests/torture/test_short_forms.py::test_a_lease_that_has_run_out_is_taken_over_soon_and_never_before_whatever_"
@@ -52,7 +52,7 @@ DEFECTS = [
     ),
     Defect(
         "a lease is over a second early",
-        "service/experiments/claims.py",
+        "normlab/store/claims.py",
         "Experiment.lease_expires_at < database_now()",
         "Experiment.lease_expires_at < database_now() + 1.0",
         "tests/torture/test_short_forms.py::test_a_lease_that_has_run_out_is_taken_over_soon_and_never_before_whatever_"
@@ -60,28 +60,28 @@ DEFECTS = [
     ),
     Defect(
         "one lost attempt more than the cap",
-        "service/experiments/claims.py",
-        "losses >= most_attempts",
-        "losses > most_attempts",
+        "normlab/store/lost_attempts.py",
+        "_lost_attempts() >= max_attempts",
+        "_lost_attempts() > max_attempts",
         f"{QUEUE}test_an_experiment_that_loses_its_worker_again_and_again_fails_and_lets_the_next_one_run",
     ),
     Defect(
         "metrics are committed before their checkpoint",
-        "service/experiments/recording.py",
-        "    session.execute(delete(CheckpointRow).where(stored))",
-        "    session.commit()\n    session.execute(delete(CheckpointRow).where(stored))",
-        "tests/service/experiments/test_recording.py::test_a_record_that_cannot_be_written_leaves_nothing_behind",
+        "normlab/store/records.py",
+        "    _replace_checkpoint(session, claim.experiment_id, record.checkpoint)",
+        "    session.commit()\n    _replace_checkpoint(session, claim.experiment_id, record.checkpoint)",
+        "tests/normlab/store/test_recording.py::test_a_record_that_cannot_be_written_leaves_nothing_behind",
     ),
     Defect(
         "a resumed training forgets the epoch's running sums",
-        "worker/training.py",
+        "worker/training/training.py",
         "inside = not sums.keys().isdisjoint(state)",
         "inside, state = False, {name: it for name, it in state.items() if name not in sums}",
         f"{TRAINING}test_a_training_interrupted_after_any_step_of_an_epoch_ends_the_same_to_the_bit",
     ),
     Defect(
         "a generator's state, of dropout's masks, is not in the checkpoint",
-        "worker/checkpoints.py",
+        "worker/training/checkpoints.py",
         "for group, tensors in groups.items() for name, tensor in tensors.items()}",
         'for group, tensors in groups.items() for name, tensor in tensors.items() if "calls" not in name}',
         f"{TRAINING}test_a_network_of_every_other_layer_learns_is_looked_into_and_is_resumed_to_the_"
@@ -89,108 +89,108 @@ DEFECTS = [
     ),
     Defect(
         "the optimizer's step count is not restored",
-        "worker/training.py",
+        "worker/training/training.py",
         'self.optimizer.steps = int(state["steps"])',
         "self.optimizer.steps = int(state[\"steps\"]) // self.steps_per_epoch * self.steps_per_epoch",
         f"{TRAINING}test_a_training_interrupted_after_any_step_of_an_epoch_ends_the_same_to_the_bit",
     ),
     Defect(
         "a checkpoint's hash is not looked at",
-        "worker/checkpoints.py",
+        "worker/training/checkpoints.py",
         "if hashlib.sha256(content).hexdigest() != sha256:",
         "if not content:",
         f"{TRAINING}test_a_checkpoint_of_other_bytes_or_another_network_is_refused",
     ),
     Defect(
         "groups take no turns",
-        "service/experiments/claims.py",
-        ".values(claimed_at=database_now()))\n    session.execute(\n        insert(Attempt)",
-        ".values(claimed_at=GroupRow.claimed_at))\n    session.execute(\n        insert(Attempt)",
+        "normlab/store/claims.py",
+        "GroupRow.name == candidate.queue_group).values(claimed_at=database_now())",
+        "GroupRow.name == candidate.queue_group).values(claimed_at=GroupRow.claimed_at)",
         f"{QUEUE}test_a_higher_priority_goes_first_then_groups_take_turns_then_the_oldest",
     ),
     Defect(
         "a pause overrules a cancellation",
-        "service/experiments/queue.py",
-        'if experiment.wish == "cancel":',
-        "if experiment.wish is ...:",
+        "normlab/store/queue.py",
+        "if experiment.requested_action == RequestedAction.CANCEL:",
+        "if experiment.requested_action is ...:",
         f"{QUEUE}test_pausing_what_runs_is_a_wish_that_can_be_withdrawn_and_gives_way_to_a_cancellation",
     ),
     Defect(
         "an idempotency key answers for another body",
-        "service/experiments/queue.py",
-        "same = order.key is None or experiment.idempotency_digest == order.digest",
-        "same = True",
+        "normlab/store/enqueue.py",
+        "experiment if digest == idempotency.digest else",
+        "experiment if digest else",
         f"{QUEUE}test_an_idempotency_key_means_one_experiment_and_one_body",
     ),
     Defect(
         "what a shared transaction raised is told to nobody",
-        "service/enqueuing.py",
-        "                    for _, future in batch:\n                        _tell(future, error)",
-        "                    _tell(batch[0][1], error)",
-        "tests/service/test_enqueuing.py::test_what_the_database_raises_reaches_all_of_its_transaction_and_none_after_it",
+        "service/enqueue_batch.py",
+        "                    for _, future in batch:\n                        _resolve(future, error)",
+        "                    _resolve(batch[0][1], error)",
+        "tests/service/test_enqueue_batch.py::test_what_the_database_raises_reaches_all_of_its_transaction_and_none_after_it",
     ),
     Defect(
         "a child outlives its supervisor",
-        "worker/child.py",
-        "    _die_with_the_supervisor()\n    for",
+        "worker/run/child.py",
+        "    die_with_parent()\n    for",
         "    os._exit = print\n    for",
-        "tests/worker/test_supervising.py::test_a_child_does_not_outlive_its_supervisor",
+        "tests/worker/supervisor/test_supervisor.py::test_a_child_does_not_outlive_its_supervisor",
     ),
     Defect(
         "a child that hangs is let be",
-        "worker/supervising.py",
-        "> self.patience()",
+        "worker/supervisor/claim_watch.py",
+        "> self.step_timeout()",
         "> 1e9",
-        "tests/worker/test_supervising.py::test_a_training_that_hangs_loses_its_attempt_and_its_stack_is_in_the_log",
+        "tests/worker/supervisor/test_supervisor.py::test_a_training_that_hangs_loses_its_attempt_and_its_stack_is_in_the_log",
     ),
     Defect(
         "the Host is not looked at",
-        "service/door/heads.py",
+        "service/middleware/host_and_origin.py",
         "if _name(host) not in self._hosts:",
         "if not self._hosts:",
-        "tests/service/door/test_heads.py::test_it_answers_to_no_other_name_so_that_no_page_can_call_it_by_its_own",
+        "tests/service/middleware/test_host_and_origin.py::test_it_answers_to_no_other_name_so_that_no_page_can_call_it_by_its_own",
     ),
     Defect(
         "a route that says nothing is open",
-        "service/door/needs.py",
+        "service/authorization.py",
         'getattr(self.endpoint, "need", None)',
         'getattr(self.endpoint, "need", "read")',
-        "tests/service/door/test_callers.py::test_a_route_that_does_not_say_what_it_needs_is_denied_to_a_key_that_may_"
+        "tests/service/middleware/test_authentication.py::test_a_route_that_does_not_say_what_it_needs_is_denied_to_a_key_that_may_"
         "do_everything",
     ),
     Defect(
         "a revoked key still opens",
-        "service/experiments/keys.py",
+        "normlab/store/api_keys.py",
         "if row is None or not matches or row.revoked_at is not None:",
         "if row is None or not matches:",
-        "tests/service/door/test_callers.py::test_a_revoked_key_is_good_for_nothing_from_the_next_request_on",
+        "tests/service/middleware/test_authentication.py::test_a_revoked_key_is_good_for_nothing_from_the_next_request_on",
     ),
     Defect(
         "a body is believed what it says of its length",
-        "service/door/bodies.py",
-        "    if len(body) > LARGEST_BODY:\n        return too_large()\n",
+        "service/middleware/request_body.py",
+        "    if len(body) > MAX_BODY_BYTES:\n        return too_large()\n",
         "",
-        "tests/service/door/test_heads.py::test_a_body_is_counted_as_it_arrives_whatever_it_says_of_its_length",
+        "tests/service/middleware/test_host_and_origin.py::test_a_body_is_counted_as_it_arrives_whatever_it_says_of_its_length",
     ),
     Defect(
         "a log holds keys",
-        "service/experiments/logs.py",
+        "normlab/process/logging.py",
         r'return _KEY.sub(r"\1…", line)',
         "return line",
-        "tests/service/experiments/test_logs.py::test_a_key_in_a_line_is_blacked_out_wherever_it_stands",
+        "tests/normlab/process/test_logging.py::test_a_key_in_a_line_is_blacked_out_wherever_it_stands",
     ),
     Defect(
         "a full disk is the service's failure",
-        "service/errors.py",
-        "for away in AWAY:",
-        "for away in AWAY[1:]:",
+        "service/problems.py",
+        "for away in TRANSIENT_ERRORS:",
+        "for away in TRANSIENT_ERRORS[1:]:",
         "tests/service/test_readiness.py::test_a_full_disk_is_answered_with_503_and_what_was_there_can_be_read",
     ),
     Defect(
         "a newer schema is served",
-        "service/experiments/schema.py",
-        "if revision is not None and revision not in known:",
-        "if revision is not None and revision not in known:\n        return None\n    if revision == '9':",
+        "normlab/store/schema.py",
+        "return SchemaStatus.OLDER if revision in known else SchemaStatus.NEWER",
+        "return SchemaStatus.OLDER if revision in known else SchemaStatus.CURRENT",
         "tests/service/test_readiness.py::test_a_database_that_changes_under_it_is_noticed_and_not_served_and_served_again",
     ),
 ]  # fmt: skip

@@ -20,8 +20,8 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 from schemathesis.openapi.checks import RejectedPositiveData
 
-from service.experiments import claims, recording
-from service.experiments.quantities import QUANTITIES
+from normlab.spec.quantities import QUANTITIES
+from normlab.store import claims, records
 from tests.factories import record_of
 from tests.torture import hostile
 from tests.torture.services import Service
@@ -29,7 +29,7 @@ from tests.torture.workers import database_of, enqueue
 
 CASES = 20_000
 SHARES = 2
-MOST_STEPS = 25  # of a sequence
+MAX_STEPS = 25  # of a sequence
 MOST_GROWTH_BYTES = 50_000_000  # of the service's memory, since everything by hand was asked once
 IDLE_CONNECTIONS = 200
 AGAIN = 4  # one in so many of the hostile requests is made again at the end, for those leave garbage too
@@ -127,7 +127,7 @@ def _recorded(database, name):
     with database.writing.begin() as session:
         held = claims.claim(session, worker="w", lease_seconds=30)
         for epoch in range(2):
-            recording.record(session, held, record_of(epoch, quantities=QUANTITIES))
+            records.record(session, held, record_of(epoch, quantities=QUANTITIES))
 
 
 def _make_up(port, tally, *, cases, seed):
@@ -147,7 +147,7 @@ def _one_round(port, tally, *, examples, seed):
             "generation": {"mode": "all", "max-examples": examples, "no-shrink": True, "database": "none"},
             "phases": {
                 "coverage": {"enabled": tally.cases == 0},  # the same in each round
-                "stateful": {"max-steps": MOST_STEPS},
+                "stateful": {"max-steps": MAX_STEPS},
             },
             "output": {"sanitization": {"enabled": False}},
         }

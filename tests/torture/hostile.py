@@ -3,7 +3,7 @@
 import json
 from urllib.parse import quote, quote_from_bytes
 
-from service.experiments.spec import ExperimentSpec
+from normlab.spec.experiment import ExperimentSpec
 
 # What has broken somebody's parser, query, page, figure or log; the spec takes some of it as a name.
 INJECTIONS = (
@@ -388,7 +388,7 @@ def queries():
 
 
 def raw_bodies():
-    """Bodies that are no JSON, or hardly."""
+    """RequestBody that are no JSON, or hardly."""
     deep = 100_000
     for body in (
         b"", b" ", b"\x00", b"null", b"true", b"1", b'""', b"[]", b"[{}]", b"{", b"}", b"{}{}", b"{}x", b'{"a"}',
@@ -463,17 +463,17 @@ def texts():
 
 def networks():
     """Lists of layers that do not fit, fit too well, or are no layers."""
-    relu, end = {"kind": "relu"}, [{"kind": "mean_pool"}, {"kind": "linear", "features": 10}]
+    relu, end = {"kind": "relu"}, [{"kind": "global_average_pool"}, {"kind": "linear", "features": 10}]
     wide = {"kind": "convolution", "channels": 4096, "kernel_size": 31}
     for network in (
         [], [None], [1], ["relu"], [[]], [{}], [relu] * 200, [relu] * 201, end * 2,
         [{"kind": "linear", "features": 65_536}] * 200,
         [wide] * 199 + end, [wide, wide, *end],
         [{"kind": "convolution", "channels": 1, "padding": 64, "kernel_size": 1}] * 100 + end,
-        [{"kind": "convolution", "channels": 4, "groups": 3}, *end], [{"kind": "sum", "shortcut": 10**30}, *end],
-        [{"kind": "sum", "shortcut": 0}, *end],
+        [{"kind": "convolution", "channels": 4, "groups": 3}, *end], [{"kind": "add", "shortcut": 10**30}, *end],
+        [{"kind": "add", "shortcut": 0}, *end],
         [{"kind": "relu", "input": -(2**63)}, *end], [{"kind": "relu", "input": 5}, *end],
-        [relu] * 100 + [{"kind": "sum", "shortcut": -1}] * 98 + end,
+        [relu] * 100 + [{"kind": "add", "shortcut": -1}] * 98 + end,
         [{"kind": "max_pool", "size": 64}, *end], [{"kind": "convolution", "channels": 1e300}],
         [{"kind": "convolution", "channels": 4, "padding": "SAME"}, *end],
         [{"kind": "convolution", "channels": 4, "padding": [1]}, *end],

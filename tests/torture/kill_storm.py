@@ -11,11 +11,16 @@ import time
 
 from sqlalchemy import select
 
-from service.experiments.models import Experiment
+from normlab.store.models import Experiment
 from tests.torture.workers import VARIANTS, Worker, attempts, came_of, database_of, enqueue, hurt, left
 
 LEASE_SECONDS = 1.0
-SETTINGS = {"lease_seconds": LEASE_SECONDS, "poll_seconds": 0.1, "most_attempts": 10_000, "hang_seconds": 60}
+SETTINGS = {
+    "lease_seconds": LEASE_SECONDS,
+    "poll_interval_seconds": 0.1,
+    "max_attempts": 10_000,
+    "step_timeout_seconds": 60,
+}
 LONG_ENOUGH = {"epochs": 12}  # that workers seldom have nothing to train
 WORKERS = 3
 

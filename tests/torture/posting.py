@@ -10,7 +10,7 @@ import time
 
 from sqlalchemy import func, select
 
-from service.experiments.models import Experiment
+from normlab.store.models import Experiment, IdempotencyKeyRow
 from tests.torture.services import Client, Service, persistently
 from tests.torture.workers import database_of
 
@@ -38,7 +38,7 @@ def post(kind: str, requests: int, kills: int, clients: int = 64) -> tuple[int, 
         finally:
             service.kill()
         with database.reading() as session:
-            stored = dict(session.execute(select(Experiment.idempotency_key, Experiment.id)).all())
+            stored = dict(session.execute(select(IdempotencyKeyRow.key, IdempotencyKeyRow.experiment_id)).all())
             count = session.scalar(select(func.count()).select_from(Experiment))
     wrong = sum(stored.get(key) != number for key, number in answered.items()) + abs(count - requests)
     rate = requests / (seconds - down)

@@ -11,7 +11,7 @@ import random
 import time
 from pathlib import Path
 
-from service.experiments.quantities import QUANTITIES
+from normlab.spec.quantities import QUANTITIES
 from tests.torture.services import Client, Service
 from tests.torture.workers import Worker, database_of, enqueue
 

@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from tests.service.experiments.test_queue_states import live
+from tests.normlab.store.test_queue_states import live
 from tests.torture.workers import database_of
 
 STEPS = 5_000

@@ -10,11 +10,11 @@ import time
 
 from sqlalchemy import select
 
-from service.experiments.models import Attempt, Experiment, WorkerRow
+from normlab.store.models import Attempt, Experiment, WorkerRow
 from tests.torture.workers import Worker, database_of, enqueue, hurt
 
 LEASE_SECONDS = 1.0
-SETTINGS = {"lease_seconds": LEASE_SECONDS, "poll_seconds": 0.1, "most_attempts": 10_000}
+SETTINGS = {"lease_seconds": LEASE_SECONDS, "poll_interval_seconds": 0.1, "max_attempts": 10_000}
 OFFSETS = (3600, -3600, 1800)  # one has it, one is up and looks, one is starting again
 LONGEST_SECONDS = 1.0  # from a lease's end to the next claim, for 99 of 100
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from sqlalchemy import func, select
 
-from service.experiments import queue
-from service.experiments.database import Database, sqlite
-from service.experiments.models import Attempt, CheckpointRow, EpochRow, Experiment, HistogramRow
-from service.experiments.schema import migrate
-from service.experiments.spec import ExperimentSpec
+from normlab.spec.experiment import ExperimentSpec
+from normlab.store.database import Database, sqlite
+from normlab.store.models import Attempt, CheckpointRow, EpochRow, Experiment, HistogramRow
+from normlab.store.schema import migrate
+from tests import experiments
 
 RUNTIME = tempfile.TemporaryDirectory()  # until this process ends
 
@@ -32,7 +32,7 @@ VARIANTS = (
         "normalization": "batch", "affine": True, "learning_rate_schedule": "cosine",
         "network": [
             {"kind": "convolution", "channels": 8, "stride": 2}, {"kind": "normalization"}, {"kind": "activation"},
-            {"kind": "convolution", "channels": 8}, {"kind": "sum", "shortcut": 2}, {"kind": "mean_pool"},
+            {"kind": "convolution", "channels": 8}, {"kind": "add", "shortcut": 2}, {"kind": "global_average_pool"},
             {"kind": "dropout", "rate": 0.2}, {"kind": "linear", "features": 10},
         ],
     },
@@ -67,6 +67,8 @@ right = time.time
 time.time = lambda: right() + {}
 sys.argv = ["worker"]
 from worker.__main__ import main
+
+from tests import experiments
 main()
 """
 
@@ -144,9 +146,8 @@ def can_write(database: Database) -> bool:
 
 def enqueue(database: Database, number: int, **more: object) -> int:
     """One of the small experiments; numbers that are alike modulo the variants are the same experiment."""
-    with database.writing.begin() as session:
-        fields = SMALL | VARIANTS[number % len(VARIANTS)] | more
-        return queue.enqueue(session, ExperimentSpec.model_validate(fields)).id
+    fields = SMALL | VARIANTS[number % len(VARIANTS)] | more
+    return experiments.enqueue(database, ExperimentSpec.model_validate(fields))
 
 
 def left(database: Database) -> int:

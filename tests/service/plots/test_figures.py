@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from service.experiments.network import Normalization
-from service.experiments.quantities import ARTICLE_QUANTITIES, QUANTITIES
-from service.experiments.records import Capture
+from normlab.spec.layers import Normalization
+from normlab.spec.quantities import ARTICLE_QUANTITIES, QUANTITIES
+from normlab.store.records import Capture
 from service.plots import (
     Run,
     accuracy_comparison,
@@ -126,18 +126,18 @@ def test_many_long_names_widen_the_comparison_and_leave_its_axes_as_they_are():
 
 
 def test_of_more_captures_than_a_gif_has_room_for_as_many_are_drawn_the_first_and_last_among_them(monkeypatch):
-    monkeypatch.setattr("service.plots.quantity.MOST_FRAMES", 3)
+    monkeypatch.setattr("service.plots.quantity.MAX_FRAMES", 3)
     captures = [capture_of(epoch) for epoch in range(7)]
     few = quantity_gif(captures, GRADIENT, heading="batch")
     assert len(frames(few)) == 3
-    monkeypatch.setattr("service.plots.quantity.MOST_FRAMES", 7)
+    monkeypatch.setattr("service.plots.quantity.MAX_FRAMES", 7)
     every = frames(quantity_gif(captures, GRADIENT, heading="batch"))
     for frame, place in zip(frames(few), (0, 3, 6), strict=True):
         assert (frame == every[place]).all()
 
 
 def test_the_taller_a_frame_the_fewer_there_are_so_that_many_layers_do_not_take_all_memory(monkeypatch):
-    monkeypatch.setattr("service.plots.quantity.MOST_PIXELS", 1200 * 760 * 4)
+    monkeypatch.setattr("service.plots.quantity.MAX_PIXELS", 1200 * 760 * 4)
     six, eighteen = (
         quantity_gif([capture_of(epoch, layers=range(1, 1 + count)) for epoch in range(9)], GRADIENT, heading="x")
         for count in (6, 18)

@@ -22,7 +22,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones():
 
 def test_a_worker_starts_without_torchvision_which_takes_as_long_to_import_as_all_the_rest():
     code = (
-        "import sys; from pathlib import Path; import worker.running; from worker.datasets import load;"
+        "import sys; from pathlib import Path; import worker.run.experiment; from worker.datasets import load;"
         "load('digits', data_dir=Path(), image_size=16, train_size=20, test_size=20);"
         "sys.exit('torchvision' in sys.modules or 'torch._dynamo' in sys.modules)"
     )

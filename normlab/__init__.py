@@ -1,0 +1,1 @@
+"""What the service, the workers and the migrations share: what an experiment is, and where it is stored."""

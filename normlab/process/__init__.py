@@ -1,0 +1,1 @@
+"""What every process needs: its settings and its log."""

@@ -1,0 +1,63 @@
+"""The life of an experiment: its states, what a user may ask of it, and how a training and an attempt end."""
+
+from enum import StrEnum
+from typing import Self
+
+
+class _Described(StrEnum):
+    """An enumeration whose values carry a sentence that explains them."""
+
+    description: str
+
+    def __new__(cls, value: str, description: str = "") -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.description = description
+        return member
+
+
+class Status(_Described):
+    """The state of an experiment."""
+
+    QUEUED = "queued", "It waits for a worker."
+    RUNNING = "running", "A worker has claimed it and trains it."
+    PAUSED = "paused", "A user has paused it. It waits to be resumed."
+    SUCCEEDED = "succeeded", "All its epochs are recorded."
+    FAILED = "failed", "It ended with an error."
+    CANCELLED = "cancelled", "A user has cancelled it. Its records are kept."
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no worker will change the experiment any more, unless it is retried."""
+        return self in ENDED
+
+
+ENDED = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+
+
+class RequestedAction(_Described):
+    """What a user has asked of a running experiment and its worker has not done yet."""
+
+    CANCEL = "cancel", "Stop training and end the experiment."
+    PAUSE = "pause", "Store a checkpoint, stop training and pause the experiment."
+
+
+class StopReason(_Described):
+    """Why a training stops before its last epoch."""
+
+    CANCEL = "cancel", "A user asked to cancel the experiment."
+    PAUSE = "pause", "A user asked to pause the experiment."
+    RELEASE = "release", "The worker stops. It returns the experiment to the queue."
+    TIME_LIMIT = "time limit", "The experiment has run for longer than its max_run_seconds."
+    CLAIM_LOST = "claim lost", "The worker's claim is no longer current. Nothing more is written for it."
+
+
+class AttemptOutcome(_Described):
+    """How an attempt ended."""
+
+    SUCCEEDED = "succeeded", "All epochs are recorded."
+    FAILED = "failed", "The training ended with an error."
+    CANCELLED = "cancelled", "A user cancelled the experiment."
+    PAUSED = "paused", "A user paused the experiment."
+    RELEASED = "released", "The worker stopped and returned the experiment to the queue."
+    LOST = "lost", "The worker or its training process ended, hung, or was not heard of until its lease expired."

@@ -1,0 +1,131 @@
+"""Enqueueing: new experiments, and the idempotency keys that keep a repeated request from creating a second one."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import insert, select, tuple_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from normlab.spec.experiment import ExperimentSpec
+from normlab.spec.lifecycle import Status
+from normlab.store.database import database_now
+from normlab.store.errors import IdempotencyKeyReused
+from normlab.store.models import Experiment, GroupRow, IdempotencyKeyRow, TagRow
+
+
+@dataclass(frozen=True)
+class IdempotencyKey:
+    """A client's name for one request. digest: a hash of the request's body. api_key: the id of the API key, or ""."""
+
+    key: str
+    digest: str
+    api_key: str = ""
+
+    @property
+    def scoped(self) -> tuple[str, str]:
+        """The key within its API key: two API keys may use the same one."""
+        return self.api_key, self.key
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A spec to be queued, with the request's idempotency key if it has one."""
+
+    spec: ExperimentSpec
+    idempotency: IdempotencyKey | None = None
+
+
+def enqueue_all(session: Session, submissions: Sequence[Submission]) -> list[Experiment | IdempotencyKeyReused]:
+    """Queue several experiments in the given order. Never commits.
+
+    Return for each the new experiment; the earlier one if its idempotency key came with the same body before; or the
+    error if the key came with another body.
+    """
+    known = _known(session, [each.idempotency for each in submissions if each.idempotency is not None])
+    now = session.scalar(select(database_now()))
+    results: list[Experiment | IdempotencyKeyReused] = []
+    created: list[tuple[Experiment, Submission]] = []
+    for submission in submissions:
+        idempotency = submission.idempotency
+        if idempotency is not None and idempotency.scoped in known:
+            experiment, digest = known[idempotency.scoped]
+            results.append(experiment if digest == idempotency.digest else IdempotencyKeyReused(idempotency.key))
+            continue
+        experiment = _experiment(submission.spec, now)
+        created.append((experiment, submission))
+        results.append(experiment)
+        if idempotency is not None:
+            known[idempotency.scoped] = experiment, idempotency.digest
+    _insert(session, created)
+    return results
+
+
+def _known(session: Session, keys: Iterable[IdempotencyKey]) -> dict[tuple[str, str], tuple[Experiment, str]]:
+    """The experiments and the digests of the keys that were used before."""
+    scoped = {key.scoped for key in keys}
+    if not scoped:
+        return {}
+    rows = session.execute(
+        select(IdempotencyKeyRow, Experiment)
+        .join(Experiment, Experiment.id == IdempotencyKeyRow.experiment_id)
+        .where(tuple_(IdempotencyKeyRow.api_key, IdempotencyKeyRow.key).in_(scoped))
+    )
+    return {(row.api_key, row.key): (experiment, row.digest) for row, experiment in rows}
+
+
+def _insert(session: Session, created: Sequence[tuple[Experiment, Submission]]) -> None:
+    """Insert the experiments, then their keys, groups and tags.
+
+    Keys and groups are inserted in sorted order, so that two transactions never wait for each other.
+    """
+    session.add_all(experiment for experiment, _ in created)
+    session.flush()
+    keys = sorted(
+        (submission.idempotency.scoped, submission.idempotency.digest, experiment.id)
+        for experiment, submission in created
+        if submission.idempotency is not None
+    )
+    if keys:
+        session.execute(
+            insert(IdempotencyKeyRow),
+            [
+                {"api_key": api_key, "key": key, "digest": digest, "experiment_id": experiment_id}
+                for (api_key, key), digest, experiment_id in keys
+            ],
+        )
+    for group in sorted({submission.spec.group for _, submission in created if submission.spec.group}):
+        _add_group(session, group)
+    tags = [
+        {"experiment_id": experiment.id, "tag": tag}
+        for experiment, submission in created
+        for tag in sorted(set(submission.spec.tags))
+    ]
+    if tags:
+        session.execute(insert(TagRow), tags)
+
+
+def _add_group(session: Session, group: str) -> None:
+    """Insert the group if it is new, so that a claim finds when the group had its last turn."""
+    on_sqlite = session.get_bind().dialect.name == "sqlite"
+    row = sqlite.insert(GroupRow) if on_sqlite else postgresql.insert(GroupRow)
+    session.execute(row.values(name=group).on_conflict_do_nothing())
+
+
+def _experiment(spec: ExperimentSpec, now: float | None) -> Experiment:
+    return Experiment(
+        created_at=now,
+        spec=spec.model_dump(mode="json"),
+        name=spec.name,
+        normalization=spec.normalization,
+        dataset=spec.dataset,
+        seed=spec.seed,
+        queue_group=spec.group or "",
+        priority=spec.priority,
+        max_run_seconds=spec.max_run_seconds,
+        status=Status.QUEUED,
+        attempt=0,
+        attempts_before_retry=0,
+        epochs_done=0,
+        step=0,
+    )

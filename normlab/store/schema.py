@@ -1,0 +1,97 @@
+"""The database's schema: migrate it, and tell whether it is the one this code was written for."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+from functools import cache
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+
+from normlab.store.database import Database
+
+MIGRATION_LOCK = 7411018  # the number of PostgreSQL's advisory lock; any number that nothing else uses
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # at INFO it logs every reading of the revision
+
+
+class SchemaStatus(Enum):
+    """The database's schema beside the one this code needs. The value is a sentence that says what to do."""
+
+    CURRENT = "The database has the schema that this normlab needs."
+    MISSING = "The database has no schema yet: run python -m migrations."
+    OLDER = "The database's schema is older than this normlab needs: run python -m migrations."
+    NEWER = "The database's schema is newer than this normlab: run a newer normlab."
+
+    @property
+    def description(self) -> str:
+        """The sentence."""
+        return self.value
+
+    @property
+    def can_migrate(self) -> bool:
+        """Whether `migrate` brings the schema to the current one."""
+        return self in (SchemaStatus.MISSING, SchemaStatus.OLDER)
+
+
+def migrate(database: Database) -> None:
+    """Bring the schema to the newest revision. Processes that migrate at once wait for each other, without a limit."""
+    config = alembic_config()
+    with database.writer.connect() as connection, _prepared(connection):
+        if connection.dialect.name == "postgresql":
+            connection.execution_options(no_timeout=True)  # altering a large table takes its time
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+        # On SQLite the transaction's BEGIN IMMEDIATE is the lock.
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+        connection.commit()
+
+
+def schema_status(engine: Engine) -> SchemaStatus:
+    """Read the schema's revision and compare it with those that this code knows."""
+    newest, known = _revisions()
+    with engine.connect() as connection:
+        revision = MigrationContext.configure(connection).get_current_revision()
+    if revision is None:
+        return SchemaStatus.MISSING
+    if revision == newest:
+        return SchemaStatus.CURRENT
+    return SchemaStatus.OLDER if revision in known else SchemaStatus.NEWER
+
+
+def alembic_config() -> Config:
+    """Alembic's configuration: where the migrations are."""
+    config = Config()
+    config.set_main_option("script_location", "migrations:")
+    return config
+
+
+@cache
+def _revisions() -> tuple[str | None, frozenset[str]]:
+    """The newest revision, and all that this code knows."""
+    scripts = ScriptDirectory.from_config(alembic_config())
+    return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
+
+
+@contextmanager
+def _prepared(connection: Connection) -> Iterator[None]:
+    """On SQLite, wait for locks without a limit, and do not enforce foreign keys.
+
+    SQLite alters a table by dropping the old one, which would delete the rows that refer to it.
+    """
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    plain = connection.connection  # before SQLAlchemy's BEGIN: SQLite changes foreign_keys outside a transaction only
+    ((busy_timeout,),) = plain.execute("PRAGMA busy_timeout").fetchall()
+    plain.execute(f"PRAGMA busy_timeout = {2**31 - 1}")
+    plain.execute("PRAGMA foreign_keys = OFF")
+    try:
+        yield
+    finally:
+        plain.execute("PRAGMA foreign_keys = ON")
+        plain.execute(f"PRAGMA busy_timeout = {busy_timeout}")

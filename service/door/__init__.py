@@ -1,1 +1,0 @@
-"""What a request goes through before our routes see it: its head, who calls, its body, what its route needs."""

@@ -1,1 +1,0 @@
-"""What an experiment is: its spec, its queue, its records. No torch, no FastAPI."""

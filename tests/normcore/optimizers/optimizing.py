@@ -1,0 +1,8 @@
+"""A step of an optimizer without a network: its two parts, one after the other."""
+
+import torch
+
+
+def take_step(optimizer, gradients):
+    like = next(iter(optimizer.parameters.values()))
+    optimizer.update(gradients, torch.tensor(optimizer.next_coefficients(), dtype=like.dtype))

@@ -1,0 +1,79 @@
+"""The messages between a supervisor and its training process, one JSON object a line, over a socket."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from normlab.spec.lifecycle import StopReason
+from normlab.store.claims import Claim
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    def line(self) -> bytes:
+        """The message as it is sent."""
+        return self.model_dump_json().encode() + b"\n"
+
+
+class Run(_Message):
+    """To the training process: run this experiment."""
+
+    kind: Literal["run"] = "run"
+    claim: Claim
+
+
+class Stop(_Message):
+    """To the training process: stop the experiment after the step at hand."""
+
+    kind: Literal["stop"] = "stop"
+    reason: StopReason
+
+
+class Abort(_Message):
+    """To the training process: write the stack of every thread to the log and exit."""
+
+    kind: Literal["abort"] = "abort"
+
+
+class Ready(_Message):
+    """From the training process, once: it has imported torch and can train."""
+
+    kind: Literal["ready"] = "ready"
+    device: str
+    threads: int
+
+
+class Progress(_Message):
+    """From the training process: training has advanced. step: how many steps are done."""
+
+    kind: Literal["progress"] = "progress"
+    claim: Claim
+    step: int
+
+
+class Finished(_Message):
+    """From the training process: nothing more will be written for the claim.
+
+    refused_write: whether a write was refused because the claim was no longer current. must_exit: whether work was
+    abandoned that still runs, so that the process must not train another experiment.
+    """
+
+    kind: Literal["finished"] = "finished"
+    claim: Claim
+    refused_write: bool
+    must_exit: bool
+
+
+class Died(_Message):
+    """Made at the supervisor's end: the training process is gone. how: its exit code or signal."""
+
+    kind: Literal["died"] = "died"
+    how: str
+
+
+Command = Run | Stop | Abort
+Report = Ready | Progress | Finished | Died
+
+COMMANDS: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="kind")])
+REPORTS: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="kind")])

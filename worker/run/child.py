@@ -1,0 +1,110 @@
+"""`python -m worker.run.child`: the training process. It runs the experiments its supervisor names, and ends with it.
+
+Its standard input is a socket to the supervisor, which carries the messages of worker.messages both ways.
+"""
+
+import faulthandler
+import os
+import queue
+import signal
+import sys
+import threading
+from contextlib import suppress
+
+from normlab.process.logging import about, log_to_stderr
+from normlab.process.parent_death import die_with_parent
+from normlab.spec.lifecycle import StopReason
+from normlab.store.claims import Claim
+from normlab.store.database import Database
+from worker.commands import RunControl
+from worker.messages import COMMANDS, Abort, Command, Finished, Progress, Ready, Report, Run, Stop
+from worker.run.malloc import keep_freed_memory
+from worker.settings import WorkerSettings
+
+NICENESS = 15  # training yields the processor to its supervisor's heartbeats and to a service on the same cores
+REPORT_INTERVAL_SECONDS = 0.2  # between two progress reports
+
+
+def main() -> None:
+    """Run experiments until the supervisor is gone; then end at once."""
+    die_with_parent()
+    for stop in (signal.SIGINT, signal.SIGTERM):  # sent to a whole process group; the supervisor says what to do
+        signal.signal(stop, signal.SIG_IGN)
+    faulthandler.enable(all_threads=False)  # see TrainingProcess.abort
+    log_to_stderr()
+    os.nice(NICENESS)
+    keep_freed_memory()
+    settings = WorkerSettings.read()
+    database = Database(settings.database_url)
+    supervisor = _SupervisorConnection()
+    # Imported late: importing torch takes seconds, in which the supervisor may end.
+    import torch
+
+    torch.backends.cudnn.deterministic = True  # a resumed training must end with the same bits
+
+    from worker.run.experiment import run
+    from worker.run.interruptible import has_abandoned_work
+    from worker.training import device
+
+    supervisor.send(Ready(device=device.name(device.choose("auto")), threads=torch.get_num_threads()))
+    while True:
+        claim, control = supervisor.runs.get()
+        with about(experiment=claim.experiment_id, attempt=claim.attempt):
+            kept = run(database, claim, settings, control)
+        # The supervisor has counted the loss of a claim that it reported itself.
+        refused = not kept and control.stop != StopReason.CLAIM_LOST
+        supervisor.send(Finished(claim=claim, refused_write=refused, must_exit=has_abandoned_work()))
+
+
+class _SupervisorConnection:
+    """The training process's end of the socket. Two threads receive commands and report progress."""
+
+    def __init__(self) -> None:
+        # Duplicated and taken off standard input: a compiler that this process starts would inherit it, and while the
+        # compiler runs the supervisor would not learn that this process has died.
+        self._socket = os.dup(sys.stdin.fileno())
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, sys.stdin.fileno())
+        os.close(null)
+        self.runs: queue.SimpleQueue[tuple[Claim, RunControl]] = queue.SimpleQueue()
+        # One attribute for both, so that no thread sees the claim of one experiment with the control of another.
+        self._current = Claim(0, 0), RunControl()
+        self._reported: tuple[Claim, int] = Claim(0, 0), 0
+        threading.Thread(target=self._receive, name="commands", daemon=True).start()
+        threading.Thread(target=self._report_progress, name="progress", daemon=True).start()
+
+    def send(self, report: Report) -> None:
+        """Send one report. A write of one line is whole, whichever thread makes it."""
+        os.write(self._socket, report.line())
+
+    def _receive(self) -> None:
+        rest = b""
+        with suppress(ConnectionResetError):  # a supervisor that left reports unread resets the connection
+            while received := os.read(self._socket, 4096):
+                *lines, rest = (rest + received).split(b"\n")
+                for line in lines:
+                    self._handle(COMMANDS.validate_json(line))
+        os._exit(1)
+
+    def _handle(self, command: Command) -> None:
+        match command:
+            case Run(claim=claim):
+                self._current = claim, RunControl()
+                self.runs.put(self._current)
+            case Stop(reason=reason):
+                self._current[1].stop = reason
+            case Abort():
+                faulthandler.dump_traceback()
+                os._exit(1)
+
+    def _report_progress(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(REPORT_INTERVAL_SECONDS):
+            claim, control = self._current
+            if control.step is not None and self._reported != (claim, control.progress_count):
+                self._reported = claim, control.progress_count
+                self.send(Progress(claim=claim, step=control.step))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""One claimed experiment, from its claim to its end: train, record every epoch, and store how it ended."""
+
+import logging
+import time
+from functools import lru_cache, partial
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+from torch import Tensor
+
+from normlab.spec.experiment import ExperimentSpec
+from normlab.spec.lifecycle import StopReason
+from normlab.spec.size_estimate import MAX_STEPS
+from normlab.store import claims, records
+from normlab.store.claims import Claim, Verb
+from normlab.store.database import Database
+from normlab.store.errors import ClaimLost
+from normlab.store.models import CheckpointRow, Experiment
+from normlab.store.records import Record
+from worker import datasets
+from worker.commands import RunControl, StopRequested
+from worker.datasets import DatasetUnavailable, ImageData
+from worker.run import progress
+from worker.run.interruptible import run_interruptibly
+from worker.run.provenance import began_with, provenance
+from worker.run.recorder import Recorder, until_answered
+from worker.settings import WorkerSettings
+from worker.training import device
+from worker.training.checkpoints import unpack
+from worker.training.device import DeviceUnavailable
+from worker.training.divergence import Diverged, where_it_began
+from worker.training.gradient_check import WrongGradient, check_gradients
+from worker.training.training import Training
+
+log = logging.getLogger(__name__)
+
+EXPECTED_ERRORS = (DatasetUnavailable, DeviceUnavailable, WrongGradient, ValueError)  # their messages say what to do
+
+
+def run(database: Database, claim: Claim, settings: WorkerSettings, control: RunControl) -> bool:
+    """Run a claimed experiment and store how it ended. Return whether the claim was kept to the end."""
+    number, experiment = claim.experiment_id, _Run(database, claim, settings, control)
+    try:
+        end, outcome = _train(number, experiment)
+        experiment.end(end)
+    except ClaimLost as lost:
+        log.warning("%s; another worker may have claimed it", lost)
+        return False
+    log.info("experiment %d: %s", number, outcome)
+    return True
+
+
+def _train(number: int, experiment: "_Run") -> tuple[Verb, str]:
+    """Train, and return the verb that ends the claim and the outcome in words. Raises ClaimLost."""
+    try:
+        experiment.train()
+        return claims.succeed, "succeeded"
+    except StopRequested as stop:
+        end = claims.verb_of(stop.reason)
+        assert end is not None, "a lost claim raises ClaimLost"
+        if stop.reason != StopReason.CANCEL:
+            end = partial(_record_and_end, record=experiment.unrecorded(), end=end)
+        return end, f"stopped. {stop}"
+    except Diverged as diverged:
+        fail = partial(claims.fail, error=str(diverged))
+        return partial(_record_and_end, record=diverged.record, end=fail), f"failed: {diverged}"
+    except EXPECTED_ERRORS as error:
+        return partial(claims.fail, error=str(error)), f"failed: {error}"
+    except ClaimLost:
+        raise
+    except Exception as unexpected:
+        log.exception("experiment %d failed", number)
+        # A database error without its statement, which holds the values to be written.
+        error_text = f"{type(unexpected).__name__}: {getattr(unexpected, 'orig', unexpected)}"
+        return partial(claims.fail, error=error_text), f"failed: {error_text}"
+
+
+class _Run:
+    """One run of one experiment: its training, once it has started, and its recorder."""
+
+    def __init__(self, database: Database, claim: Claim, settings: WorkerSettings, control: RunControl) -> None:
+        self._database, self._claim, self._settings, self._control = database, claim, settings, control
+        self._recorder = Recorder(database, claim, self._advance)
+        self._training: Training | None = None
+        self._ending = False
+
+    def train(self) -> None:
+        """Train from the last checkpoint, or from the start, to the last epoch."""
+        experiment, checkpoint = until_answered(self._read, self._advance)
+        spec = ExperimentSpec.stored(experiment.spec)
+        chosen = device.choose(spec.device)
+        training = Training(spec, run_interruptibly(lambda: _load(spec, self._settings.data_dir), self._check), chosen)
+        if checkpoint is not None:
+            training.resume(unpack(checkpoint.content, checkpoint.sha256))
+        self._start_attempt(experiment, training)
+        if spec.gradient_check and not training.steps_done:
+            self._check_gradients(training)
+        self._training = training
+        self._run_epochs(training)
+        self._recorder.write_pending()
+
+    def unrecorded(self) -> Record | None:
+        """Return what was trained since the last record, to resume from."""
+        return None if self._training is None else self._training.unrecorded()
+
+    def end(self, verb: Verb) -> None:
+        """Write the pending record, then how the experiment ended. Raises ClaimLost."""
+        self._ending = True
+        self._recorder.write_pending()
+        self._recorder.write(verb)
+
+    def _read(self) -> tuple[Experiment, CheckpointRow | None]:
+        with self._database.reading() as session:
+            experiment = session.get(Experiment, self._claim.experiment_id)
+            if experiment is None:
+                raise claims.claim_lost(self._claim)
+            return experiment, records.checkpoint(session, self._claim.experiment_id)
+
+    def _start_attempt(self, experiment: Experiment, training: Training) -> None:
+        """Prepare the engine and store what the attempt runs on."""
+        spec, number = training.spec, self._claim.experiment_id
+        # A training keeps the engine that it began with, because its last bits depend on the engine.
+        wanted = spec.engine if experiment.provenance is None else began_with(experiment.provenance)["engine"]
+        choice = run_interruptibly(lambda: training.ready(wanted), self._check)
+        log.info("experiment %d: engine %s, %s", number, choice.name, choice.reason)
+        resumed = training.steps_done or None
+        ran_on = provenance(
+            training.device, choice, seed=spec.seed, resumed_at_step=resumed, before=experiment.provenance
+        )
+        for difference in ran_on["differs"]:
+            log.warning("experiment %d continues with other last bits: %s", number, difference)
+        steps_total = spec.epochs * training.steps_per_epoch
+        if steps_total > MAX_STEPS:
+            raise ValueError(f"{steps_total:,} training steps are more than the {MAX_STEPS:,} that can be counted")
+        self._recorder.write(
+            partial(claims.start_attempt, provenance=ran_on, steps_total=steps_total, resumed_at_step=resumed)
+        )
+
+    def _check_gradients(self, training: Training) -> None:
+        batch = training.batches(0)[0]
+        result = check_gradients(training.spec, training.train.images[batch], training.train.labels[batch])
+        self._recorder.write(partial(claims.store_gradient_check, gradient_check=result))
+
+    def _run_epochs(self, training: Training) -> None:
+        spec = training.spec
+        shown = progress.show(
+            f"experiment {self._claim.experiment_id} ({spec.normalization}, {spec.dataset})",
+            epochs=spec.epochs,
+            steps_done=training.steps_done,
+            steps_per_epoch=training.steps_per_epoch,
+            batch_size=spec.batch_size,
+        )
+        stored_at = time.monotonic()
+
+        def on_step(step: int, loss: Tensor) -> None:
+            nonlocal stored_at
+            self._control.step = step
+            shown.step(step, loss)
+            self._advance()
+            if self._recorder.is_free() and time.monotonic() - stored_at >= spec.checkpoint_seconds:
+                if (record := training.unrecorded()) is not None:
+                    self._recorder.record(record)
+                stored_at = time.monotonic()
+
+        with shown:
+            while training.epochs_done < spec.epochs:
+                epoch = training.epochs_done
+                start = {name: tensor.clone() for name, tensor in training.state().items()}
+                record = training.run_epoch(on_step, self._advance)
+                assert record.metrics is not None
+                if record.metrics.train_loss is None or record.metrics.test_loss is None:
+                    self._training = None  # the search changes its weights, so nothing of it may be recorded
+                    raise Diverged(where_it_began(training, start, epoch, self._advance), record)
+                self._recorder.record(record)
+                stored_at = time.monotonic()
+                shown.epoch(record.metrics)
+
+    def _advance(self) -> None:
+        """Count that the run advances, and check for a stop. Called wherever something takes long."""
+        self._control.progress_count += 1
+        self._check()
+
+    def _check(self) -> None:
+        reason = self._control.stop
+        if reason == StopReason.CLAIM_LOST:
+            raise claims.claim_lost(self._claim)
+        if reason is not None and not self._ending:
+            raise StopRequested(reason)
+
+
+def _record_and_end(session: Session, claim: Claim, *, record: Record | None, end: Verb) -> None:
+    """In one transaction, write the last record, if there is one, and the end."""
+    if record is not None:
+        records.record(session, claim, record)
+    end(session, claim)
+
+
+def _load(spec: ExperimentSpec, data_dir: Path) -> ImageData:
+    load = _load_images if spec.dataset == "folder" else _load_cached  # a folder's images may have changed
+    return load(spec.dataset, data_dir, spec.image_size, spec.train_size, spec.test_size, spec.folder)
+
+
+def _load_images(
+    name: str, data_dir: Path, image_size: int, train_size: int | None, test_size: int | None, folder: str | None
+) -> ImageData:
+    return datasets.load(
+        name, data_dir=data_dir, image_size=image_size, train_size=train_size, test_size=test_size, folder=folder
+    )
+
+
+_load_cached = lru_cache(maxsize=1)(_load_images)  # consecutive experiments of a study train on the same images

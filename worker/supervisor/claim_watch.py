@@ -1,0 +1,111 @@
+"""One claim as its supervisor watches it: heartbeats, stop requests, and whether the training still advances."""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+from normlab.spec.lifecycle import StopReason
+from normlab.store import claims, lost_attempts
+from normlab.store.claims import Claim
+from normlab.store.database import DATABASE_ERRORS, Database, message_of
+from normlab.store.errors import ClaimLost
+from worker.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+STOP_TIMEOUT_SECONDS = 30.0  # within which a training must stop when asked to; then its process is killed
+LOST_TIMEOUT_SECONDS = 1.0  # the same after the claim was lost: the training works for nothing
+CHECK_INTERVAL_SECONDS = 0.25  # between two checks of what a user has requested
+
+
+class ClaimWatch:
+    """The state of one claim: its last heartbeat and check, its last sign of progress, and the stop that was sent."""
+
+    def __init__(
+        self, database: Database, claim: Claim, settings: WorkerSettings, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._database, self._claim, self._settings, self._clock = database, claim, settings, clock
+        self._step: int | None = None
+        self._advanced_at = self._received_at = self._heartbeat_at = self._checked_at = clock()
+        self._stop: StopReason | None = None
+        self._stop_sent_at = 0.0
+
+    def seconds_to_next_check(self) -> float:
+        """Return how long to wait for a report of the training process."""
+        return max(0.0, self._checked_at + self._check_interval() - self._clock())
+
+    def advanced(self, step: int) -> int:
+        """Note how many steps are done, and return how many of them are new."""
+        new = 0 if self._step is None else step - self._step
+        self._step, self._advanced_at = step, self._clock()
+        return new
+
+    def check(self, *, stopping: bool) -> StopReason | None:
+        """Send a heartbeat or read what is requested, if it is time to. Return the stop to be sent, each only once."""
+        now = self._clock()
+        reason = StopReason.RELEASE if stopping else None
+        if now - self._checked_at >= self._check_interval():
+            self._checked_at = now
+            reason = self._ask(heartbeat=now - self._heartbeat_at >= self._settings.lease_seconds / 3) or reason
+        sent_already = self._stop is not None and reason != StopReason.CLAIM_LOST
+        if reason is None or sent_already or reason == self._stop:
+            return None
+        self._stop, self._stop_sent_at = reason, now
+        return reason
+
+    def is_hung(self) -> bool:
+        """Return whether training has not advanced for too long. To be asked after each wait for a report."""
+        now = self._clock()
+        # While this process was stopped or waited for the database, it received no reports that were sent to it.
+        self._advanced_at += max(0.0, now - self._received_at - CHECK_INTERVAL_SECONDS)
+        self._received_at = now
+        return now - self._advanced_at > self.step_timeout()
+
+    def step_timeout(self) -> float:
+        """Return how many seconds training may go without advancing. Until its first step it may take longer."""
+        settings = self._settings
+        return settings.startup_timeout_seconds if self._step is None else settings.step_timeout_seconds
+
+    def ignores_stop(self) -> bool:
+        """Return whether the training was asked to stop, and too long ago."""
+        timeout = LOST_TIMEOUT_SECONDS if self._stop == StopReason.CLAIM_LOST else STOP_TIMEOUT_SECONDS
+        return self._stop is not None and self._clock() - self._stop_sent_at > timeout
+
+    def end(self, detail: str, *, stopping: bool = False) -> None:
+        """Write how the attempt ended, for a training process that cannot. Without a database, the lease expires.
+
+        stopping: the worker is being stopped, and what stops it may have stopped the training process too.
+        """
+        log.warning("experiment %d, attempt %d: %s", self._claim.experiment_id, self._claim.attempt, detail)
+        reason = self._stop or (StopReason.RELEASE if stopping else None)
+        lost = partial(lost_attempts.mark_lost, detail=detail, max_attempts=self._settings.max_attempts)
+        verb = lost if reason is None else claims.verb_of(reason)
+        if verb is None:
+            return
+        try:
+            with self._database.writing.begin() as session:
+                verb(session, self._claim)
+        except (ClaimLost, *DATABASE_ERRORS) as error:
+            log.warning("the end of the attempt was not written: %s", message_of(error))
+
+    def _ask(self, *, heartbeat: bool) -> StopReason | None:
+        try:
+            if not heartbeat:
+                with self._database.reading() as session:
+                    return claims.stop_reason(session, self._claim)
+            with self._database.writing.begin() as session:
+                reason = claims.heartbeat(
+                    session, self._claim, step=self._step, lease_seconds=self._settings.lease_seconds
+                )
+            self._heartbeat_at = self._checked_at
+            return reason
+        except ClaimLost as lost:
+            log.warning("%s", lost)
+            return StopReason.CLAIM_LOST
+        except DATABASE_ERRORS as error:  # training continues: another worker would need the database as well
+            log.warning("no heartbeat for experiment %d: %s", self._claim.experiment_id, message_of(error))
+            return None
+
+    def _check_interval(self) -> float:
+        return min(CHECK_INTERVAL_SECONDS, self._settings.lease_seconds / 6)

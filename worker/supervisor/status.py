@@ -1,0 +1,56 @@
+"""The row of a worker in the database: its device, its speed and its counters."""
+
+import logging
+import time
+from dataclasses import replace
+
+from normlab.store import workers
+from normlab.store.database import DATABASE_ERRORS, Database, message_of
+from normlab.store.workers import UPDATE_INTERVAL_SECONDS, Counters
+
+log = logging.getLogger(__name__)
+
+
+class WorkerStatus:
+    """One worker's. Nothing depends on it: a claim is kept by its lease alone."""
+
+    def __init__(self, database: Database, name: str) -> None:
+        self._database, self._name = database, name
+        self._device: str | None = None
+        self._threads: int | None = None
+        self._counters, self._shown = Counters(), Counters()
+        self._shown_at: float | None = None
+
+    def trains_on(self, device: str, threads: int) -> None:
+        """Note what the training process runs on, known once it is ready. The next `show` writes it at once."""
+        self._device, self._threads, self._shown_at = device, threads, None
+
+    def count(self, **more: int) -> None:
+        """Add to the counters: claims, takeovers, refused_writes, steps."""
+        totals = {name: getattr(self._counters, name) + number for name, number in more.items()}
+        self._counters = replace(self._counters, **totals)
+
+    def show(self) -> None:
+        """Write the row, if it is time to and the database answers."""
+        now = time.monotonic()
+        if self._shown_at is not None and now - self._shown_at < UPDATE_INTERVAL_SECONDS:
+            return
+        steps = self._counters.steps - self._shown.steps
+        rate = 0.0 if self._shown_at is None else steps / (now - self._shown_at)
+        self._shown_at, self._shown = now, self._counters
+        try:
+            with self._database.writing.begin() as session:
+                workers.upsert(
+                    session, self._name, device=self._device, threads=self._threads, steps_per_second=rate,
+                    counters=self._counters,
+                )  # fmt: skip
+        except DATABASE_ERRORS as error:
+            log.info("the worker's status was not written: %s", message_of(error))
+
+    def deregister(self) -> None:
+        """Delete the row, if the database answers."""
+        try:
+            with self._database.writing.begin() as session:
+                workers.deregister(session, self._name)
+        except DATABASE_ERRORS as error:
+            log.info("the worker's status was not deleted: %s", message_of(error))

@@ -1,0 +1,87 @@
+"""The training process as its supervisor sees it: start it, send it commands, receive its reports, end it."""
+
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import partial
+
+from normlab.spec.lifecycle import StopReason
+from normlab.store.claims import Claim
+from worker.messages import REPORTS, Abort, Command, Died, Report, Run, Stop
+
+ABORT_TIMEOUT_SECONDS = 2.5  # to write its stacks when asked, and again when it is sent SIGABRT
+
+
+class TrainingProcess:
+    """A `python -m worker.run.child`, started at once. It ends with the process that started it.
+
+    environment: variables added to this process's own. module: what is run; tests run another one.
+    """
+
+    def __init__(self, environment: Mapping[str, str], *, module: str = "worker.run.child") -> None:
+        self._socket, childs_end = socket.socketpair()
+        with childs_end:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module],
+                env=os.environ | dict(environment),
+                stdin=childs_end.fileno(),
+                stdout=2,  # what a library prints belongs in the log
+            )
+        self._reports: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
+        threading.Thread(target=self._listen, name="reports", daemon=True).start()
+
+    def run(self, claim: Claim) -> None:
+        """Have it run the claimed experiment."""
+        self._send(Run(claim=claim))
+
+    def send_stop(self, reason: StopReason) -> None:
+        """Have it stop the experiment after the step at hand."""
+        self._send(Stop(reason=reason))
+
+    def receive(self, timeout: float) -> Report | None:
+        """Return its next report, or None if none comes within timeout seconds."""
+        try:
+            report = self._reports.get(timeout=timeout)
+        except queue.Empty:
+            return None
+        return Died(how=self._how_it_died()) if report is None else report
+
+    def abort(self) -> None:
+        """End it, and have the stacks of its threads written to the log first.
+
+        On request it writes them all. A process whose extension code holds the interpreter's lock cannot react to a
+        request. SIGABRT makes such a process write the stack of its main thread alone, since in a signal handler the
+        frames of other threads may change while they are read.
+        """
+        self._send(Abort())
+        for insist in (partial(self._process.send_signal, signal.SIGABRT), self.kill):
+            try:
+                self._process.wait(ABORT_TIMEOUT_SECONDS)
+            except subprocess.TimeoutExpired:
+                insist()
+
+    def kill(self) -> None:
+        """End it now."""
+        self._process.kill()
+        self._process.wait()
+
+    def _send(self, command: Command) -> None:
+        with suppress(OSError):  # it died; receive() reports that
+            self._socket.sendall(command.line())
+
+    def _listen(self) -> None:
+        # A child that left commands unread resets the connection when it ends.
+        with self._socket, self._socket.makefile("rb") as lines, suppress(ConnectionResetError):
+            for line in lines:
+                self._reports.put(REPORTS.validate_json(line))
+        self._reports.put(None)
+
+    def _how_it_died(self) -> str:
+        code = self._process.wait()
+        return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
