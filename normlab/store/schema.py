@@ -47,7 +47,7 @@ def migrate(database: Database) -> None:
 @contextmanager
 def migrating(database: Database) -> Iterator[Config]:
     """Yield Alembic's configuration with a connection that holds the migrations' lock. Commit at the end."""
-    config = alembic_config()
+    config = _alembic_config()
     with database.writer.connect() as connection, _prepared(connection):
         if connection.dialect.name == "postgresql":
             connection.execution_options(no_timeout=True)  # altering a large table takes its time
@@ -70,18 +70,18 @@ def schema_status(engine: Engine) -> SchemaStatus:
     return SchemaStatus.OLDER if revision in known else SchemaStatus.NEWER
 
 
-def alembic_config() -> Config:
+@cache
+def _revisions() -> tuple[str | None, frozenset[str]]:
+    """Return the newest revision, and all revisions that this code knows."""
+    scripts = ScriptDirectory.from_config(_alembic_config())
+    return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
+
+
+def _alembic_config() -> Config:
     """Return Alembic's configuration: where the migrations are."""
     config = Config()
     config.set_main_option("script_location", "migrations:")
     return config
-
-
-@cache
-def _revisions() -> tuple[str | None, frozenset[str]]:
-    """Return the newest revision, and all revisions that this code knows."""
-    scripts = ScriptDirectory.from_config(alembic_config())
-    return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
 
 
 @contextmanager
@@ -101,5 +101,6 @@ def _prepared(connection: Connection) -> Iterator[None]:
     try:
         yield
     finally:
+        connection.rollback()  # what a failed migration has left open
         driver.execute("PRAGMA foreign_keys = ON")
         driver.execute(f"PRAGMA busy_timeout = {busy_timeout}")
