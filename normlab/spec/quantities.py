@@ -1,4 +1,4 @@
-"""What is looked at in a layer: the names, what each is exactly, and how a figure calls it."""
+"""The quantities that are captured in a layer: their names, their exact meaning, and their titles in figures."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +16,11 @@ QuantityName = Literal[
 
 @dataclass(frozen=True)
 class Quantity:
-    """One thing that is looked at. symbol is matplotlib mathtext; layers: 'convolution' or 'normalization'."""
+    """One quantity.
+
+    title: its name in figures. symbol: its formula, as mathtext of matplotlib. layers: 'convolution', which includes
+    linear layers, or 'normalization'.
+    """
 
     name: QuantityName
     title: str
