@@ -111,12 +111,14 @@ VARIANTS: dict[str, Variant] = {
         ),
         Variant(
             "layer", "layer", "#2ca02c",
-            "The same formula. Each image has its own mean and variance, over its channels and positions.",
+            "As batch, but each image has its own mean and variance, over its channels and positions. test_statistics "
+            "says which are used at test time.",
             options=("norm_eps", "test_statistics", "norm_momentum", "running_var_start"),
         ),
         Variant(
             "instance", "instance", "#d62728",
-            "The same formula. Each channel of each image has its own mean and variance, over its positions.",
+            "As batch, but each channel of each image has its own mean and variance, over its positions. "
+            "test_statistics says which are used at test time.",
             options=("norm_eps", "test_statistics", "norm_momentum", "running_var_start"),
         ),
         Variant(
@@ -128,14 +130,14 @@ VARIANTS: dict[str, Variant] = {
         ),
         Variant(
             "group", "group", "#56b4e9",
-            "As layer, but each group of channels of each image has its own mean and variance. group_count must divide "
-            "the channels.",
+            "As batch, but each group of channels of each image has its own mean and variance, at test time too. "
+            "group_count must divide the channels.",
             options=("norm_eps", "group_count"),
             requires=_divisible_channels,
         ),
         Variant(
             "rms", "RMS", "#cc79a7",
-            "x / √(mean(x²) + norm_eps). The mean is over the channels and positions of each image.",
+            "x / √(mean(x²) + norm_eps). The mean is over the channels and positions of each image, at test time too.",
             options=("norm_eps",),
         ),
         Variant(

@@ -11,9 +11,9 @@ CaptureEvery = Annotated[
     Field(
         ge=1,
         le=1_000_000_000,
-        description="Layers are captured once every so many epochs or training steps; capture_unit says which. By "
-        "epochs these are the epochs 0, n, 2n, … and always the last one. By steps they are the steps n, 2n, …, "
-        "counted from 1 over the whole training.",
+        description="Layers are captured once every n epochs or training steps; n is this number, and capture_unit "
+        "says which of the two. By epochs, these are the epochs 0, n, 2n, … and always the last one. By steps, these "
+        "are the steps n, 2n, …, counted from 1 over the whole training.",
     ),
 ]
 CaptureUnit = Annotated[

@@ -27,7 +27,12 @@ Optimizer = Annotated[
 ]
 LearningRate = Annotated[
     float,
-    Field(gt=0, le=10, description="The learning rate after the warm-up, before the schedule lowers it."),
+    Field(
+        gt=0,
+        le=10,
+        description="The learning rate after the warm-up, before the schedule lowers it. PyTorch's default for Adam is "
+        "0.001.",
+    ),
 ]
 LearningRateSchedule = Annotated[
     Literal["constant", "step", "cosine"],
@@ -44,8 +49,8 @@ ScheduleStepEpochs = Annotated[
     Field(
         ge=1,
         le=100_000,
-        description="With learning_rate_schedule `step`: after how many epochs, counted from the end of the warm-up, "
-        "the learning rate is multiplied by schedule_step_factor, again and again.",
+        description="With learning_rate_schedule `step`: how many epochs pass from one multiplication by "
+        "schedule_step_factor to the next. They are counted from the end of the warm-up.",
     ),
 ]
 ScheduleStepFactor = Annotated[

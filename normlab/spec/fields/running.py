@@ -32,7 +32,7 @@ Engine = Annotated[
         "experiments must end with the same hash. If the named one cannot be used, eager is used instead; `provenance` "
         "says which engine ran and why.\n\n"
         "- `auto`: the fastest, by timing some steps of each. compiled is timed only if the training is long enough to "
-        "repay the compilation, cuda_graph only on a GPU.\n"
+        "repay the compilation, cuda_graph only on an NVIDIA GPU.\n"
         "- `eager`: one operator after another.\n"
         "- `compiled`: the whole step compiled by torch.compile. It needs a C++ compiler on the worker.\n"
         "- `cuda_graph`: the whole step recorded once as a CUDA graph and replayed."
@@ -43,8 +43,8 @@ Memory = Annotated[
     Field(
         description="What the forward pass keeps for the backward pass.\n\n"
         "- `standard`: everything that the backward pass needs.\n"
-        "- `recompute`: the input of a convolution is computed again in the backward pass where that is cheap "
-        "(activation recomputation). It keeps about half as much and gives the same numbers."
+        "- `recompute`: a convolution does not keep its input if the layer before can compute it again in the backward "
+        "pass (activation recomputation). This keeps about half as much and gives the same numbers, to the bit."
     ),
 ]
 GradientCheck = Annotated[

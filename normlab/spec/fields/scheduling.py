@@ -28,8 +28,8 @@ MaxRunSeconds = Annotated[
     Field(
         gt=0,
         le=1e9,
-        description="The experiment fails once workers have run it for more than so many seconds, all attempts since "
-        "it was queued or last retried taken together. Its records are kept. Default: no limit.",
+        description="The experiment fails once workers have run it for more than this many seconds. The time of all "
+        "attempts since it was queued, or last retried, counts. Its records are kept. Default: no limit.",
     ),
 ]
 CheckpointSeconds = Annotated[
@@ -37,7 +37,7 @@ CheckpointSeconds = Annotated[
     Field(
         ge=0,
         le=1e9,
-        description="A checkpoint is stored at the end of every epoch. Inside an epoch another one is stored when so "
+        description="A checkpoint is stored at the end of every epoch. Inside an epoch another one is stored when this "
         "many seconds have passed since the last. 0: after every step, as fast as the database takes them.",
     ),
 ]
