@@ -38,6 +38,7 @@ ARG TORCH_INDEX_URL=""
 RUN if [ -n "$TORCH_INDEX_URL" ]; then pip install --no-cache-dir --index-url "$TORCH_INDEX_URL" torch torchvision; fi \
  && pip install --no-cache-dir '.[worker]'
 COPY README.md LICENSE ./
+COPY migrations migrations
 COPY normcore normcore
 COPY normlab normlab
 COPY worker worker
