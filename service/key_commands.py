@@ -15,17 +15,6 @@ from normlab.store.models import ApiKeyRow
 from normlab.store.schema import SchemaStatus, migrate, schema_status
 
 
-def describe(parser: argparse.ArgumentParser) -> None:
-    """What may be said on the command line."""
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="")
-    create = verbs.add_parser("create", help="make one; it is printed once and kept nowhere")
-    create.add_argument("--scope", choices=["read", "write"], required=True, help="write may do everything")
-    create.add_argument("--name", type=_printable, default="", help="to tell it by in the list")
-    verbs.add_parser("list", help="those there are, without their secrets")
-    revoke = verbs.add_parser("revoke", help="make one good for nothing, from its next request on")
-    revoke.add_argument("id", type=_printable)
-
-
 def run(arguments: argparse.Namespace) -> None:
     """Do it. Exits, saying why, if that cannot be."""
     database = Database(DatabaseSettings.read().database_url)
@@ -62,10 +51,3 @@ def _in_a_line(row: ApiKeyRow) -> str:
     made = datetime.fromtimestamp(row.created_at, UTC)
     state = "good" if row.revoked_at is None else "revoked"
     return f"{row.id}  {row.scope:5}  {state:7}  {made:%Y-%m-%d %H:%M}  {row.name}"
-
-
-def _printable(text: str) -> str:
-    """As an argument: it will stand in a line of the list, and bytes that are no text cannot be stored."""
-    if not text.isprintable():
-        raise argparse.ArgumentTypeError("expected printable characters, without control characters or line breaks")
-    return text
