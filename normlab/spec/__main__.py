@@ -23,7 +23,7 @@ def reference() -> str:
     schema = ExperimentSpec.model_json_schema()
     parts = [
         "# The spec",
-        "`POST /experiments` takes these fields as a JSON object. Every field has a default, so `{}` is valid: it is the "
+        "`POST /experiments` takes these fields as a JSON object. Every field has a default. `{}` is valid: it is the "
         "article's baseline on STL-10. An unknown field, a number in quotes or a value outside its limits is refused.",
         _table(ExperimentSpec, schema["properties"]),
         "## Layers",
