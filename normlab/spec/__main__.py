@@ -93,7 +93,8 @@ def _number(value: float) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """The text in one cell of a table, which has no paragraphs and no lists of its own."""
+    return text.replace("|", "\\|").replace("\n- ", "<br>• ").replace("\n\n", "<br>").replace("\n", " ")
 
 
 def _protocols() -> str:
