@@ -5,7 +5,7 @@ from typing import Self
 
 
 class _Described(StrEnum):
-    """An enumeration whose values carry a sentence that explains them."""
+    """An enumeration whose values each have a sentence that explains them."""
 
     description: str
 
