@@ -77,29 +77,28 @@ DEFECTS = [
         "worker/training/training.py",
         "inside = not sums.keys().isdisjoint(state)",
         "inside, state = False, {name: it for name, it in state.items() if name not in sums}",
-        f"{TRAINING}test_a_training_interrupted_after_any_step_of_an_epoch_ends_the_same_to_the_bit",
+        f"{TRAINING}TestResume::test_interrupted_training_ends_bit_identically",
     ),
     Defect(
         "a generator's state, of dropout's masks, is not in the checkpoint",
         "worker/training/checkpoints.py",
         "for group, tensors in groups.items() for name, tensor in tensors.items()}",
         'for group, tensors in groups.items() for name, tensor in tensors.items() if "calls" not in name}',
-        f"{TRAINING}test_a_network_of_every_other_layer_learns_is_looked_into_and_is_resumed_to_the_"
-        "bit",
+        f"{TRAINING}TestLearning::test_custom_network_learns_and_resumes_bit_identically",
     ),
     Defect(
         "the optimizer's step count is not restored",
         "worker/training/training.py",
         'self.optimizer.steps = int(state["steps"])',
         "self.optimizer.steps = int(state[\"steps\"]) // self.steps_per_epoch * self.steps_per_epoch",
-        f"{TRAINING}test_a_training_interrupted_after_any_step_of_an_epoch_ends_the_same_to_the_bit",
+        f"{TRAINING}TestResume::test_interrupted_training_ends_bit_identically",
     ),
     Defect(
         "a checkpoint's hash is not looked at",
         "worker/training/checkpoints.py",
         "if hashlib.sha256(content).hexdigest() != sha256:",
         "if not content:",
-        f"{TRAINING}test_a_checkpoint_of_other_bytes_or_another_network_is_refused",
+        f"{TRAINING}TestResume::test_wrong_checkpoint_is_refused",
     ),
     Defect(
         "groups take no turns",
