@@ -75,7 +75,7 @@ class LayerCapture:
 def _stored(seen: normcore.Histogram) -> Histogram:
     finite = seen.minimum <= seen.maximum
     return Histogram(
-        codes=seen.codes,
+        bin_index=seen.codes,
         counts=seen.counts,
         zeros=seen.positive_zeros + seen.negative_zeros,
         nans=seen.nans,

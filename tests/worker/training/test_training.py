@@ -221,7 +221,7 @@ def test_a_look_at_values_is_the_histogram_of_those_values():
     look(0, LayerGradients(values, values, {"weight": values}, None))
     (seen,) = look.capture(0, 1).histograms.values()
     wanted = histogram_of(values.numpy())
-    assert seen.codes.tolist() == wanted.codes.tolist()
+    assert seen.bin_index.tolist() == wanted.bin_index.tolist()
     assert seen.counts.tolist() == wanted.counts.tolist()
     for field in ("zeros", "nans", "positive_infinities", "negative_infinities", "minimum", "maximum", "total"):
         assert getattr(seen, field) == getattr(wanted, field), field
