@@ -80,7 +80,7 @@ class LayerCapture:
 def _stored(histogram: normcore.Histogram) -> Histogram:
     finite = histogram.minimum <= histogram.maximum
     return Histogram(
-        codes=histogram.codes,
+        bin_index=histogram.codes,
         counts=histogram.counts,
         zeros=histogram.positive_zeros + histogram.negative_zeros,
         nans=histogram.nans,

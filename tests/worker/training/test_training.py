@@ -142,7 +142,7 @@ class TestCapture:
         capture(0, LayerGradients(values, values, {"weight": values}, None))
         (histogram,) = capture.capture(0, 1).histograms.values()
         wanted = histogram_of(values.numpy())
-        assert histogram.codes.tolist() == wanted.codes.tolist()
+        assert histogram.bin_index.tolist() == wanted.bin_index.tolist()
         assert histogram.counts.tolist() == wanted.counts.tolist()
         for field in ("zeros", "nans", "positive_infinities", "negative_infinities", "minimum", "maximum", "total"):
             assert getattr(histogram, field) == getattr(wanted, field), field
