@@ -20,8 +20,8 @@ from normcore import (
     cross_entropy,
 )
 from tests.normcore.averages import EPS, averages, randn, running, slots
+from tests.normcore.differences import central_differences, relative_error
 from tests.normcore.study_network import NORMALIZATIONS, batch_of, study_network
-from tests.normcore.test_gradients import central_differences, relative_error
 
 # A layer that differs at test time is one row: the layer, of 3 channels and up to 4 images, and test time's forward in
 # torch.
