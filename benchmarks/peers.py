@@ -16,7 +16,7 @@ class SameConvolution(nn.Conv2d):
     """TensorFlow's SAME padding of a 3×3 kernel on an even size."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pad by hand for a stride of 2, whose zeros are at the bottom and right only; torch pads all sides alike."""
+        """Pad explicitly at stride 2, where the zeros are at the bottom and right only; torch pads all sides alike."""
         if self.stride[0] == 1:
             return F.conv2d(x, self.weight, padding=1)
         return F.conv2d(F.pad(x, (0, 1, 0, 1)), self.weight, stride=self.stride)

@@ -1,7 +1,7 @@
-// Counts a tensor's values in bins that are their own leading bits, in one pass over memory; native.py calls it.
+// Counts a tensor's values in bins that are the values' leading bits, in one pass over memory. native.py calls it.
 //
-// Each thread counts into tables of its own, so nothing is atomic and every count is exact. Sums are taken over blocks of
-// a fixed length and added up in the blocks' order, so that they do not depend on the number of threads.
+// Each thread counts into tables of its own, so no increment is atomic, and every count is exact. Sums are computed for
+// blocks of a fixed length and added up in the order of the blocks, so they do not depend on the number of threads.
 
 #include <algorithm>
 #include <cstdint>
@@ -14,11 +14,11 @@ namespace {
 constexpr int MANTISSA_BITS = 5;
 constexpr int SHIFT = 23 - MANTISSA_BITS;
 constexpr int CODES = 1 << (9 + MANTISSA_BITS);
-constexpr int64_t BLOCK = 4096;  // values: 16 KiB, so that the second reading of a block finds it in the nearest cache
-constexpr int TABLES = 2;        // that values take turns in: the same bin twice in a row would wait for itself
-constexpr int SPARE = 16;        // bins behind each table that zeros take turns in, for the same reason
-constexpr int EXPONENT = 0xFF << MANTISSA_BITS;  // all of it set: an infinity or a NaN
-constexpr int LINE = 32;  // bins looked at together when what was counted is gathered: most hold nothing
+constexpr int64_t BLOCK = 4096;  // values: 16 KiB, so that the second pass over a block reads it from the L1 cache
+constexpr int TABLES = 2;        // values alternate between them: two increments of one bin in a row would wait
+constexpr int SPARE = 16;        // bins after each table between which zeros alternate, for the same reason
+constexpr int EXPONENT = 0xFF << MANTISSA_BITS;  // all its bits set: an infinity or a NaN
+constexpr int LINE = 32;  // bins that are checked together when the counts are collected; most are empty
 constexpr int ROOM = CODES + SPARE;
 
 constexpr uint32_t SIGN = 0x80000000u, INFINITY_BITS = 0x7F800000u, POSITIVE_ZERO = 0, NEGATIVE_ZERO = SIGN;
@@ -41,22 +41,22 @@ struct Rows {
     const float* x;
     int64_t inner, outer_stride, inner_stride, length;
 
-    // The n values from a place on: where they lie, if side by side, or else gathered.
+    // Returns the address of the n values from index start: their own if they are contiguous, else that of a copy.
     const float* at(int64_t start, int64_t n, float* gathered) const {
         int64_t row = start / length, column = start % length;
         const float* from = x + (row / inner) * outer_stride + (row % inner) * inner_stride + column;
         if (column + n <= length) return from;
-        for (int64_t taken = 0; taken < n; ++row, column = 0) {
-            const int64_t piece = std::min(n - taken, length - column);
+        for (int64_t copied = 0; copied < n; ++row, column = 0) {
+            const int64_t piece = std::min(n - copied, length - column);
             from = x + (row / inner) * outer_stride + (row % inner) * inner_stride + column;
-            std::memcpy(gathered + taken, from, piece * sizeof(float));
-            taken += piece;
+            std::memcpy(gathered + copied, from, piece * sizeof(float));
+            copied += piece;
         }
         return gathered;
     }
 };
 
-// A loop for each kind of arithmetic: so each is vectorized, and three such readings of a block cost less than one mixed.
+// One loop for each kind of arithmetic: then each is vectorized, and three passes over a block cost less than a mixed one.
 Block reduce(const float* x, int64_t n, Special& special) {
     const uint32_t* bits = reinterpret_cast<const uint32_t*>(x);
     int32_t positive_zeros = 0, negative_zeros = 0, unusual = 0;
@@ -112,9 +112,10 @@ void count(const float* x, int64_t n, uint32_t* tables) {
 
 }  // namespace
 
-// The tensor: outer * inner rows of `length` neighbouring values each, the rows outer_stride and inner_stride apart.
-// Zeros and what is not finite are in special alone, in no bin. codes and counts: room for CODES each; returns how many
-// bins hold something. sums: total, total of squares; extremes: minimum, maximum, +inf and -inf if nothing is finite.
+// The tensor is outer * inner rows of `length` contiguous values; the rows are outer_stride and inner_stride apart. Zeros
+// and values that are not finite are counted in special and in no bin. codes and counts hold up to CODES entries each.
+// sums are the total and the total of squares. extremes are the minimum and maximum, +inf and -inf if no value is finite.
+// Returns the number of bins that are not empty.
 extern "C" int64_t histogram(
     const float* x, int64_t outer, int64_t outer_stride, int64_t inner, int64_t inner_stride, int64_t length, int threads,
     uint16_t* codes, int64_t* counts, double* sums, float* extremes, int64_t* special) {

@@ -1,7 +1,7 @@
 """Two-dimensional convolution, optionally in groups, with TensorFlow's SAME padding or explicit padding."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -112,8 +112,8 @@ class Convolution:
         total = max((out - 1) * self.stride + self.weight.shape[-1] - size, 0)
         return total // 2, total - total // 2
 
-    def _backward(self, dout: Tensor, cache: Cache, wanted: list[bool]) -> tuple[Tensor, Tensor]:
-        """Return the gradients of the padded input and of the weight, those that are wanted."""
+    def _backward(self, dout: Tensor, cache: Cache, wanted: list[bool]) -> tuple[Any, Any]:
+        """Return the gradients of the padded input and of the weight; None for one that is not wanted."""
         padded = cache.padded
         assert padded is not None, "with_input puts the dropped input back before backward"
         dpadded, dweight, _ = torch.ops.aten.convolution_backward(

@@ -10,6 +10,7 @@ from torch import Tensor
 Gradients = dict[str, Tensor]  # by the parameter's name
 
 
+@runtime_checkable
 class Layer(Protocol):
     """One layer of a network, with its derivative written out.
 

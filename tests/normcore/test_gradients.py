@@ -30,7 +30,7 @@ from normcore import (
 )
 from normcore.layers.layer import parameters_of
 from tests.normcore.averages import EPS, averages, running
-from tests.normcore.study_network import NORMALIZATIONS, STRIDES, batch_of, study_network
+from tests.normcore.differences import central_differences, relative_error
 
 generator = torch.Generator().manual_seed(3)
 
@@ -189,78 +189,6 @@ class TestCrossEntropy:
         )
 
 
-# A new normalization is one row, of x and of the layer's λ where it has one.
-THEIRS = {
-    "none": lambda x: x,
-    "batch": lambda x: F.batch_norm(x, None, None, training=True, eps=EPS),
-    "layer": lambda x: F.layer_norm(x, x.shape[1:], eps=EPS),
-    "instance": lambda x: F.instance_norm(x, eps=EPS),
-    "box_cox": lambda x, lam: ((1 + x) ** lam - 1) / lam,
-}
-
-
-def autograds_forward(normalization, x, leaves):
-    """The input of every layer, by its index in our network, and the logits."""
-    inputs, parameters, index = {}, iter(leaves.values()), 0
-
-    def entering(x):
-        nonlocal index
-        # A tensor that enters two of our layers has one gradient in autograd; a view for each tells them apart.
-        inputs[index] = x = x.view_as(x) if x.requires_grad else x.clone().requires_grad_()
-        x.retain_grad()
-        index += 1
-        return x
-
-    for block, stride in enumerate(STRIDES, start=1):
-        x = same_convolved(entering(x), next(parameters), stride)
-        x = F.relu(entering(x))
-        if block < 6 and normalization != "none":
-            own = [next(parameters)] if normalization == "box_cox" else []
-            x = THEIRS[normalization](entering(x), *own)
-    return inputs, entering(x).mean((2, 3))
-
-
-class TestStudyNetwork:
-    @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-    def test_every_gradient_equals_autograds(self, normalization):
-        """Every parameter's gradient and every layer's dx equal autograd's in the study's network."""
-        network = study_network(normalization, init_std=0.2)
-        x, labels = batch_of(4, 40)  # maps of 20, 10, 5, 3, 3, 3: odd sizes and even ones
-        leaves = {name: tensor.clone().requires_grad_() for name, tensor in network.parameters().items()}
-        inputs, logits = autograds_forward(normalization, x, leaves)
-        theirs = F.cross_entropy(logits, labels)
-        theirs.backward()
-
-        dx = {}
-        loss, our_logits, gradients = network.gradients(x, labels, lambda index, passed: dx.update({index: passed.dx}))
-
-        assert loss.item() == pytest.approx(theirs.item(), rel=1e-12)
-        assert relative_error(our_logits, logits.detach()) < 1e-10
-        assert gradients.keys() == leaves.keys()
-        for name, leaf in leaves.items():
-            assert leaf.grad.norm() > 0
-            assert relative_error(gradients[name], leaf.grad) < 1e-10, name
-        assert dx.keys() == inputs.keys()
-        for index, image in inputs.items():
-            assert relative_error(dx[index], image.grad) < 1e-10, index
-
-    @pytest.mark.parametrize("normalization", NORMALIZATIONS)
-    def test_loss_changes_as_the_gradients_say(self, normalization):
-        """A small step along a gradient changes the loss by the gradient's norm."""
-        network = study_network(normalization, init_std=0.2)
-        x, labels = batch_of(4, 40)
-        _, _, gradients = network.gradients(x, labels)
-        for name, parameter in network.parameters().items():
-            start, direction, h = parameter.clone(), gradients[name] / gradients[name].norm(), 1e-7
-            losses = []
-            for sign in (1, -1):
-                parameter.copy_(start + sign * h * direction)
-                losses.append(network.gradients(x, labels)[0].item())
-            parameter.copy_(start)
-            slope = (losses[0] - losses[1]) / (2 * h)
-            assert slope == pytest.approx(gradients[name].norm().item(), rel=1e-5), name
-
-
 class TestLayers:
     def test_output_and_gradients_equal_autograds(self, row):
         """Output, dx and every parameter's gradient equal autograd's to ten digits."""
@@ -315,21 +243,3 @@ class TestLayers:
         assert out.isnan().tolist() == [True, False, False]
         assert dx[1] == 0
         assert dx[2].isnan()
-
-
-def central_differences(loss, tensor, h):
-    """dloss/dtensor, one entry at a time; the tensor is changed in place and restored."""
-    slopes, entries = torch.empty_like(tensor), tensor.view(-1)
-    for index in range(tensor.numel()):
-        value = entries[index].item()
-        entries[index] = value + h
-        above = loss()
-        entries[index] = value - h
-        slopes.view(-1)[index] = (above - loss()) / (2 * h)
-        entries[index] = value
-    return slopes
-
-
-def relative_error(ours, theirs):
-    distance = (ours - theirs).norm().item()
-    return distance / theirs.norm().item() if distance else 0.0  # two exact zeros agree

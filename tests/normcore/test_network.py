@@ -48,9 +48,9 @@ class TestBackward:
         """The gradients are the same with and without a probe."""
         network = study_network("layer")
         x, labels = batch_of(3, 16)
-        _, _, alone = network.gradients(x, labels)
-        _, _, seen = network.gradients(x, labels, lambda *call: None)
-        assert all(torch.equal(alone[name], seen[name]) for name in alone)
+        _, _, unobserved = network.gradients(x, labels)
+        _, _, observed = network.gradients(x, labels, lambda *call: None)
+        assert all(torch.equal(unobserved[name], observed[name]) for name in unobserved)
 
 
 class TestParametersAndBuffers:

@@ -29,6 +29,15 @@ class TestRecompute:
         assert all(torch.equal(results["recompute"][name], tensor) for name, tensor in results["standard"].items())
         assert sizes["recompute"] < (0.65 if normalization == "box_cox" else 0.45) * sizes["standard"]
 
+    @pytest.mark.parametrize("normalization", ["batch", "layer"])
+    def test_network_of_test_time_recomputes_too(self, normalization):
+        """The network of test time drops inputs if the training network does."""
+        standard = study_network(normalization)
+        recomputing = Network(standard.layers, recompute=True)
+        x, _ = batch_of(4, 96)
+        sizes = [cached_bytes(network.for_inference(), x) for network in (recomputing, standard)]
+        assert sizes[0] < 0.45 * sizes[1]
+
     def test_input_from_a_sum_is_kept(self):
         """A convolution after a sum keeps its input, because the sum has no cache to compute it from."""
         standard, x = residual(), batch_of(4, 9)

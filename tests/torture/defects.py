@@ -32,7 +32,7 @@ class Defect:
     caught_by: str
 
 
-TRAINING = "tests/worker/training/test_training.py::"
+TRAINING = "tests/worker/training/"
 QUEUE = "tests/normlab/store/test_queue.py::"
 DEFECTS = [
     Defect(
@@ -77,28 +77,28 @@ DEFECTS = [
         "worker/training/training.py",
         "inside = not sums.keys().isdisjoint(state)",
         "inside, state = False, {name: it for name, it in state.items() if name not in sums}",
-        f"{TRAINING}TestResume::test_interrupted_training_ends_bit_identically",
+        f"{TRAINING}test_resume.py::TestResume::test_interrupted_training_ends_bit_identically",
     ),
     Defect(
         "a generator's state, of dropout's masks, is not in the checkpoint",
         "worker/training/checkpoints.py",
         "for group, tensors in groups.items() for name, tensor in tensors.items()}",
         'for group, tensors in groups.items() for name, tensor in tensors.items() if "calls" not in name}',
-        f"{TRAINING}TestLearning::test_custom_network_learns_and_resumes_bit_identically",
+        f"{TRAINING}test_training.py::TestLearning::test_custom_network_learns_and_resumes_bit_identically",
     ),
     Defect(
         "the optimizer's step count is not restored",
         "worker/training/training.py",
         'self.optimizer.steps = int(state["steps"])',
         "self.optimizer.steps = int(state[\"steps\"]) // self.steps_per_epoch * self.steps_per_epoch",
-        f"{TRAINING}TestResume::test_interrupted_training_ends_bit_identically",
+        f"{TRAINING}test_resume.py::TestResume::test_interrupted_training_ends_bit_identically",
     ),
     Defect(
         "a checkpoint's hash is not looked at",
         "worker/training/checkpoints.py",
         "if hashlib.sha256(content).hexdigest() != sha256:",
         "if not content:",
-        f"{TRAINING}TestResume::test_wrong_checkpoint_is_refused",
+        f"{TRAINING}test_resume.py::TestResume::test_wrong_checkpoint_is_refused",
     ),
     Defect(
         "groups take no turns",

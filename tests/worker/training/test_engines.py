@@ -9,7 +9,7 @@ from normcore.engines import Compiled, CudaGraph, Eager, EngineUnavailable, choo
 from normcore.engines.engine import preserved
 from normlab.spec.experiment import ExperimentSpec
 from tests.factories import MIXED, RESIDUAL
-from tests.worker.training.test_training import CPU, VARIANTS
+from tests.worker.training.trainings import CPU, VARIANTS
 from worker import datasets
 from worker.training.capture import layers_to_capture
 from worker.training.training import Training

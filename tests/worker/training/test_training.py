@@ -1,4 +1,4 @@
-"""Training: paired seeds, exact resumption, captures that change nothing, and metrics."""
+"""Training: paired seeds, initial weights, and that everything learns."""
 
 import math
 from typing import get_args
@@ -6,34 +6,14 @@ from typing import get_args
 import pytest
 import torch
 
-from normcore.network import LayerGradients
 from normlab.spec.experiment import ExperimentSpec
-from normlab.spec.layers import Activation, Normalization
-from tests.factories import MIXED, RESIDUAL, histogram_of
+from normlab.spec.layers import Activation
+from tests.factories import MIXED, RESIDUAL
+from tests.worker.training.trainings import CPU, SMALL, VARIANTS
 from worker import datasets
 from worker.training.build_network import build_network
-from worker.training.capture import LayerCapture
-from worker.training.checkpoints import pack, unpack
+from worker.training.checkpoints import unpack
 from worker.training.training import Training
-
-CPU = torch.device("cpu")
-VARIANTS = get_args(Normalization)
-SMALL = {"dataset": "digits", "image_size": 16, "train_size": 90, "test_size": 40, "epochs": 3}
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    return datasets.load("digits", data_dir=tmp_path_factory.mktemp("x"), image_size=16, train_size=90, test_size=40)
-
-
-@pytest.fixture(scope="module")
-def larger(tmp_path_factory):
-    return datasets.load("digits", data_dir=tmp_path_factory.mktemp("x"), image_size=32, train_size=100, test_size=40)
-
-
-def trained(data, **fields):
-    training = Training(ExperimentSpec(**(SMALL | fields)), data, CPU)
-    return training, [training.run_epoch(lambda step, loss: None) for _ in range(training.spec.epochs)]
 
 
 class TestSeed:
@@ -90,78 +70,6 @@ class TestBuildOptimizer:
         assert all(name.endswith(".weight") for name in names)
 
 
-class TestCapture:
-    @pytest.mark.parametrize("normalization", VARIANTS)
-    def test_captures_change_nothing_of_the_training(self, data, normalization):
-        """The training ends the same, bit for bit, however often its layers are captured."""
-        last = [
-            trained(data, normalization=normalization, **captures)[1][-1].checkpoint
-            for captures in (
-                {"capture_every": 1000},
-                {"capture_every": 1},
-                {"capture_every": 1, "capture_unit": "step"},
-                {"capture_every": 1, "capture_moment": "after_updates"},
-            )
-        ]
-        assert last == [last[0]] * 4
-
-    def test_epochs_are_captured_at_every_interval(self, data):
-        """The first and the last epoch and every interval between are captured."""
-        _, records = trained(data, epochs=6, capture_every=2)
-        assert [capture.epoch for record in records for capture in record.captures] == [0, 2, 4, 5]
-        _, records = trained(data, epochs=1, capture_every=2, capture_unit="step")
-        assert [capture.step for capture in records[0].captures] == [2, 4]
-
-    def test_each_quantity_is_what_its_name_says(self, data):
-        """The captured quantities are the weights, gradients and updates of the last step."""
-        training = Training(ExperimentSpec(**SMALL, normalization="batch"), data, CPU)
-        for _ in range(4):
-            before = {index: weight.clone() for index, weight in training.weights.items()}
-            (record,) = [training.run_epoch(lambda step, loss: None)]
-        histograms = record.captures[0].histograms
-        assert {layer for layer, quantity in histograms if quantity == "weight_gradient"} == {1, 2, 3, 4, 5, 6}
-        assert {layer for layer, quantity in histograms if quantity == "norm_input_gradient"} == {1, 2, 3, 4, 5}
-        for layer, (index, weight) in enumerate(training.weights.items(), 1):
-            total = {quantity: histograms[layer, quantity].total for number, quantity in histograms if number == layer}
-            assert histograms[layer, "weight"].count == weight.numel()
-            # At the last step: the weights at which the gradient was computed, and what the optimizer added to them.
-            assert total["weight"] + total["update"] == pytest.approx(float(weight.double().sum()), abs=1e-4)
-            assert total["weight_minus_gradient"] == pytest.approx(total["weight"] - total["weight_gradient"], abs=1e-4)
-            assert not torch.equal(weight, before[index])
-            assert 0 < abs(histograms[layer, "update"].maximum) < 0.01
-        assert histograms[1, "input_gradient"].count == 10 * 3 * 16 * 16  # the last batch has 10 of the 90 images
-        assert (
-            abs(histograms[3, "norm_input_gradient"].total) < 1e-4
-        )  # a normalization's backward pass removes the mean
-
-    def test_capture_holds_the_histogram_of_the_values(self):
-        """A capture of values holds their histogram."""
-        values = torch.tensor([0.0, -0.0, 0.0, 1e-45, -1e-45, 0.5, -0.5, torch.nan, torch.inf, -torch.inf, 3e38])
-        (layer,) = [layer for layer in ExperimentSpec().layer_shapes() if layer.layer == 1][:1]
-        capture = LayerCapture([layer], ["input_gradient"])
-        capture(0, LayerGradients(values, values, {"weight": values}, None))
-        (histogram,) = capture.capture(0, 1).histograms.values()
-        wanted = histogram_of(values.numpy())
-        assert histogram.bin_index.tolist() == wanted.bin_index.tolist()
-        assert histogram.counts.tolist() == wanted.counts.tolist()
-        for field in ("zeros", "nans", "positive_infinities", "negative_infinities", "minimum", "maximum", "total"):
-            assert getattr(histogram, field) == getattr(wanted, field), field
-
-
-class TestMetrics:
-    def test_loss_and_accuracy_are_means_over_images(self, data):
-        """Loss and accuracy are means over the images and not over the batches."""
-        training = Training(ExperimentSpec(**SMALL, learning_rate=1e-12), data, CPU)  # weights that hardly move
-        record = training.run_epoch(lambda step, loss: None)
-        inference = training.network.for_inference()
-        logits = inference.logits(data.train.images.float() / 255)
-        loss = torch.nn.functional.cross_entropy(logits, data.train.labels)
-        assert record.metrics.train_loss == pytest.approx(float(loss), rel=1e-5)
-        assert record.metrics.train_accuracy == float((logits.argmax(1) == data.train.labels).double().mean())
-        logits = inference.logits(data.test.images.float() / 255)
-        assert record.metrics.test_accuracy == float((logits.argmax(1) == data.test.labels).double().mean())
-
-
 class TestBuildNetwork:
     def test_initial_weights_have_the_specs_deviation(self):
         """The initial weights have the standard deviation of the spec."""
@@ -176,105 +84,6 @@ class TestBuildNetwork:
         network = build_network(ExperimentSpec(normalization="instance", protocol="original"), CPU)
         assert {tuple(buffer.shape) for buffer in network.buffers().values()} == {(20, 16, 1, 1)}
         assert all(float(buffer.abs().sum()) == 0 for buffer in network.buffers().values())
-
-
-class Interrupted(Exception):
-    """The training is interrupted."""
-
-
-def without_times(metrics):
-    return metrics.train_loss, metrics.train_accuracy, metrics.test_loss, metrics.test_accuracy
-
-
-def captured_in(records):
-    return [
-        (capture.step, key, histogram.to_bytes(), histogram.zeros)
-        for record in records
-        for capture in record.captures
-        for key, histogram in capture.histograms.items()
-    ]
-
-
-class TestResume:
-    @pytest.mark.parametrize("protocol", ["standard", "original"])
-    @pytest.mark.parametrize("normalization", VARIANTS)
-    def test_resumed_training_ends_bit_identically(self, data, normalization, protocol):
-        """A training resumed after an epoch ends with the same checkpoint, losses and histograms."""
-        fields = {"normalization": normalization, "protocol": protocol}
-        _, undisturbed = trained(data, **fields)
-
-        resumed = Training(ExperimentSpec(**(SMALL | fields)), data, CPU)
-        resumed.resume(unpack(undisturbed[0].checkpoint.content, undisturbed[0].checkpoint.sha256))
-        records = [resumed.run_epoch(lambda step, loss: None) for _ in range(2)]
-
-        assert records[-1].checkpoint == undisturbed[-1].checkpoint
-        assert records[-1].metrics.test_loss == undisturbed[-1].metrics.test_loss
-        ours, theirs = (each[-1].captures[0].histograms for each in (records, undisturbed))
-        assert ours.keys() == theirs.keys()
-        for key, histogram in ours.items():
-            assert histogram.to_bytes() == theirs[key].to_bytes()
-            assert (histogram.zeros, histogram.total) == (theirs[key].zeros, theirs[key].total)
-
-    def test_wrong_checkpoint_is_refused(self, data):
-        """A checkpoint with other bytes than its hash, or of another network, raises ValueError."""
-        training, records = trained(data, epochs=1)
-        kept = records[0].checkpoint
-        with pytest.raises(ValueError, match="hash"):
-            unpack(kept.content[:-1] + bytes([kept.content[-1] ^ 1]), kept.sha256)
-        other = Training(ExperimentSpec(**SMALL, normalization="batch"), data, CPU)
-        with pytest.raises(ValueError, match="another network"):
-            other.resume(unpack(kept.content, kept.sha256))
-        assert pack(training.state()) == kept
-
-    @pytest.mark.parametrize("protocol", ["standard", "original"])
-    @pytest.mark.parametrize("network", [None, MIXED], ids=["study", "mixed"])
-    def test_interrupted_training_ends_bit_identically(self, data, protocol, network):
-        """Interrupted after any step and resumed, a training ends with the same metrics, captures and checkpoint."""
-        fields = {"normalization": "batch", "protocol": protocol, "epochs": 2, "batch_size": 30}
-        fields |= {} if network is None else {"network": network}
-        fields |= {} if protocol == "original" else {"capture_unit": "step", "capture_every": 1}
-        whole, undisturbed = trained(data, **fields)
-
-        def stop_after(last):
-            def after_step(step, loss):
-                if step == last:
-                    raise Interrupted
-
-            return after_step
-
-        for last in range(1, 2 * whole.steps_per_epoch + 1):
-            interrupted, records = Training(whole.spec, data, CPU), []
-            with pytest.raises(Interrupted):
-                while True:
-                    records.append(interrupted.run_epoch(stop_after(last)))
-            part = interrupted.unrecorded()
-            assert part.metrics is None
-            assert part.checkpoint.step == last
-            assert interrupted.unrecorded() is None
-
-            resumed = Training(whole.spec, data, CPU)
-            resumed.resume(unpack(part.checkpoint.content, part.checkpoint.sha256))
-            records.append(part)
-            while resumed.epochs_done < whole.spec.epochs:
-                records.append(resumed.run_epoch(lambda step, loss: None))
-            assert records[-1].checkpoint == undisturbed[-1].checkpoint
-            untimed = [without_times(r.metrics) for r in records if r.metrics]
-            assert untimed == [without_times(r.metrics) for r in undisturbed]
-            assert captured_in(records) == captured_in(undisturbed)
-
-    def test_state_that_is_not_finite_is_not_recorded(self, data):
-        """A state with a NaN or an infinity gives no record to resume from."""
-        wild = {"normalization": "box_cox", "box_cox_lambda": 9.0, "init_std": 10.0, "learning_rate": 10.0}
-        training = Training(ExperimentSpec(**(SMALL | wild)), data, CPU)
-
-        def stop(step, loss):
-            if step == training.steps_per_epoch - 1:
-                raise Interrupted
-
-        with pytest.raises(Interrupted):
-            training.run_epoch(stop)
-        assert training.steps_done > 0
-        assert training.unrecorded() is None
 
 
 class TestLearning:
