@@ -33,14 +33,14 @@ class Defect:
 
 
 TRAINING = "tests/worker/training/test_training.py::"
-QUEUE = "tests/normlab/store/test_queue.py::"
+STORE = "tests/normlab/store/"
 DEFECTS = [
     Defect(
         "a finish, like every write of a worker, goes by the experiment's id alone",
         "normlab/store/claims.py",
         "Experiment.attempt == claim.attempt, Experiment.status == Status.RUNNING",
         "Experiment.status == Status.RUNNING",
-        f"{QUEUE}test_a_stale_worker_cannot_write_to_a_reclaimed_experiment",
+        f"{STORE}test_claim.py::TestStaleClaim::test_writes_nothing",
     ),
     Defect(
         "the application's clock tells leases",
@@ -63,14 +63,14 @@ DEFECTS = [
         "normlab/store/lost_attempts.py",
         "_lost_attempts() >= max_attempts",
         "_lost_attempts() > max_attempts",
-        f"{QUEUE}test_an_experiment_that_loses_its_worker_again_and_again_fails_and_lets_the_next_one_run",
+        f"{STORE}test_release.py::TestLostAttempt::test_fails_after_too_many",
     ),
     Defect(
         "metrics are committed before their checkpoint",
         "normlab/store/records.py",
         "    _replace_checkpoint(session, claim.experiment_id, record.checkpoint)",
         "    session.commit()\n    _replace_checkpoint(session, claim.experiment_id, record.checkpoint)",
-        "tests/normlab/store/test_recording.py::test_a_record_that_cannot_be_written_leaves_nothing_behind",
+        f"{STORE}test_records.py::TestRecord::test_writes_all_or_nothing",
     ),
     Defect(
         "a resumed training forgets the epoch's running sums",
@@ -106,21 +106,21 @@ DEFECTS = [
         "normlab/store/claims.py",
         "GroupRow.name == candidate.queue_group).values(claimed_at=database_now())",
         "GroupRow.name == candidate.queue_group).values(claimed_at=GroupRow.claimed_at)",
-        f"{QUEUE}test_a_higher_priority_goes_first_then_groups_take_turns_then_the_oldest",
+        f"{STORE}test_claim.py::TestClaim::test_order_is_priority_then_group_then_age",
     ),
     Defect(
         "a pause overrules a cancellation",
         "normlab/store/queue.py",
         "if experiment.requested_action == RequestedAction.CANCEL:",
         "if experiment.requested_action is ...:",
-        f"{QUEUE}test_pausing_what_runs_is_a_wish_that_can_be_withdrawn_and_gives_way_to_a_cancellation",
+        f"{STORE}test_cancel_and_pause.py::TestPause::test_request_is_withdrawn_or_replaced",
     ),
     Defect(
         "an idempotency key answers for another body",
         "normlab/store/enqueue.py",
         "experiment if digest == idempotency.digest else",
         "experiment if digest else",
-        f"{QUEUE}test_an_idempotency_key_means_one_experiment_and_one_body",
+        f"{STORE}test_idempotency.py::TestIdempotencyKey::test_names_one_experiment_and_one_body",
     ),
     Defect(
         "what a shared transaction raised is told to nobody",
@@ -177,7 +177,7 @@ DEFECTS = [
         "normlab/process/logging.py",
         r'return _KEY.sub(r"\1…", line)',
         "return line",
-        "tests/normlab/process/test_logging.py::test_a_key_in_a_line_is_blacked_out_wherever_it_stands",
+        "tests/normlab/process/test_logging.py::TestLog::test_line_holds_no_key",
     ),
     Defect(
         "a full disk is the service's failure",
