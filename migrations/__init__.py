@@ -1,1 +1,1 @@
-"""The database's history: Alembic's steps from nothing to the newest schema."""
+"""The migrations of the database: Alembic's revisions, from an empty database to the newest schema."""

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection it is handed (service.experiments.schema opens it)."""
+"""Alembic's entry point: run the migrations on the connection of normlab.store.schema.migrating."""
 
 from alembic import context
 
@@ -8,9 +8,9 @@ connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     target_metadata=Base.metadata,
-    render_as_batch=True,  # SQLite alters a table by making it anew
+    render_as_batch=True,  # SQLite alters a table by copying it
     compare_type=True,
-    transactional_ddl=True,  # Alembic would let go of SQLite's lock after each step, and another process would go on
+    transactional_ddl=True,  # else Alembic commits each step on SQLite, and another process runs the next one
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -1,4 +1,4 @@
-"""Real databases for every test that asks: a SQLite file, and a PostgreSQL from the pgserver wheel."""
+"""Real databases: a SQLite file, and a PostgreSQL server from the pgserver wheel."""
 
 import os
 import uuid
@@ -13,7 +13,7 @@ from normlab.store.schema import migrate
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory):
     """The address of a PostgreSQL server's first database."""
-    # The wheel asks for a runtime directory and warns if there is none.
+    # The wheel uses the runtime directory and warns if there is none.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("run")))
     import pgserver
 
@@ -24,7 +24,7 @@ def postgres(tmp_path_factory):
 
 @pytest.fixture
 def unmigrated_postgres_url(postgres):
-    """A database of its own, empty."""
+    """The address of a new database without a schema, on PostgreSQL."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     server = create_engine(postgres.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
@@ -37,7 +37,7 @@ def unmigrated_postgres_url(postgres):
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def unmigrated_url(request, tmp_path):
-    """An empty database's address, of each kind."""
+    """The address of a new database without a schema, on SQLite and on PostgreSQL."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'normlab.db'}"
     return request.getfixturevalue("unmigrated_postgres_url")
@@ -45,18 +45,18 @@ def unmigrated_url(request, tmp_path):
 
 @pytest.fixture
 def database(unmigrated_url):
-    """A migrated database, of each kind."""
+    """A migrated database, on SQLite and on PostgreSQL."""
     yield from _migrated(unmigrated_url)
 
 
 @pytest.fixture
 def postgresql(unmigrated_postgres_url):
-    """A migrated database of PostgreSQL, for what SQLite has nothing like."""
+    """A migrated database on PostgreSQL, for what SQLite does not have."""
     yield from _migrated(unmigrated_postgres_url)
 
 
 def _migrated(url):
-    made = Database(url)
-    migrate(made)
-    yield made
-    made.close()
+    database = Database(url)
+    migrate(database)
+    yield database
+    database.close()

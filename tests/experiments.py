@@ -2,10 +2,11 @@
 
 import time
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from normlab.spec.experiment import ExperimentSpec
 from normlab.store import claims
+from normlab.store.database import database_now
 from normlab.store.enqueue import Submission, enqueue_all
 from normlab.store.models import Attempt, Experiment
 
@@ -30,6 +31,12 @@ def claimed(database, *, worker="w", lease_seconds=30.0):
     return do(database, claims.claim, worker=worker, lease_seconds=lease_seconds)
 
 
+def expire(database, number):
+    """Let the lease of a running experiment end."""
+    with database.writing.begin() as session:
+        session.execute(update(Experiment).where(Experiment.id == number).values(lease_expires_at=database_now() - 1))
+
+
 def read(database, number):
     """Read an experiment."""
     with database.reading() as session:
@@ -37,7 +44,7 @@ def read(database, number):
 
 
 def attempts(database, number):
-    """Read how the attempts of an experiment ended: outcome and detail of each."""
+    """Read how each attempt of an experiment ended: its outcome and detail."""
     with database.reading() as session:
         rows = session.scalars(select(Attempt).where(Attempt.experiment_id == number).order_by(Attempt.attempt))
         return [(row.outcome, row.detail) for row in rows]

@@ -1,4 +1,4 @@
-"""What the check of an experiment's gradients found, before it was trained."""
+"""A column for the result of an experiment's gradient check."""
 
 import sqlalchemy as sa
 from alembic import op

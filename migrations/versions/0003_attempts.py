@@ -1,4 +1,7 @@
-"""Attempts with their history, turns by group and priority, pausing, and checkpoints inside an epoch."""
+"""A table of attempts, groups and priorities, pauses, and checkpoints within an epoch.
+
+A requested cancellation becomes the value "cancel" of the new column `wish`. A checkpoint's epoch becomes its step.
+"""
 
 import json
 
@@ -35,14 +38,14 @@ def upgrade() -> None:
     op.execute(experiments.update().values(group="", priority=0, attempts_before=0))
     op.execute(experiments.update().where(experiments.c.cancel_requested).values(wish="cancel"))
     op.execute(experiments.update().where(experiments.c.status != "running").values(wish=None))
-    anew = op.batch_alter_table("experiments", table_kwargs={"sqlite_autoincrement": True})
-    with ids_kept("experiments"), anew as batch_op:
-        for name, kind in (
+    rebuilt = op.batch_alter_table("experiments", table_kwargs={"sqlite_autoincrement": True})
+    with ids_kept("experiments"), rebuilt as batch_op:
+        for name, column_type in (
             ("group", sa.String(length=64)),
             ("priority", sa.Integer()),
             ("attempts_before", sa.Integer()),
         ):
-            batch_op.alter_column(name, existing_type=kind, nullable=False)
+            batch_op.alter_column(name, existing_type=column_type, nullable=False)
         batch_op.drop_column("cancel_requested")
         batch_op.drop_constraint(op.f("ck_experiments_status"), type_="check")
         batch_op.create_check_constraint(op.f("ck_experiments_status"), STATUSES)
@@ -81,7 +84,7 @@ def upgrade() -> None:
         sa.Column("claimed_at", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_experiment_groups")),
     )
-    op.execute(groups.insert().values(name=""))  # of the experiments that have none
+    op.execute(groups.insert().values(name=""))  # the group of experiments without one
 
 
 def downgrade() -> None:
@@ -99,8 +102,8 @@ def downgrade() -> None:
         experiments.update().values(cancel_requested=sa.func.coalesce(experiments.c.wish == "cancel", sa.false()))
     )
     op.execute(experiments.update().where(experiments.c.status == "paused").values(status="queued"))
-    anew = op.batch_alter_table("experiments", table_kwargs={"sqlite_autoincrement": True})
-    with ids_kept("experiments"), anew as batch_op:
+    rebuilt = op.batch_alter_table("experiments", table_kwargs={"sqlite_autoincrement": True})
+    with ids_kept("experiments"), rebuilt as batch_op:
         batch_op.alter_column("cancel_requested", existing_type=sa.Boolean(), nullable=False)
         batch_op.drop_index("ix_experiments_claim")
         batch_op.drop_constraint(op.f("ck_experiments_wish"), type_="check")
@@ -111,13 +114,13 @@ def downgrade() -> None:
 
 
 def _fill_in_steps() -> None:
-    """Checkpoints were of whole epochs."""
+    """Set the step of each checkpoint. Until now all were stored at the end of an epoch."""
     for experiment_id, epoch, steps_an_epoch in _checkpoints(checkpoints.c.epoch):
         _set(experiment_id, step=(epoch + 1) * steps_an_epoch)
 
 
 def _fill_in_epochs() -> None:
-    """A checkpoint inside an epoch has no place in the older schema; its experiment starts anew."""
+    """Set the epoch of each checkpoint. An experiment whose checkpoint lies within an epoch starts again."""
     for experiment_id, step, steps_an_epoch in _checkpoints(checkpoints.c.step):
         if step % steps_an_epoch:
             for table in ("checkpoints", "epochs", "histograms"):
@@ -128,12 +131,13 @@ def _fill_in_epochs() -> None:
 
 
 def _checkpoints(column: sa.ColumnClause[int]) -> list[tuple[int, int, int]]:
-    found = op.get_bind().execute(
+    """Return of each checkpoint its experiment, the column's value, and the number of steps in an epoch."""
+    rows = op.get_bind().execute(
         sa.select(checkpoints.c.experiment_id, column, experiments.c.steps_total, experiments.c.spec).join_from(
             checkpoints, experiments, checkpoints.c.experiment_id == experiments.c.id
         )
     )
-    return [(number, place, (total or 1) // _epochs(spec)) for number, place, total, spec in found]
+    return [(number, value, (total or 1) // _epochs(spec)) for number, value, total, spec in rows]
 
 
 def _epochs(spec: object) -> int:

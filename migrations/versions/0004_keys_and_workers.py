@@ -1,4 +1,4 @@
-"""API keys, and who works."""
+"""Tables of API keys and of workers."""
 
 import sqlalchemy as sa
 from alembic import op

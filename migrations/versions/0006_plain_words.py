@@ -1,4 +1,8 @@
-"""Plainer names for columns and spec fields, columns for name and seed, and a table of idempotency keys."""
+"""New names for columns, spec fields and layer kinds, columns for name and seed, and a table of idempotency keys.
+
+It reads and rewrites the spec of every experiment, in batches. Records and checkpoints are not touched.
+The version before cannot use the schema afterwards. It was never published.
+"""
 
 import json
 from collections.abc import Callable, Iterator, Mapping

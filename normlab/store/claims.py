@@ -47,23 +47,10 @@ def claim(session: Session, *, worker: str, lease_seconds: float) -> Claim | Non
     candidate = _select_candidate(session)
     if candidate is None:
         return None
-    attempt = session.execute(
-        update(Experiment)
-        .where(Experiment.id == candidate.id)
-        .values(
-            status=Status.RUNNING,
-            attempt=Experiment.attempt + 1,
-            worker=worker,
-            lease_expires_at=_after(lease_seconds),
-            started_at=func.coalesce(Experiment.started_at, database_now()),
-        )
-        .returning(Experiment.attempt)
-    ).scalar_one()
+    claim = Claim(candidate.id, candidate.attempt + 1)
+    _start(session, claim, worker, lease_seconds)
     session.execute(update(GroupRow).where(GroupRow.name == candidate.queue_group).values(claimed_at=database_now()))
-    session.execute(
-        insert(Attempt).values(experiment_id=candidate.id, attempt=attempt, worker=worker, claimed_at=database_now())
-    )
-    return Claim(candidate.id, attempt)
+    return claim
 
 
 def heartbeat(session: Session, claim: Claim, *, step: int | None, lease_seconds: float) -> StopReason | None:
@@ -177,7 +164,7 @@ def _select_candidate(session: Session) -> Any:
     highest = select(func.max(Experiment.priority)).where(is_queued).scalar_subquery()
     waits = and_(is_queued, Experiment.priority == highest)
     return session.execute(
-        select(Experiment.id, Experiment.queue_group)
+        select(Experiment.id, Experiment.attempt, Experiment.queue_group)
         .where(waits, Experiment.queue_group == _next_group(waits))
         .order_by(Experiment.id)
         .limit(1)
@@ -197,6 +184,17 @@ def _next_group(waits: ColumnElement[bool]) -> Any:
     turn = select(GroupRow.claimed_at).where(GroupRow.name == groups.c.name).scalar_subquery()
     ordered = select(groups.c.name).where(groups.c.name.is_not(None)).order_by(turn.nulls_first(), groups.c.name)
     return ordered.limit(1).scalar_subquery()
+
+
+def _start(session: Session, claim: Claim, worker: str, lease_seconds: float) -> None:
+    """Lend the experiment to the worker, and begin its attempt."""
+    started = update(Experiment).where(Experiment.id == claim.experiment_id).values(
+        status=Status.RUNNING, attempt=claim.attempt, worker=worker, lease_expires_at=_after(lease_seconds),
+        started_at=func.coalesce(Experiment.started_at, database_now()),
+    )  # fmt: skip
+    session.execute(started)
+    attempt = {"experiment_id": claim.experiment_id, "attempt": claim.attempt, "worker": worker}
+    session.execute(insert(Attempt).values(claimed_at=database_now(), **attempt))
 
 
 _STOP_COLUMNS = (Experiment.requested_action, Experiment.max_run_seconds, Experiment.attempts_before_retry)

@@ -1,7 +1,8 @@
 """Enqueueing: new experiments, and the idempotency keys that keep a repeated request from creating a second one."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import insert, select, tuple_
 from sqlalchemy.dialects import postgresql, sqlite
@@ -11,7 +12,9 @@ from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.lifecycle import Status
 from normlab.store.database import database_now
 from normlab.store.errors import IdempotencyKeyReused
-from normlab.store.models import Experiment, GroupRow, IdempotencyKeyRow, TagRow
+from normlab.store.models import Base, Experiment, GroupRow, IdempotencyKeyRow, TagRow
+
+_Known = dict[tuple[str, str], tuple[Experiment, str]]  # by scoped key: the experiment and the digest
 
 
 @dataclass(frozen=True)
@@ -47,22 +50,19 @@ def enqueue_all(session: Session, submissions: Sequence[Submission]) -> list[Exp
     results: list[Experiment | IdempotencyKeyReused] = []
     created: list[tuple[Experiment, Submission]] = []
     for submission in submissions:
-        idempotency = submission.idempotency
-        if idempotency is not None and idempotency.scoped in known:
-            experiment, digest = known[idempotency.scoped]
-            results.append(experiment if digest == idempotency.digest else IdempotencyKeyReused(idempotency.key))
-            continue
-        experiment = _experiment(submission.spec, now)
-        created.append((experiment, submission))
-        results.append(experiment)
-        if idempotency is not None:
-            known[idempotency.scoped] = experiment, idempotency.digest
+        result = _earlier(known, submission.idempotency)
+        if result is None:
+            result = _experiment(submission.spec, now)
+            created.append((result, submission))
+            if submission.idempotency is not None:
+                known[submission.idempotency.scoped] = result, submission.idempotency.digest
+        results.append(result)
     _insert(session, created)
     return results
 
 
-def _known(session: Session, keys: Iterable[IdempotencyKey]) -> dict[tuple[str, str], tuple[Experiment, str]]:
-    """The experiments and the digests of the keys that were used before."""
+def _known(session: Session, keys: Iterable[IdempotencyKey]) -> _Known:
+    """Return the experiments and the digests of the keys that were used before."""
     scoped = {key.scoped for key in keys}
     if not scoped:
         return {}
@@ -74,6 +74,14 @@ def _known(session: Session, keys: Iterable[IdempotencyKey]) -> dict[tuple[str, 
     return {(row.api_key, row.key): (experiment, row.digest) for row, experiment in rows}
 
 
+def _earlier(known: _Known, idempotency: IdempotencyKey | None) -> Experiment | IdempotencyKeyReused | None:
+    """Return the experiment that the key's first request created, or the error if that request had another body."""
+    if idempotency is None or idempotency.scoped not in known:
+        return None
+    experiment, digest = known[idempotency.scoped]
+    return experiment if digest == idempotency.digest else IdempotencyKeyReused(idempotency.key)
+
+
 def _insert(session: Session, created: Sequence[tuple[Experiment, Submission]]) -> None:
     """Insert the experiments, then their keys, groups and tags.
 
@@ -81,28 +89,26 @@ def _insert(session: Session, created: Sequence[tuple[Experiment, Submission]]) 
     """
     session.add_all(experiment for experiment, _ in created)
     session.flush()
-    keys = sorted(
-        (submission.idempotency.scoped, submission.idempotency.digest, experiment.id)
-        for experiment, submission in created
-        if submission.idempotency is not None
-    )
-    if keys:
-        session.execute(
-            insert(IdempotencyKeyRow),
-            [
-                {"api_key": api_key, "key": key, "digest": digest, "experiment_id": experiment_id}
-                for (api_key, key), digest, experiment_id in keys
-            ],
-        )
+    _insert_rows(session, IdempotencyKeyRow, sorted(_key_rows(created), key=lambda row: (row["api_key"], row["key"])))
     for group in sorted({submission.spec.group for _, submission in created if submission.spec.group}):
         _add_group(session, group)
-    tags = [
+    tags = (
         {"experiment_id": experiment.id, "tag": tag}
         for experiment, submission in created
         for tag in sorted(set(submission.spec.tags))
-    ]
-    if tags:
-        session.execute(insert(TagRow), tags)
+    )
+    _insert_rows(session, TagRow, list(tags))
+
+
+def _key_rows(created: Sequence[tuple[Experiment, Submission]]) -> Iterator[dict[str, Any]]:
+    for experiment, submission in created:
+        if (key := submission.idempotency) is not None:
+            yield {"api_key": key.api_key, "key": key.key, "digest": key.digest, "experiment_id": experiment.id}
+
+
+def _insert_rows(session: Session, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:
+    if rows:  # an insert without rows would insert one of defaults
+        session.execute(insert(table), rows)
 
 
 def _add_group(session: Session, group: str) -> None:

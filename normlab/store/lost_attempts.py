@@ -57,25 +57,24 @@ def _select(session: Session, where: ColumnElement[bool], *, skip_locked: bool) 
 
 def _end_lost(session: Session, row: Any, detail: str, max_attempts: int) -> None:
     """End the attempt, and requeue its experiment, or apply a requested action, or fail the experiment."""
-    # No worker ran it after its lease, however late that is noticed.
+    _end_attempt(session, row, detail)
+    too_many = and_(Experiment.requested_action.is_(None), _lost_attempts() >= max_attempts)
+    ended = update(Experiment).where(Experiment.id == row.id).values(
+        status=case((too_many, Status.FAILED), else_=status_after(Status.QUEUED)),
+        ended_at=case((too_many, database_now()), else_=now_if_cancelled()),
+        error=case((too_many, _too_many_lost(max_attempts, detail)), else_=None),
+        worker=None, lease_expires_at=None, requested_action=None,
+    )  # fmt: skip
+    session.execute(ended)
+
+
+def _end_attempt(session: Session, row: Any, detail: str) -> None:
+    # No worker ran it after its lease, even if that is noticed much later.
     ended_at = case((database_now() > row.lease_expires_at, row.lease_expires_at), else_=database_now())
     session.execute(
         update(Attempt)
         .where(Attempt.experiment_id == row.id, Attempt.ended_at.is_(None))
         .values(ended_at=ended_at, outcome=AttemptOutcome.LOST, detail=detail)
-    )
-    too_many = and_(Experiment.requested_action.is_(None), _lost_attempts() >= max_attempts)
-    session.execute(
-        update(Experiment)
-        .where(Experiment.id == row.id)
-        .values(
-            status=case((too_many, Status.FAILED), else_=status_after(Status.QUEUED)),
-            ended_at=case((too_many, database_now()), else_=now_if_cancelled()),
-            error=case((too_many, _too_many_lost(max_attempts, detail)), else_=None),
-            worker=None,
-            lease_expires_at=None,
-            requested_action=None,
-        )
     )
 
 

@@ -115,14 +115,7 @@ def retry(session: Session, experiment_id: int, *, from_start: bool = False) -> 
         raise InvalidState(
             f"experiment {experiment_id} is {experiment.status}; only a failed or cancelled one can be retried"
         )
-    not_finite = select(EpochRow).where(
-        EpochRow.experiment_id == experiment_id, EpochRow.train_loss.is_(None) | EpochRow.test_loss.is_(None)
-    )
-    if session.scalar(select(not_finite.exists())):
-        raise InvalidState(
-            f"experiment {experiment_id} diverged and would diverge again; post a new one with, for example, a smaller "
-            "learning_rate"
-        )
+    _refuse_diverged(session, experiment_id)
     experiment.status, experiment.error, experiment.ended_at, experiment.worker = Status.QUEUED, None, None, None
     experiment.attempts_before_retry = experiment.attempt
     if from_start:
@@ -173,6 +166,17 @@ def _refuse_ended(experiment: Experiment, verb: str) -> None:
     if experiment.status.has_ended:
         state = "been cancelled" if experiment.status == Status.CANCELLED else experiment.status
         raise InvalidState(f"experiment {experiment.id} has already {state}; it cannot be {verb}")
+
+
+def _refuse_diverged(session: Session, experiment_id: int) -> None:
+    not_finite = select(EpochRow).where(
+        EpochRow.experiment_id == experiment_id, EpochRow.train_loss.is_(None) | EpochRow.test_loss.is_(None)
+    )
+    if session.scalar(select(not_finite.exists())):
+        raise InvalidState(
+            f"experiment {experiment_id} diverged and would diverge again; post a new one with, for example, a smaller "
+            "learning_rate"
+        )
 
 
 def _check_group(session: Session, group: str) -> None:

@@ -3,7 +3,7 @@
 import argparse
 import time
 
-from tests.normlab.store.test_queue_states import live
+from tests.normlab.store.test_queue_states import run_machine
 from tests.torture.workers import database_of
 
 STEPS = 5_000
@@ -17,7 +17,7 @@ def main() -> None:
     began, steps = time.monotonic(), 0
     with database_of(kind) as database:
         while steps < STEPS:
-            steps += live(database, examples=50, steps=60)
+            steps += run_machine(database, examples=50, steps=60)
     print(f"states on {kind}: {steps} steps as the model in {time.monotonic() - began:.0f} s", flush=True)
 
 

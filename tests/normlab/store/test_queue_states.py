@@ -1,4 +1,4 @@
-"""The life of experiments against a plain model of it: any verb at any time, by workers that are stale or not.
+"""The queue against a plain model of it: any verb at any time, by workers whose claims are current or stale.
 
 The long form, `python -m tests.torture.states`, takes 5,000 steps on each database.
 """
@@ -18,17 +18,16 @@ from normlab.store.models import Attempt, CheckpointRow, EpochRow, Experiment, G
 from tests.factories import record_of
 
 ENDED = ("succeeded", "failed", "cancelled")
-
-
-VERBS = {
-    "succeed": claims.succeed, "fail": claims.fail, "cancel": claims.cancel, "release": claims.release,
-    "mark_lost": lost_attempts.mark_lost,
+ENDS = {  # the verbs that end a claim, and their arguments
+    "succeed": (claims.succeed, {}), "fail": (claims.fail, {"error": "it broke"}), "cancel": (claims.cancel, {}),
+    "release": (claims.release, {}),
+    "mark_lost": (lost_attempts.mark_lost, {"detail": "it died", "max_attempts": 2}),
 }  # fmt: skip
 
 
 @dataclass
-class Modelled:
-    """What an experiment should be."""
+class Model:
+    """The expected state of an experiment."""
 
     group: str
     priority: int = 0
@@ -37,172 +36,179 @@ class Modelled:
     lost: int = 0
     requested_action: str | None = None
     epochs: int = 0
-    stale: bool = False  # its lease has run out
+    is_stalled: bool = False
     outcomes: list = field(default_factory=list)
 
-    def let_go(self, outcome, status):
-        self.outcomes[-1] = outcome
-        self.requested_action, self.stale, self.status = None, False, status
+    @property
+    def waits(self):
+        return self.status in ("queued", "paused")
 
-    def wished_or(self, status):
+    @property
+    def has_ended(self):
+        return self.status in ENDED
+
+    def end_attempt(self, outcome, status):
+        self.outcomes[-1] = outcome
+        self.requested_action, self.is_stalled, self.status = None, False, status
+
+    def lose(self):
+        self.lost += 1
+        has_failed = self.requested_action is None and self.lost >= 2
+        self.end_attempt("lost", "failed" if has_failed else self.status_after("queued"))
+
+    def request(self, action, status):
+        self.requested_action, self.status = (None, status) if self.waits else (action, "running")
+        if self.is_stalled:
+            self.lose()
+
+    def status_after(self, status):
         return {"cancel": "cancelled", "pause": "paused", None: status}[self.requested_action]
 
 
-class Life(RuleBasedStateMachine):
-    """database and steps are set by who runs it."""
+class QueueMachine(RuleBasedStateMachine):
+    """Runs verbs on the database and on the models. `run_machine` sets database and counts steps."""
 
     database = None
     steps = 0
 
     def __init__(self):
         super().__init__()
-        self.experiments, self.claims = {}, []
+        self.models, self.claims = {}, []
         with self.database.writing.begin() as session:
             for table in (CheckpointRow, EpochRow, Attempt, Experiment, GroupRow):
                 session.execute(delete(table))
             session.add(GroupRow(name=""))
-        self.turns = []  # groups, the one that had a claim last at the end
+        self.turns = []  # the groups that had a claim, the last one at the end
 
     def do(self, verb, *arguments, **options):
         type(self).steps += 1
         with self.database.writing.begin() as session:
             return verb(session, *arguments, **options)
 
-    def refused(self, kind, verb, *arguments, **options):
+    def refused(self, error, verb, /, *arguments, **options):
         try:
             self.do(verb, *arguments, **options)
-        except kind:
+        except error:
             return
         raise AssertionError(f"{verb.__name__} was not refused")
 
-    def any_one(self, data):
-        return data.draw(st.sampled_from(sorted(self.experiments)))
+    def any_experiment(self, data):
+        return data.draw(st.sampled_from(sorted(self.models)))
 
-    def held(self, data):
-        """A claim, current or stale, and the experiment if it is current."""
+    def any_claim(self, data):
+        """A claim, and the model of its experiment if it is current."""
         claim = data.draw(st.sampled_from(self.claims))
-        of_it = self.experiments.get(claim.experiment_id)
-        current = of_it is not None and of_it.status == "running" and of_it.attempt == claim.attempt
-        return claim, of_it if current else None
+        model = self.models.get(claim.experiment_id)
+        is_current = model is not None and model.status == "running" and model.attempt == claim.attempt
+        return claim, model if is_current else None
 
     @rule(group=st.sampled_from(["", "a", "b"]), priority=st.integers(-1, 1))
-    def submit(self, group, priority):
+    def enqueue(self, group, priority):
         spec = ExperimentSpec(dataset="digits", group=group or None, priority=priority)
-        (made,) = self.do(enqueue_all, [Submission(spec)])
-        number = made.id
-        self.experiments[number] = Modelled(group, priority)
+        (experiment,) = self.do(enqueue_all, [Submission(spec)])
+        self.models[experiment.id] = Model(group, priority)
 
     @rule()
     def claim(self):
-        waiting = {number: one for number, one in self.experiments.items() if one.status == "queued"}
-        got = self.do(claims.claim, worker="w", lease_seconds=1000)
-        if not waiting:
-            assert got is None
+        queued = {number: model for number, model in self.models.items() if model.status == "queued"}
+        claim = self.do(claims.claim, worker="w", lease_seconds=1000)
+        if not queued:
+            assert claim is None
             return
-        highest = max(one.priority for one in waiting.values())
-        groups = {one.group for one in waiting.values() if one.priority == highest}
-        of_it = waiting[got.experiment_id]
-        assert of_it.priority == highest
-        never = [group for group in groups if group not in self.turns]
-        assert of_it.group in never if never else of_it.group == min(groups, key=self.turns.index)
-        assert got.experiment_id == min(
-            number for number, one in waiting.items() if (one.priority, one.group) == (highest, of_it.group)
+        highest = max(model.priority for model in queued.values())
+        groups = {model.group for model in queued.values() if model.priority == highest}
+        model = queued[claim.experiment_id]
+        assert model.priority == highest
+        without_turn = [group for group in groups if group not in self.turns]
+        assert model.group in without_turn if without_turn else model.group == min(groups, key=self.turns.index)
+        assert claim.experiment_id == min(
+            number for number, each in queued.items() if (each.priority, each.group) == (highest, model.group)
         )
-        self.turns = [group for group in self.turns if group != of_it.group] + [of_it.group]
-        of_it.status, of_it.attempt = "running", of_it.attempt + 1
-        of_it.outcomes.append(None)
-        assert got.attempt == of_it.attempt
-        self.claims.append(got)
+        self.turns = [group for group in self.turns if group != model.group] + [model.group]
+        model.status, model.attempt = "running", model.attempt + 1
+        model.outcomes.append(None)
+        assert claim.attempt == model.attempt
+        self.claims.append(claim)
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
-    def beat(self, data):
-        claim, of_it = self.held(data)
-        if of_it is None:
+    def heartbeat(self, data):
+        claim, model = self.any_claim(data)
+        if model is None:
             self.refused(ClaimLost, claims.heartbeat, claim, step=1, lease_seconds=1000)
             return
-        assert self.do(claims.heartbeat, claim, step=of_it.epochs, lease_seconds=1000) == of_it.requested_action
-        of_it.stale = False
+        assert self.do(claims.heartbeat, claim, step=model.epochs, lease_seconds=1000) == model.requested_action
+        model.is_stalled = False
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
     def record(self, data):
-        claim, of_it = self.held(data)
-        if of_it is None:
+        claim, model = self.any_claim(data)
+        if model is None:
             self.refused(ClaimLost, records.record, claim, record_of(0))
             return
-        self.do(records.record, claim, record_of(of_it.epochs, layers=range(1, 2)))
-        of_it.epochs += 1
+        self.do(records.record, claim, record_of(model.epochs, layers=range(1, 2)))
+        model.epochs += 1
 
     @precondition(lambda self: self.claims)
-    @rule(data=st.data(), end=st.sampled_from(["succeed", "fail", "cancel", "release", "mark_lost"]))
+    @rule(data=st.data(), end=st.sampled_from(list(ENDS)))
     def end(self, data, end):
-        claim, of_it = self.held(data)
-        options = {"fail": {"error": "it broke"}, "mark_lost": {"detail": "it died", "max_attempts": 2}}.get(end, {})
-        if of_it is None:
-            self.refused(ClaimLost, VERBS[end], claim, **options)
+        claim, model = self.any_claim(data)
+        verb, options = ENDS[end]
+        if model is None:
+            self.refused(ClaimLost, verb, claim, **options)
             return
-        self.do(VERBS[end], claim, **options)
+        self.do(verb, claim, **options)
         if end == "mark_lost":
-            self.lose(of_it)
+            model.lose()
         else:
-            status = {"succeed": "succeeded", "fail": "failed", "cancel": "cancelled"}.get(
-                end, of_it.wished_or("queued")
-            )
-            of_it.let_go("released" if status == "queued" else status, status)
+            ended = {"succeed": "succeeded", "fail": "failed", "cancel": "cancelled"}
+            status = ended.get(end, model.status_after("queued"))
+            model.end_attempt("released" if status == "queued" else status, status)
 
     @rule()
-    def take_over(self):
-        stalled = [one for one in self.experiments.values() if one.stale]
+    def requeue_stalled(self):
+        stalled = [model for model in self.models.values() if model.is_stalled]
         assert self.do(lost_attempts.requeue_stalled, max_attempts=2) == len(stalled)
-        for one in stalled:
-            self.lose(one)
+        for model in stalled:
+            model.lose()
 
-    def lose(self, one):
-        one.lost += 1
-        one.let_go("lost", "failed" if one.requested_action is None and one.lost >= 2 else one.wished_or("queued"))
-
-    @precondition(lambda self: self.experiments)
+    @precondition(lambda self: self.models)
     @rule(data=st.data())
     def expire(self, data):
-        number = self.any_one(data)
-        if self.experiments[number].status == "running":
-            self.experiments[number].stale = True
+        number = self.any_experiment(data)
+        if self.models[number].status == "running":
+            self.models[number].is_stalled = True
             self.do(lambda session: session.execute(
                 update(Experiment).where(Experiment.id == number).values(lease_expires_at=1.0)
             ))  # fmt: skip
 
-    @precondition(lambda self: self.experiments)
+    @precondition(lambda self: self.models)
     @rule(data=st.data(), verb=st.sampled_from(["cancel", "pause", "resume", "prioritize", "retry", "again", "remove"]))
-    def ask(self, data, verb):
-        number = self.any_one(data)
-        one = self.experiments[number]
-        waits, ended = one.status in ("queued", "paused"), one.status in ENDED
+    def change(self, data, verb):
+        number = self.any_experiment(data)
+        model = self.models[number]
         match verb:
-            case "cancel" if not ended:
+            case "cancel" if not model.has_ended:
                 self.do(queue.cancel, number)
-                one.requested_action, one.status = (None, "cancelled") if waits else ("cancel", "running")
-                if one.stale:
-                    self.lose(one)
-            case "pause" if not ended and one.requested_action != "cancel":
+                model.request("cancel", "cancelled")
+            case "pause" if not model.has_ended and model.requested_action != "cancel":
                 self.do(queue.pause, number)
-                one.requested_action, one.status = (None, "paused") if waits else ("pause", "running")
-                if one.stale:
-                    self.lose(one)
-            case "resume" if not ended:
+                model.request("pause", "paused")
+            case "resume" if not model.has_ended:
                 self.do(queue.resume, number)
-                one.requested_action = None if one.requested_action == "pause" else one.requested_action
-                one.status = "queued" if one.status == "paused" else one.status
-            case "prioritize" if waits:
-                one.priority = data.draw(st.integers(-1, 1))
-                self.do(queue.prioritize, number, one.priority)
-            case "retry" | "again" if one.status in ("failed", "cancelled"):
+                model.requested_action = None if model.requested_action == "pause" else model.requested_action
+                model.status = "queued" if model.status == "paused" else model.status
+            case "prioritize" if model.waits:
+                model.priority = data.draw(st.integers(-1, 1))
+                self.do(queue.prioritize, number, model.priority)
+            case "retry" | "again" if model.status in ("failed", "cancelled"):
                 self.do(queue.retry, number, from_start=verb == "again")
-                one.status, one.lost = "queued", 0
-                one.epochs = 0 if verb == "again" else one.epochs
-            case "remove" if one.status != "running" or data.draw(st.booleans()):
-                self.do(queue.remove, number, force=one.status == "running")
-                del self.experiments[number]
+                model.status, model.lost = "queued", 0
+                model.epochs = 0 if verb == "again" else model.epochs
+            case "remove" if model.status != "running" or data.draw(st.booleans()):
+                self.do(queue.remove, number, force=model.status == "running")
+                del self.models[number]
             case "prioritize":
                 self.refused(InvalidState, queue.prioritize, number, 0)
             case "again":
@@ -211,41 +217,34 @@ class Life(RuleBasedStateMachine):
                 self.refused(InvalidState, getattr(queue, verb), number)
 
     @invariant()
-    def the_database_says_the_same(self):
+    def database_equals_models(self):
         with self.database.reading() as session:
-            found = {one.id: one for one in session.scalars(select(Experiment))}
+            rows = {row.id: row for row in session.scalars(select(Experiment))}
             outcomes = {}
-            for one in session.scalars(select(Attempt).order_by(Attempt.experiment_id, Attempt.attempt)):
-                outcomes.setdefault(one.experiment_id, []).append(one.outcome)
+            for row in session.scalars(select(Attempt).order_by(Attempt.experiment_id, Attempt.attempt)):
+                outcomes.setdefault(row.experiment_id, []).append(row.outcome)
             epochs = {}
             for number in session.scalars(select(EpochRow.experiment_id)):
                 epochs[number] = epochs.get(number, 0) + 1
-        said = {
-            number: (
-                one.status,
-                one.attempt,
-                one.requested_action,
-                one.priority,
-                one.epochs_done,
-                one.ended_at is not None,
-            )
-            for number, one in found.items()
+        assert {
+            number: (row.status, row.attempt, row.requested_action, row.priority, row.epochs_done, bool(row.ended_at))
+            for number, row in rows.items()
+        } == {
+            number: (each.status, each.attempt, each.requested_action, each.priority, each.epochs, each.has_ended)
+            for number, each in self.models.items()
         }
-        assert said == {
-            number: (one.status, one.attempt, one.requested_action, one.priority, one.epochs, one.status in ENDED)
-            for number, one in self.experiments.items()
-        }
-        assert outcomes == {number: one.outcomes for number, one in self.experiments.items() if one.outcomes}
-        assert epochs == {number: one.epochs for number, one in self.experiments.items() if one.epochs}
+        assert outcomes == {number: model.outcomes for number, model in self.models.items() if model.outcomes}
+        assert epochs == {number: model.epochs for number, model in self.models.items() if model.epochs}
 
 
-def live(database, examples, steps):
-    """Returns how many steps were taken."""
-    machine = type("LifeOnIt", (Life,), {"database": database, "steps": 0})
+def run_machine(database, examples, steps):
+    """Run random verbs, and return how many were run."""
+    machine = type("QueueMachineOnDatabase", (QueueMachine,), {"database": database, "steps": 0})
     options = {"deadline": None, "database": None, "suppress_health_check": list(HealthCheck)}
     run_state_machine_as_test(machine, settings=settings(max_examples=examples, stateful_step_count=steps, **options))
     return machine.steps
 
 
-def test_any_verbs_in_any_order_leave_every_experiment_as_a_plain_model_has_it(database):
-    assert live(database, examples=25, steps=40) > 200
+def test_any_verbs_agree_with_the_model(database):
+    """After any verbs in any order the database holds what a plain model says."""
+    assert run_machine(database, examples=25, steps=40) > 200

@@ -1,4 +1,7 @@
-"""On PostgreSQL, who waits hears that something was queued, whatever put it there. SQLite has nothing like it."""
+"""On PostgreSQL, a notification whenever an experiment is queued, so that idle workers claim it at once.
+
+SQLite has no notifications. Its workers poll.
+"""
 
 from alembic import op
 
