@@ -50,9 +50,9 @@ def attempts(database, number):
         return [(row.outcome, row.detail) for row in rows]
 
 
-def until(condition, *, seconds=60):
+def until(condition, *, seconds=60, every_seconds=0.02):
     """Wait until the condition holds, and fail if it does not within the given seconds."""
     ends = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends, "the condition did not become true"
-        time.sleep(0.02)
+        time.sleep(every_seconds)

@@ -1,6 +1,7 @@
-"""`python -m tests.containers.takeover`: the compose file as it stands, three workers, one of them killed at its work.
+"""`python -m tests.containers.takeover`: run the compose file with three workers, and kill the one that trains.
 
-Its experiment is taken over and ends with the hash of one that nobody disturbed. Needs an engine and docker-compose.
+Its experiment must be taken over and end with the same hash as an undisturbed one. This needs a container engine and
+docker-compose.
 """
 
 import os
@@ -11,39 +12,42 @@ from pathlib import Path
 
 import httpx2
 
+from tests.experiments import until
+
 ROOT = Path(__file__).parents[2]
 SERVICE = "http://127.0.0.1:8000"
 SPEC = {"dataset": "digits", "normalization": "batch", "epochs": 30}
-PATIENCE_SECONDS = 600.0
+TIMEOUT_SECONDS = 600.0
+POLL_SECONDS = 0.5
 COMPOSE = ["docker-compose"] if shutil.which("docker-compose") else ["docker", "compose"]
 ENDED = ("succeeded", "failed", "cancelled")
 
 
 def main() -> None:
-    """Bring it up, kill, compare, say what came of it in one line, take it down."""
+    """Start the containers, kill a worker, compare the hashes and print the result in one line."""
     began = time.monotonic()
     _compose("build")
     try:
         _compose("up", "-d", "--scale", "worker=3")
         with httpx2.Client(base_url=SERVICE, timeout=30) as client:
-            _until(lambda: _answers(client))
-            built = time.monotonic() - began
-            twin, hurt = (client.post("/experiments", json=SPEC).headers["location"] for _ in range(2))
-            _until(lambda: client.get(hurt).json()["progress"]["epoch"] >= 3)
-            epoch, worker = (client.get(hurt).json()[name] for name in ("progress", "worker"))
-            container = worker.split(":")[0]  # a container's host name is its id
+            _until(lambda: _is_ready(client))
+            start_seconds = time.monotonic() - began
+            undisturbed, disturbed = (client.post("/experiments", json=SPEC).headers["location"] for _ in range(2))
+            _until(lambda: client.get(disturbed).json()["progress"]["epoch"] >= 3)
+            progress, worker = (client.get(disturbed).json()[name] for name in ("progress", "worker"))
+            container = worker.split(":")[0]  # the host name of a container is its id
             subprocess.run(["docker", "kill", container], check=True, stdout=subprocess.DEVNULL)
             killed = time.monotonic()
-            _until(lambda: client.get(hurt).json()["status"] in ENDED and client.get(twin).json()["status"] in ENDED)
-            outcomes = [row["outcome"] for row in client.get(f"{hurt}/attempts").json()["attempts"]]
-            resumed = client.get(f"{hurt}/attempts").json()["attempts"][-1]["resumed_at_step"]
-            hashes = [client.get(f"{one}/checkpoint").json()["sha256"] for one in (hurt, twin)]
+            _until(lambda: all(client.get(url).json()["status"] in ENDED for url in (disturbed, undisturbed)))
+            attempts = client.get(f"{disturbed}/attempts").json()["attempts"]
+            outcomes, resumed = [row["outcome"] for row in attempts], attempts[-1]["resumed_at_step"]
+            hashes = [client.get(f"{url}/checkpoint").json()["sha256"] for url in (disturbed, undisturbed)]
     finally:
         _compose("down", "--volumes", "--timeout", "60")
     print(
-        f"containers: up after {built:.0f} s; one of 3 workers killed at epoch {epoch['epoch']}: {outcomes}, resumed "
-        f"at step {resumed}, ended {time.monotonic() - killed:.0f} s after the kill; {hashes[0][:16]} and undisturbed "
-        f"{hashes[1][:16]}: {'the same' if hashes[0] == hashes[1] else 'DIFFERENT'}",
+        f"containers: up after {start_seconds:.0f} s; one of 3 workers killed at epoch {progress['epoch']}: {outcomes}"
+        f", resumed at step {resumed}, ended {time.monotonic() - killed:.0f} s after the kill; {hashes[0][:16]} and "
+        f"undisturbed {hashes[1][:16]}: {'the same' if hashes[0] == hashes[1] else 'DIFFERENT'}",
         flush=True,
     )
     raise SystemExit(hashes[0] != hashes[1] or outcomes != ["lost", "succeeded"])
@@ -54,19 +58,15 @@ def _compose(*words):
     subprocess.run([*COMPOSE, *words], cwd=ROOT, env=environment, check=True)
 
 
-def _answers(client):
+def _is_ready(client):
     try:
         return client.get("/readyz").status_code == 200
     except httpx2.TransportError:
         return False
 
 
-def _until(true):
-    ends = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        if time.monotonic() > ends:
-            raise TimeoutError("it did not come")
-        time.sleep(0.5)
+def _until(condition):
+    until(condition, seconds=TIMEOUT_SECONDS, every_seconds=POLL_SECONDS)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""`python -m tests.torture`: every torture, one after another; their last lines are kept, with machine and date.
+"""`python -m tests.torture`: run every torture command and store the last line of each, with machine and date.
 
-With names of some, only those are run, and their lines put in the place of the older ones.
+With names of commands, only those run, and their lines replace the older ones.
 """
 
 import argparse
@@ -35,37 +35,37 @@ COMMANDS = {
     "defects": ["tests.torture.defects"],
     "containers": ["tests.containers.takeover"],
 }
-BY_DEFAULT = [name for name in COMMANDS if name != "containers"]  # which needs an engine
+BY_DEFAULT = [name for name in COMMANDS if name != "containers"]  # it needs a container engine
 
 
 def main() -> None:
-    """Run them, keep the lines, and exit with the number of those that failed."""
+    """Run the commands, store their lines, and exit with the number of commands that failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", default=BY_DEFAULT, metavar="NAME", help=f"of {'; '.join(COMMANDS)}")
+    parser.add_argument("names", nargs="*", default=BY_DEFAULT, metavar="NAME", help=f"one of {'; '.join(COMMANDS)}")
     arguments = parser.parse_args()
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     failed = 0
     for name in arguments.names:
         began = time.monotonic()
-        ran = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", *COMMANDS[name]],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        said = ran.stdout.strip().splitlines()[-1] if ran.stdout.strip() else "it said nothing"
-        failed += ran.returncode != 0
-        took = f"{time.monotonic() - began:.0f} s, {machine}, {datetime.now(UTC):%Y-%m-%d}"
-        lines = _kept() | {name: f"{'' if ran.returncode == 0 else 'FAILED: '}{said} ({took})"}
+        line = result.stdout.strip().splitlines()[-1] if result.stdout.strip() else "it printed nothing"
+        failed += result.returncode != 0
+        details = f"{time.monotonic() - began:.0f} s, {machine}, {datetime.now(UTC):%Y-%m-%d}"
+        lines = _stored_lines() | {name: f"{'' if result.returncode == 0 else 'FAILED: '}{line} ({details})"}
         print(f"{name}: {lines[name]}", flush=True)
         RESULTS.write_text(HEAD + "".join(f"\n- **{name}** {lines[name]}" for name in COMMANDS if name in lines) + "\n")
     raise SystemExit(failed)
 
 
-def _kept():
-    """The lines of earlier runs, by name."""
+def _stored_lines():
+    """Return the lines of earlier runs by name."""
     if not RESULTS.exists():
         return {}
-    found = (line.removeprefix("- **").split("** ", 1) for line in RESULTS.read_text().splitlines() if "** " in line)
-    return dict(map(tuple, found))
+    rows = (line.removeprefix("- **").split("** ", 1) for line in RESULTS.read_text().splitlines() if "** " in line)
+    return dict(map(tuple, rows))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
-"""`python -m tests.torture.crash_points`: a worker is killed before, in and after each of its writes, and elsewhere.
+"""`python -m tests.torture.crash_points`: a worker is killed before, in and after each write, and at other points.
 
-Whatever the point, the experiment must end as one that nobody disturbed: the same state, the same records, the same
-last weights, finished once.
+At every point, the experiment must end as an undisturbed one: succeeded once, with the same records and last weights.
 """
 
 import argparse
@@ -12,32 +11,33 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from normlab.store import claims, queue
-from normlab.store.models import Experiment
-from tests.torture.workers import Worker, came_of, can_write, database_of, enqueue, hurt
+from normlab.spec.lifecycle import Status
+from normlab.store import queue
+from tests.experiments import claimed, do, read, until
+from tests.torture.workers import Worker, can_write, database_of, enqueue_variant, result_of, send_signal
 
 SETTINGS = {"lease_seconds": 1.0, "poll_interval_seconds": 0.1, "max_attempts": 100}
-PATIENCE_SECONDS = 90.0
+TIMEOUT_SECONDS = 90.0  # until a point is reached, or an undisturbed experiment has ended
 LANES = 2
-PLACES = ("before", "inside", "after")
-DIVERGES = {"learning_rate": 10.0, "init_std": 10.0, "box_cox_lambda": 9.0, "normalization": "box_cox"}
-LONG = {"epochs": 20}  # so that it is not over before it is told
-FIELDS = {"fail": DIVERGES, "store_gradient_check": {"gradient_check": True}} | dict.fromkeys(
+MOMENTS = ("before", "inside", "after")
+DIVERGING = {"learning_rate": 10.0, "init_std": 10.0, "box_cox_lambda": 9.0, "normalization": "box_cox"}
+LONG = {"epochs": 20}  # so that it still runs when it is asked to stop
+FIELDS = {"fail": DIVERGING, "store_gradient_check": {"gradient_check": True}} | dict.fromkeys(
     ("cancel", "pause", "release", "resume"), LONG
 )
 
 POINTS = [
-    f"{verb}:{place}"
+    f"{verb}:{moment}"
     for verb in (
         "requeue_stalled", "claim", "heartbeat", "start_attempt", "store_gradient_check", "record", "record#3",
         "succeed", "fail", "cancel", "pause", "release",
     )
-    for place in PLACES
+    for moment in MOMENTS
 ] + ["run_test:before", "run_test:after", "resume:after", "pack:before", "pack:after"]  # fmt: skip
 
 
 def main() -> None:
-    """Crash at every point, say what came of it in one line, and exit with 1 if it shows at any."""
+    """Crash at every point, print the result in one line, and exit with the number of points with a difference."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("points", nargs="*", default=POINTS, metavar="POINT")
@@ -46,101 +46,83 @@ def main() -> None:
 
 
 def crash(kind: str, points: list[str]) -> list[str]:
-    """The points at which it showed. Two lanes at a time, of a database each: a worker's start is mostly imports."""
+    """Return the points at which the result differs.
+
+    Two lanes run at the same time, each on its own database, because the start of a worker is mostly imports.
+    """
     began = time.monotonic()
-    with ExitStack() as stack, ThreadPoolExecutor(LANES) as lanes:
+    with ExitStack() as stack, ThreadPoolExecutor(LANES) as threads:
         databases = [stack.enter_context(database_of(kind)) for _ in range(LANES)]
-        of_each = lanes.map(_shows, databases, [points[lane::LANES] for lane in range(LANES)])
-        shows = [point for lane in of_each for point in lane]
+        lanes = threads.map(_crash_lane, databases, [points[lane::LANES] for lane in range(LANES)])
+        different = [point for lane in lanes for point in lane]
     print(
-        f"crash points on {kind}: {len(points)} in {time.monotonic() - began:.0f} s; {len(shows)} show"
-        + "".join(f", {point}" for point in shows),
+        f"crash points on {kind}: {len(points)} in {time.monotonic() - began:.0f} s; {len(different)} show"
+        + "".join(f", {point}" for point in different),
         flush=True,
     )
-    return shows
+    return different
 
 
-def _shows(database, points):
-    """The points of one lane at which it showed."""
-    shows = []
+def _crash_lane(database, points):
+    """Return the points of one lane at which the result differs."""
+    different = []
     with tempfile.TemporaryDirectory() as folder:
         standby = Worker(database, **SETTINGS)
         try:
-            wanted = {}
+            undisturbed = {}
             for point in points:
                 name = point.partition(":")[0].partition("#")[0]
                 fields = FIELDS.get(name, {})
-                if (key := str(fields)) not in wanted:
-                    number = enqueue(database, 0, **fields)
-                    _until(lambda number=number: _status(database, number) in ("succeeded", "failed"))
-                    wanted[key] = came_of(database, number)
-                came = _crashed(database, standby, name, point, fields, Path(folder))
-                same = came[0] == "cancelled" if name == "cancel" else came == wanted[key]
-                if not same:
-                    shows.append(point)
+                if (key := str(fields)) not in undisturbed:
+                    number = enqueue_variant(database, 0, **fields)
+                    until(lambda number=number: read(database, number).status.has_ended, seconds=TIMEOUT_SECONDS)
+                    undisturbed[key] = result_of(database, number)
+                result = _crash_at(database, standby, name, point, fields, Path(folder))
+                is_equal = result[0] == Status.CANCELLED if name == "cancel" else result == undisturbed[key]
+                if not is_equal:
+                    different.append(point)
         finally:
             standby.end()
-    return shows
+    return different
 
 
-def _crashed(database, standby, name, point, fields, folder):
-    """What came of an experiment whose worker was killed at the point, and that the one standing by went on with."""
+def _crash_at(database, standby, name, point, fields, folder):
+    """Return the result of an experiment whose worker is killed at the point, and which the standby worker resumes."""
     crashed = folder / point
-    _set_aside(standby, database)
-    number = enqueue(database, 0, **fields)
-    if name == "requeue_stalled":  # so that there is something to put back
-        with database.writing.begin() as session:
-            claims.claim(session, worker="dead", lease_seconds=-1.0)
+    _suspend(standby, database)
+    number = enqueue_variant(database, 0, **fields)
+    if name == "requeue_stalled":  # it is called only if there is a stalled experiment
+        claimed(database, worker="dead", lease_seconds=-1.0)
     worker = Worker(database, crash_at=(point, crashed), **SETTINGS)
     try:
         if name in ("pause", "cancel", "release", "resume"):
-            _until(lambda: _epochs(database, number) >= 1)
+            until(lambda: read(database, number).epochs_done >= 1, seconds=TIMEOUT_SECONDS)
             if name == "release":
-                hurt(worker.supervisor, signal.SIGTERM)
+                send_signal(worker.supervisor, signal.SIGTERM)
             elif name == "resume":
-                hurt(worker.child, signal.SIGKILL)
+                send_signal(worker.child, signal.SIGKILL)
             else:
-                with database.writing.begin() as session:
-                    getattr(queue, name)(session, number)
-        _until(crashed.exists)
-        hurt(standby.supervisor, signal.SIGCONT)
-        while (status := _status(database, number)) in ("queued", "running", "paused"):
-            if status == "paused":
-                with database.writing.begin() as session:
-                    queue.resume(session, number)
+                do(database, getattr(queue, name), number)
+        until(crashed.exists, seconds=TIMEOUT_SECONDS)
+        send_signal(standby.supervisor, signal.SIGCONT)
+        while not (status := read(database, number).status).has_ended:
+            if status == Status.PAUSED:
+                do(database, queue.resume, number)
             time.sleep(0.05)
     finally:
         worker.end()
-        hurt(standby.supervisor, signal.SIGCONT)
-    return came_of(database, number)
+        send_signal(standby.supervisor, signal.SIGCONT)
+    return result_of(database, number)
 
 
-def _set_aside(standby, database):
-    """Stop it, but not within a write: on SQLite nobody could write until it goes on."""
+def _suspend(standby, database):
+    """Suspend a worker, but not within a write: on SQLite no other process could write until it continues."""
     while True:
-        hurt(standby.supervisor, signal.SIGSTOP)
+        send_signal(standby.supervisor, signal.SIGSTOP)
         if can_write(database):
             return
-        hurt(standby.supervisor, signal.SIGCONT)
+        send_signal(standby.supervisor, signal.SIGCONT)
         time.sleep(0.05)
-
-
-def _status(database, number):
-    with database.reading() as session:
-        return session.get_one(Experiment, number).status
-
-
-def _epochs(database, number):
-    with database.reading() as session:
-        return session.get_one(Experiment, number).epochs_done
-
-
-def _until(true):
-    ends = time.monotonic() + PATIENCE_SECONDS
-    while not true():
-        if time.monotonic() > ends:
-            raise TimeoutError("the point was not reached")
-        time.sleep(0.02)
 
 
 if __name__ == "__main__":

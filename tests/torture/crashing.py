@@ -1,7 +1,8 @@
-"""`python -m tests.torture.crashing`: a worker that is killed, or whose child is, at one named point, once.
+"""`python -m tests.torture.crashing`: a worker one of whose processes is killed at one named point, once.
 
-The point is CRASH_AT, such as `record:inside` or `record#3:before`: a verb, which time, and where: before it, inside
-its transaction, or after the commit. CRASHED is a file made at that moment; while it is there, nothing is killed.
+CRASH_AT is the point, such as `record:inside` or `record#3:before`: a verb, which call of it (by default the first),
+and the moment: before it, inside its transaction, or after the commit. CRASHED is a file that is created at that
+moment. While the file exists, no process is killed.
 """
 
 import os
@@ -13,7 +14,6 @@ from functools import partial
 from sqlalchemy import event
 
 from normlab.store import claims, lost_attempts, records
-from worker.supervisor.supervisor import Supervisor
 from worker.supervisor.training_process import TrainingProcess
 
 VERBS = {
@@ -28,65 +28,65 @@ VERBS = {
 
 
 def main(role: str) -> None:
-    """Arm the point, if it is one of this process's, and be a worker or its child."""
-    called, _, where = os.environ["CRASH_AT"].partition(":")
-    name, _, time = called.partition("#")
-    name = "release" if name == "pause" else name  # which is what heeds a pause
+    """Run as a supervisor or as its training process, and crash if the point belongs to this role."""
+    call, _, moment = os.environ["CRASH_AT"].partition(":")
+    name, _, number = call.partition("#")
+    name = "release" if name == "pause" else name  # a pause ends with the verb release
     for module, verb in VERBS[role]:
         if verb == name:
-            setattr(module, verb, armed(getattr(module, verb), where, int(time or 1)))
+            setattr(module, verb, crash_in_verb(getattr(module, verb), moment, int(number or 1)))
+    sys.argv = ["worker"]
     if role == "supervisor":
-        start = partial(TrainingProcess, module="tests.torture.crashing_child")
-        Supervisor.__init__.__kwdefaults__["start"] = start
         from worker.__main__ import main as work
+
+        work(start=partial(TrainingProcess, module="tests.torture.crashing_child"))
     else:
-        from worker.run.child import main as work
+        from worker.run.child import main as work_as_child
         from worker.training import training
 
         if name in ("run_test", "resume"):
-            setattr(training.Training, name, around(getattr(training.Training, name), where))
+            setattr(training.Training, name, crash_around(getattr(training.Training, name), moment))
         if name == "pack":
-            training.pack = around(training.pack, where)
-    sys.argv = ["worker"]
-    work()
+            training.pack = crash_around(training.pack, moment)
+        work_as_child()
 
 
-def armed(verb, where, time):
-    """A verb of a session that kills its process the so-manieth time."""
+def crash_in_verb(verb, moment, number):
+    """Return a verb of a session that kills its process in one of its calls. number: which call, from 1."""
     calls = 0
 
-    def verb_to_die_in(session, *arguments, **options):
+    def crashing_verb(session, *arguments, **options):
         nonlocal calls
         calls += 1
-        if calls != time:
+        if calls != number:
             return verb(session, *arguments, **options)
-        if where == "before":
-            die()
+        if moment == "before":
+            crash()
         result = verb(session, *arguments, **options)
-        if where == "inside":
+        if moment == "inside":
             session.flush()
-            die()
-        event.listen(session, "after_commit", lambda session: die())
+            crash()
+        event.listen(session, "after_commit", lambda session: crash())
         return result
 
-    return verb_to_die_in
+    return crashing_verb
 
 
-def around(function, where):
-    """Any function that kills its process before or after it."""
+def crash_around(function, moment):
+    """Return a function that kills its process before or after each call."""
 
-    def function_to_die_around(*arguments, **options):
-        if where == "before":
-            die()
+    def crashing_function(*arguments, **options):
+        if moment == "before":
+            crash()
         result = function(*arguments, **options)
-        die()
+        crash()
         return result
 
-    return function_to_die_around
+    return crashing_function
 
 
-def die() -> None:
-    """Once, whoever is first."""
+def crash() -> None:
+    """Kill this process, unless a process has crashed before."""
     with suppress(FileExistsError):
         os.close(os.open(os.environ["CRASHED"], os.O_CREAT | os.O_EXCL))
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""The child of a worker that is killed at a named point; see crashing."""
+"""The training process of a worker that crashes at a named point. See crashing.py."""
 
 from tests.torture.crashing import main
 

@@ -1,13 +1,11 @@
-"""`python -m tests.torture.database_gone`: PostgreSQL is killed, and cut off, while clients post and a worker trains.
+"""`python -m tests.torture.database_gone`: PostgreSQL is killed and cut off while clients post and a worker trains.
 
-Nothing acknowledged may be lost, no experiment may show it, and service and worker must be back soon after it is. While
-it is away the service says so: 503 with Retry-After, never 500.
+No acknowledged post may be lost, and no experiment may differ from an undisturbed one. Soon after the server is back,
+service and worker must work again. While it is away, the service must answer 503 with Retry-After, and never 500.
 """
 
 import argparse
 import asyncio
-import json
-import os
 import random
 import signal
 import tempfile
@@ -17,33 +15,38 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx2
 import psycopg
 from sqlalchemy import func, select
 
+from normlab.spec.lifecycle import Status
 from normlab.store.database import TIMEOUT_SECONDS, Database
 from normlab.store.models import Attempt, Experiment, IdempotencyKeyRow, WorkerRow
-from normlab.store.schema import migrate
+from tests.experiments import until
+from tests.torture.posting_clients import CLIENTS, PostingClients
 from tests.torture.proxy import Proxy
-from tests.torture.services import Service, persistently
-from tests.torture.workers import RUNTIME, SMALL, VARIANTS, Worker, came_of, enqueue, hurt
+from tests.torture.services import Service
+from tests.torture.workers import (
+    VARIANTS,
+    Worker,
+    enqueue_variant,
+    migrated,
+    postgresql_server,
+    result_of,
+    send_signal,
+)
 
 LEASE_SECONDS = 5.0
 SETTINGS = {"lease_seconds": LEASE_SECONDS, "poll_interval_seconds": 0.1, "max_attempts": 10_000}
-CLIENTS = 6
-PAUSE_SECONDS = 0.1  # of a client between two posts, which leaves the cores to the training
-FIRST = 9  # the priority of what is trained; what is posted only waits
-STOCK = 4  # experiments that are to be trained, at every fault
-LONGEST_CUT_SECONDS = 20.0  # the others are spread evenly below
-LONGEST_BACK_SECONDS = 5.0  # from the return of the server to an answer, and to a write
-LONGEST_WAIT_SECONDS = 60.0  # for what must come at last
-LONGEST_ANSWER_SECONDS = (
-    TIMEOUT_SECONDS + 1
-)  # of 503 while nothing passes: the timeout of a statement, and what else it takes
+TRAINED_PRIORITY = 9  # of the experiments that are trained; the posted ones stay queued
+STOCK = 4  # experiments that are queued or running at every fault
+MAX_CUT_SECONDS = 20.0  # of the longest cut; the others are spread evenly below
+MAX_RETURN_SECONDS = 5.0  # from the server's return to an answer, and to a write
+TIMEOUT = 60.0  # seconds, for what must happen in the end
+MAX_ANSWER_SECONDS = TIMEOUT_SECONDS + 1  # of a 503 while nothing passes: the timeout of a statement, and a margin
 
 
 def main() -> None:
-    """Disturb, say what came of it in one line, and exit with 1 if anything is lost, shows or takes too long."""
+    """Disturb, print the result in one line, and exit with 1 if anything is lost, differs or takes too long."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--cuts", type=int, default=10)
@@ -54,8 +57,12 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of it. lost: keys without an experiment, with several or another than was answered; different:
-    experiments that show that they were disturbed; mute: answers of 503 without Retry-After.
+    """The result of all faults.
+
+    lost: how many keys have no experiment, several, or another than answered. different: how many experiments differ
+    from an undisturbed one. service_seconds, worker_seconds: the longest time from the server's return until clients
+    and worker could write. answer_seconds: the longest answer. answers: how many answers had each status. mute: how
+    many answers of 503 had no Retry-After.
     """
 
     lost: int
@@ -67,36 +74,36 @@ class Outcome:
     mute: int
 
     def is_right(self):
-        """Whether all is as it must be."""
+        """Return whether nothing was lost or different, and all was within its bounds."""
         return (
             self.lost == self.different == self.mute == 0
             and set(self.answers) == {201, 503}
-            and max(self.service_seconds, self.worker_seconds) <= LONGEST_BACK_SECONDS
-            and self.answer_seconds <= LONGEST_ANSWER_SECONDS
+            and max(self.service_seconds, self.worker_seconds) <= MAX_RETURN_SECONDS
+            and self.answer_seconds <= MAX_ANSWER_SECONDS
         )
 
 
 def disturb(kills: int, cuts: int, seed: int = 0) -> Outcome:
-    """Kill and cut the database that often, in an order of chance."""
+    """Kill and cut off the database this many times, in random order."""
     began = time.monotonic()
     with _postgresql() as (server, database), Proxy(server.get_postmaster_info().socket_path) as proxy:
         url = f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres"
         service, worker = Service(url), Worker(Database(url), **SETTINGS)
         try:
             undisturbed = _train_undisturbed(database)
-            clients = _Clients(service.port)
+            clients = PostingClients(service.port, timeout_seconds=TIMEOUT)
             faults = _Faults(server, proxy, database, clients, random.Random(seed))
             asyncio.run(_run(faults, clients, kills, cuts))
-            _await_the_end(database)
+            _until_trained(database)
         finally:
             worker.end()
             service.kill()
         different = [
-            number for number, place in faults.trained.items()
-            if came_of(database, number) != undisturbed[place % len(VARIANTS)]
+            number for number, index in faults.trained.items()
+            if result_of(database, number) != undisturbed[index % len(VARIANTS)]
         ]  # fmt: skip
         outcome = Outcome(
-            _lost(database, clients.answered, len(undisturbed) + len(faults.trained)), len(different),
+            _count_lost(database, clients.answered, len(undisturbed) + len(faults.trained)), len(different),
             max(faults.service_seconds), max(faults.worker_seconds), clients.answer_seconds, clients.answers,
             clients.mute,
         )  # fmt: skip
@@ -114,42 +121,37 @@ def disturb(kills: int, cuts: int, seed: int = 0) -> Outcome:
 
 @contextmanager
 def _postgresql():
-    """A server, and its database by the server's own socket, migrated."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", RUNTIME.name)  # the wheel asks for one and warns if there is none
-    import pgserver
-
-    with tempfile.TemporaryDirectory() as folder:
-        server = pgserver.get_server(Path(folder, "postgres"))
-        database = Database(server.get_uri())
-        migrate(database)
-        try:
-            yield server, database
-        finally:
-            database.close()
-            server.cleanup()
+    """Run a server, and connect to its migrated database by the server's own socket."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        postgresql_server(folder) as server,
+        migrated(server.get_uri()) as database,
+    ):
+        yield server, database
 
 
 def _train_undisturbed(database):
-    """What comes of each variant while nothing happens."""
-    numbers = [enqueue(database, place, priority=FIRST) for place in range(len(VARIANTS))]
-    _await_the_end(database)
-    return [came_of(database, number) for number in numbers]
+    """Return the result of each variant without a fault."""
+    numbers = [enqueue_variant(database, index, priority=TRAINED_PRIORITY) for index in range(len(VARIANTS))]
+    _until_trained(database)
+    return [result_of(database, number) for number in numbers]
 
 
-def _await_the_end(database):
-    _until(lambda: _left(database) == 0)
+def _until_trained(database):
+    until(lambda: _count_untrained(database) == 0, seconds=TIMEOUT)
 
 
-def _left(database):
-    """How many are still to be trained."""
-    waiting = select(func.count()).where(
-        Experiment.status.in_(("queued", "running")), Experiment.id.not_in(select(IdempotencyKeyRow.experiment_id))
+def _count_untrained(database):
+    """Return how many experiments are still to be trained. The posted ones, which have a key, are not trained."""
+    untrained = select(func.count()).where(
+        Experiment.status.in_((Status.QUEUED, Status.RUNNING)),
+        Experiment.id.not_in(select(IdempotencyKeyRow.experiment_id)),
     )
     with database.reading() as session:
-        return session.scalar(waiting)
+        return session.scalar(untrained)
 
 
-def _lost(database, answered, others):
+def _count_lost(database, answered, others):
     with database.reading() as session:
         posted = select(IdempotencyKeyRow.key, IdempotencyKeyRow.experiment_id)
         stored = dict(session.execute(posted).all())
@@ -158,47 +160,47 @@ def _lost(database, answered, others):
 
 
 async def _run(faults, clients, kills, cuts):
-    async with asyncio.TaskGroup() as posting:
-        for place in range(CLIENTS):
-            posting.create_task(clients.post(place))
-        await clients.heard_since(0.0)
-        cut_seconds = [LONGEST_CUT_SECONDS * place / cuts for place in range(1, cuts + 1)]
-        for seconds in faults.chance.sample([*cut_seconds, *[None] * kills], kills + cuts):
-            await faults.commit(seconds)
+    async with asyncio.TaskGroup() as tasks:
+        for index in range(CLIENTS):
+            tasks.create_task(clients.post(index))
+        await clients.all_acknowledged_since(0.0)
+        cut_seconds = [MAX_CUT_SECONDS * number / cuts for number in range(1, cuts + 1)]
+        for seconds in faults.rng.sample([*cut_seconds, *[None] * kills], kills + cuts):
+            await faults.cause(seconds)
         clients.are_done = True
 
 
 class _Faults:
-    """What is done to the database, and how long service and worker took to be back after each."""
+    """The faults of the database, and how long service and worker took to return after each."""
 
-    def __init__(self, server, proxy, database, clients, chance):
+    def __init__(self, server, proxy, database, clients, rng):
         self._server, self._proxy, self._database, self._clients = server, proxy, database, clients
-        self.chance = chance
-        self.trained = {}  # the experiments' numbers, and which of the small ones each is
+        self.rng = rng
+        self.trained = {}  # the number of each experiment, and the index of its variant
         self.service_seconds, self.worker_seconds = [], []
 
-    async def commit(self, cut_seconds):
-        """One fault: a cut of this length, a kill if there is none; and see both come back."""
+    async def cause(self, cut_seconds):
+        """Cut the connections for this long, or kill the server if it is None, and wait until both have returned."""
         await asyncio.to_thread(self._stock_up)
-        await asyncio.sleep(self.chance.uniform(0.5, 2.0))
+        await asyncio.sleep(self.rng.uniform(0.5, 2.0))
         returned = await (self._kill() if cut_seconds is None else self._cut(cut_seconds))
-        async with asyncio.timeout(LONGEST_WAIT_SECONDS):
+        async with asyncio.timeout(TIMEOUT):
             service, worker = await asyncio.gather(
-                self._clients.heard_since(returned),
-                asyncio.to_thread(_until, lambda: _written(self._database) > returned),
+                self._clients.all_acknowledged_since(returned),
+                asyncio.to_thread(_time_when, lambda: _last_write(self._database) > returned),
             )
         self.service_seconds.append(service - returned)
         self.worker_seconds.append(worker - returned)
 
     def _stock_up(self):
-        for place in range(len(self.trained), len(self.trained) + STOCK - _left(self._database)):
-            self.trained[enqueue(self._database, place, priority=FIRST)] = place
+        for index in range(len(self.trained), len(self.trained) + STOCK - _count_untrained(self._database)):
+            self.trained[enqueue_variant(self._database, index, priority=TRAINED_PRIORITY)] = index
 
     async def _kill(self):
         await asyncio.to_thread(_kill, self._server.get_pid())
-        await asyncio.sleep(self.chance.uniform(0.0, 3.0))
+        await asyncio.sleep(self.rng.uniform(0.0, 3.0))
         returned, _ = await asyncio.gather(
-            asyncio.to_thread(_until, lambda: _accepts(self._database.url)),
+            asyncio.to_thread(_time_when, lambda: _accepts(self._database.url)),
             asyncio.to_thread(self._server.ensure_postgres_running),
         )
         return returned
@@ -212,17 +214,17 @@ class _Faults:
 
 
 def _kill(postmaster):
-    """With all its backends, at one moment: none has the time to tidy up."""
-    hurt(postmaster, signal.SIGSTOP)  # it makes no more of them
+    """Kill the server and all its backends at one moment, so that none of them can finish anything."""
+    send_signal(postmaster, signal.SIGSTOP)  # so that it starts no further backend
     children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text().split()
     killed = [*map(int, children), postmaster]
     for pid in killed:
-        hurt(pid, signal.SIGKILL)
-    _until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in killed))  # nor is anybody's zombie
+        send_signal(pid, signal.SIGKILL)
+    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in killed), seconds=TIMEOUT)  # nor as a zombie
 
 
 def _accepts(url):
-    """Whether a connection is accepted, over the server's own socket."""
+    """Return whether the server accepts a connection at its own socket."""
     try:
         psycopg.connect(url, connect_timeout=1).close()
     except psycopg.OperationalError:
@@ -230,8 +232,8 @@ def _accepts(url):
     return True
 
 
-def _written(database):
-    """When the worker wrote something of its own last, by the database's clock, which is this machine's."""
+def _last_write(database):
+    """Return when the worker last wrote anything, by the database's clock, which is the clock of this machine."""
     newest = func.greatest(
         select(func.max(WorkerRow.seen_at)).scalar_subquery(),
         select(func.max(Experiment.lease_expires_at) - LEASE_SECONDS).scalar_subquery(),
@@ -242,70 +244,10 @@ def _written(database):
         return session.scalar(select(newest))
 
 
-def _until(is_so):
-    """When it was seen to be so. Raises TimeoutError if it does not come to be."""
-    ends = time.monotonic() + LONGEST_WAIT_SECONDS
-    while not is_so():
-        if time.monotonic() > ends:
-            raise TimeoutError(f"what must come did not come in {LONGEST_WAIT_SECONDS:.0f} s")
-        time.sleep(0.02)
+def _time_when(condition):
+    """Wait until the condition holds, and return the time."""
+    until(condition, seconds=TIMEOUT)
     return time.time()
-
-
-class _Clients:
-    """Who post, each key until it is acknowledged, and what they were answered."""
-
-    def __init__(self, port):
-        self._port = port
-        self._begun = [-1.0] * CLIENTS  # when each one's newest acknowledged post was sent for the first time
-        self.answered = {}
-        self.answers = Counter()
-        self.mute, self.answer_seconds = 0, 0.0
-        self.are_done = False
-
-    async def post(self, place):
-        """One client, until they are done."""
-        async with httpx2.AsyncClient(
-            base_url=f"http://127.0.0.1:{self._port}", timeout=LONGEST_WAIT_SECONDS
-        ) as connection:
-            client = _Client(connection, self)
-            while not self.are_done:
-                begun, key = time.time(), f"key {len(self.answered)} of {place}"
-                status = 500
-                while status == 500:  # that it was answered so is counted, and whoever posts would post again
-                    status, answer = await persistently(client, "POST", "/experiments", SMALL, idempotency_key=key)
-                assert status == 201, answer
-                self.answered[key], self._begun[place] = json.loads(answer)["id"], begun
-                await asyncio.sleep(PAUSE_SECONDS)
-
-    async def heard_since(self, moment):
-        """When every one of them has had a post acknowledged that it began after that."""
-        while min(self._begun) < moment:
-            await asyncio.sleep(0.01)
-        return time.time()
-
-    def note(self, response):
-        """One answer."""
-        self.answers[response.status_code] += 1
-        self.mute += response.status_code == 503 and "retry-after" not in response.headers
-        self.answer_seconds = max(self.answer_seconds, response.elapsed.total_seconds())
-
-
-class _Client:
-    """As services.Client is asked; what it is answered is noted, head and all."""
-
-    def __init__(self, connection, clients):
-        self._connection, self._clients = connection, clients
-
-    async def ask(self, method, path, body=None, **headers):
-        """The status and the body. Raises OSError when the service goes away before it has answered."""
-        named = {name.replace("_", "-"): value for name, value in headers.items()}
-        try:
-            response = await self._connection.request(method, path, json=body, headers=named)
-        except httpx2.TransportError as gone:
-            raise OSError(str(gone)) from gone
-        self._clients.note(response)
-        return response.status_code, response.content
 
 
 if __name__ == "__main__":

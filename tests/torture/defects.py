@@ -1,6 +1,6 @@
-"""`python -m tests.torture.defects`: would the tests notice? Defects are planted one at a time in a copy of the code.
+"""`python -m tests.torture.defects`: plant one defect at a time in a copy of the code, and run its test.
 
-For each the test that is named must fail; in the code as it is they all pass, or their failing would prove nothing.
+With the defect the test must fail, and without it the test must pass.
 """
 
 import argparse
@@ -17,13 +17,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("normcore", "normlab", "service", "worker", "migrations", "tests", "pyproject.toml", "README.md", "LICENSE")
-PASSED, FAILED = 0, 1  # of pytest's exit codes; the others mean that no test was run
-LONGEST_SECONDS = 250.0  # of a test
+PASSED, FAILED = 0, 1  # pytest's exit codes. The others mean that no test was run.
+TIMEOUT_SECONDS = 250.0  # of a test
 
 
 @dataclass(frozen=True)
 class Defect:
-    """name: what is wrong. before is found once in the file, and after put in its place. caught_by: a test."""
+    """name: what is wrong. before: a text that occurs once in the file, replaced by after. caught_by: its test."""
 
     name: str
     file: str
@@ -32,160 +32,156 @@ class Defect:
     caught_by: str
 
 
-TRAINING = "tests/worker/training/"
-QUEUE = "tests/normlab/store/test_queue.py::"
 DEFECTS = [
     Defect(
-        "a finish, like every write of a worker, goes by the experiment's id alone",
+        "writes of a worker do not check the attempt",
         "normlab/store/claims.py",
         "Experiment.attempt == claim.attempt, Experiment.status == Status.RUNNING",
         "Experiment.status == Status.RUNNING",
-        f"{QUEUE}test_a_stale_worker_cannot_write_to_a_reclaimed_experiment",
+        "tests/normlab/store/test_claim.py::TestStaleClaim::test_writes_nothing",
     ),
     Defect(
-        "the application's clock tells leases",
+        "leases are measured by the application's clock",
         "normlab/store/database.py",
         'return "extract(epoch from clock_timestamp())::double precision"',
         'return f"{time.time()}::double precision"',
-        "tests/torture/test_short_forms.py::test_a_lease_that_has_run_out_is_taken_over_soon_and_never_before_whatever_"
-        "the_workers_clocks_say",
+        "tests/torture/test_short_forms.py::TestWorkers::test_takeover_comes_after_the_lease_and_within_seconds",
     ),
     Defect(
-        "a lease is over a second early",
+        "a lease expires one second early",
         "normlab/store/claims.py",
         "Experiment.lease_expires_at < database_now()",
         "Experiment.lease_expires_at < database_now() + 1.0",
-        "tests/torture/test_short_forms.py::test_a_lease_that_has_run_out_is_taken_over_soon_and_never_before_whatever_"
-        "the_workers_clocks_say",
+        "tests/torture/test_short_forms.py::TestWorkers::test_takeover_comes_after_the_lease_and_within_seconds",
     ),
     Defect(
-        "one lost attempt more than the cap",
+        "an experiment may lose one attempt more than the limit",
         "normlab/store/lost_attempts.py",
         "_lost_attempts() >= max_attempts",
         "_lost_attempts() > max_attempts",
-        f"{QUEUE}test_an_experiment_that_loses_its_worker_again_and_again_fails_and_lets_the_next_one_run",
+        "tests/normlab/store/test_release.py::TestLostAttempt::test_fails_after_too_many",
     ),
     Defect(
         "metrics are committed before their checkpoint",
         "normlab/store/records.py",
         "    _replace_checkpoint(session, claim.experiment_id, record.checkpoint)",
         "    session.commit()\n    _replace_checkpoint(session, claim.experiment_id, record.checkpoint)",
-        "tests/normlab/store/test_recording.py::test_a_record_that_cannot_be_written_leaves_nothing_behind",
+        "tests/normlab/store/test_records.py::TestRecord::test_writes_all_or_nothing",
     ),
     Defect(
-        "a resumed training forgets the epoch's running sums",
+        "a resumed training loses the sums of its epoch",
         "worker/training/training.py",
         "inside = not sums.keys().isdisjoint(state)",
         "inside, state = False, {name: it for name, it in state.items() if name not in sums}",
-        f"{TRAINING}test_resume.py::TestResume::test_interrupted_training_ends_bit_identically",
+        "tests/worker/training/test_resume.py::TestResume::test_interrupted_training_ends_bit_identically",
     ),
     Defect(
-        "a generator's state, of dropout's masks, is not in the checkpoint",
+        "the state of dropout's generator is missing from the checkpoint",
         "worker/training/checkpoints.py",
         "for group, tensors in groups.items() for name, tensor in tensors.items()}",
         'for group, tensors in groups.items() for name, tensor in tensors.items() if "calls" not in name}',
-        f"{TRAINING}test_training.py::TestLearning::test_custom_network_learns_and_resumes_bit_identically",
+        "tests/worker/training/test_training.py::TestLearning::test_custom_network_learns_and_resumes_bit_identically",
     ),
     Defect(
         "the optimizer's step count is not restored",
         "worker/training/training.py",
         'self.optimizer.steps = int(state["steps"])',
-        "self.optimizer.steps = int(state[\"steps\"]) // self.steps_per_epoch * self.steps_per_epoch",
-        f"{TRAINING}test_resume.py::TestResume::test_interrupted_training_ends_bit_identically",
+        'self.optimizer.steps = int(state["steps"]) // self.steps_per_epoch * self.steps_per_epoch',
+        "tests/worker/training/test_resume.py::TestResume::test_interrupted_training_ends_bit_identically",
     ),
     Defect(
-        "a checkpoint's hash is not looked at",
+        "the hash of a checkpoint is not checked",
         "worker/training/checkpoints.py",
         "if hashlib.sha256(content).hexdigest() != sha256:",
         "if not content:",
-        f"{TRAINING}test_resume.py::TestResume::test_wrong_checkpoint_is_refused",
+        "tests/worker/training/test_resume.py::TestResume::test_wrong_checkpoint_is_refused",
     ),
     Defect(
-        "groups take no turns",
+        "groups do not take turns",
         "normlab/store/claims.py",
         "GroupRow.name == candidate.queue_group).values(claimed_at=database_now())",
         "GroupRow.name == candidate.queue_group).values(claimed_at=GroupRow.claimed_at)",
-        f"{QUEUE}test_a_higher_priority_goes_first_then_groups_take_turns_then_the_oldest",
+        "tests/normlab/store/test_claim.py::TestClaim::test_order_is_priority_then_group_then_age",
     ),
     Defect(
-        "a pause overrules a cancellation",
+        "a pause takes precedence over a cancellation",
         "normlab/store/queue.py",
         "if experiment.requested_action == RequestedAction.CANCEL:",
         "if experiment.requested_action is ...:",
-        f"{QUEUE}test_pausing_what_runs_is_a_wish_that_can_be_withdrawn_and_gives_way_to_a_cancellation",
+        "tests/normlab/store/test_cancel_and_pause.py::TestPause::test_request_is_withdrawn_or_replaced",
     ),
     Defect(
-        "an idempotency key answers for another body",
+        "an idempotency key is accepted with another body",
         "normlab/store/enqueue.py",
         "experiment if digest == idempotency.digest else",
         "experiment if digest else",
-        f"{QUEUE}test_an_idempotency_key_means_one_experiment_and_one_body",
+        "tests/normlab/store/test_idempotency.py::TestIdempotencyKey::test_names_one_experiment_and_one_body",
     ),
     Defect(
-        "what a shared transaction raised is told to nobody",
+        "an error of a shared transaction reaches only its first request",
         "service/enqueue_batch.py",
         "                    for _, future in batch:\n                        _resolve(future, error)",
         "                    _resolve(batch[0][1], error)",
         "tests/service/test_enqueue_batch.py::TestErrors::test_database_error_reaches_the_whole_batch",
     ),
     Defect(
-        "a child outlives its supervisor",
+        "a training process outlives its supervisor",
         "worker/run/child.py",
-        "    die_with_parent()\n    for",
-        "    os._exit = print\n    for",
+        "    die_with_parent()\n",
+        "    os._exit = print\n",
         "tests/worker/supervisor/test_worker.py::TestTrainingProcess::test_ends_with_its_supervisor",
     ),
     Defect(
-        "a child that hangs is let be",
+        "a hung training is not ended",
         "worker/supervisor/claim_watch.py",
         "> self.step_timeout()",
         "> 1e9",
         "tests/worker/supervisor/test_worker.py::TestHungTraining::test_loses_its_attempt_and_logs_its_stack",
     ),
     Defect(
-        "the Host is not looked at",
+        "the Host header is not checked",
         "service/middleware/host_and_origin.py",
         "if _name(host) not in self._hosts:",
         "if not self._hosts:",
         "tests/service/middleware/test_host_and_origin.py::TestHost::test_other_name_is_refused",
     ),
     Defect(
-        "a route that says nothing is open",
+        "a route that declares no permission is open",
         "service/authorization.py",
         'getattr(self.endpoint, "need", None)',
         'getattr(self.endpoint, "need", "read")',
         "tests/service/middleware/test_authentication.py::TestScopes::test_route_without_declaration_is_closed",
     ),
     Defect(
-        "a revoked key still opens",
+        "a revoked API key is still accepted",
         "normlab/store/api_keys.py",
         "if row is None or not matches or row.revoked_at is not None:",
         "if row is None or not matches:",
         "tests/service/middleware/test_authentication.py::TestKey::test_revoked_key_is_refused",
     ),
     Defect(
-        "a body is believed what it says of its length",
+        "the Content-Length of a body is trusted",
         "service/middleware/request_body.py",
         "    if len(body) > MAX_BODY_BYTES:\n        return too_large()\n",
         "",
         "tests/service/middleware/test_request_body.py::TestSize::test_body_is_counted_as_it_arrives",
     ),
     Defect(
-        "a log holds keys",
+        "API keys are written to the log",
         "normlab/process/logging.py",
-        r'return _KEY.sub(r"\1…", line)',
+        'return _KEY.sub(r"\\1…", line)',
         "return line",
-        "tests/normlab/process/test_logging.py::test_a_key_in_a_line_is_blacked_out_wherever_it_stands",
+        "tests/normlab/process/test_logging.py::TestLog::test_line_holds_no_key",
     ),
     Defect(
-        "a full disk is the service's failure",
+        "a full disk is answered with 500",
         "service/problems.py",
         "for away in TRANSIENT_ERRORS:",
         "for away in TRANSIENT_ERRORS[1:]:",
         "tests/service/test_readiness.py::TestDatabase::test_full_disk",
     ),
     Defect(
-        "a newer schema is served",
+        "a database with a newer schema is served",
         "normlab/store/schema.py",
         "return SchemaStatus.OLDER if revision in known else SchemaStatus.NEWER",
         "return SchemaStatus.OLDER if revision in known else SchemaStatus.CURRENT",
@@ -195,33 +191,33 @@ DEFECTS = [
 
 
 def main() -> None:
-    """Plant them all, say what came of it in one line, and exit with the number of those that nothing noticed."""
+    """Plant all defects, print the result in one line, and exit with the number of defects that were not caught."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--first", type=int, default=len(DEFECTS), metavar="N", help="only so many")
+    parser.add_argument("--first", type=int, default=len(DEFECTS), metavar="N", help="plant only the first N")
     arguments = parser.parse_args()
     raise SystemExit(len(plant(DEFECTS[: arguments.first])))
 
 
 def plant(defects: list[Defect]) -> list[str]:
-    """The names of those that their test does not catch, or whose test fails without them too."""
+    """Return the names of the defects that their test does not catch, or whose test fails without them too."""
     began, uncaught = time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder, "copy")
         copy.mkdir()
         for name in COPIED:
             (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)
-        sound = _run(copy, sorted({defect.caught_by for defect in defects}))
+        unplanted = _run(copy, sorted({defect.caught_by for defect in defects}))
         for defect in defects:
             file = copy / defect.file
-            right = file.read_text()
-            file.write_text(planted(right, defect))
-            caught = sound == PASSED and _run(copy, [defect.caught_by]) == FAILED
-            file.write_text(right)
+            source = file.read_text()
+            file.write_text(planted(source, defect))
+            caught = unplanted == PASSED and _run(copy, [defect.caught_by]) == FAILED
+            file.write_text(source)
             if not caught:
                 uncaught.append(defect.name)
     print(
         f"defects: {len(defects)} planted one at a time in {time.monotonic() - began:.0f} s; the tests "
-        f"{'pass' if sound == PASSED else 'FAIL'} without them; {len(uncaught)} not caught"
+        f"{'pass' if unplanted == PASSED else 'FAIL'} without them; {len(uncaught)} not caught"
         + "".join(f", {name}" for name in uncaught),
         flush=True,
     )
@@ -229,27 +225,28 @@ def plant(defects: list[Defect]) -> list[str]:
 
 
 def planted(source: str, defect: Defect) -> str:
-    """The source with it. Raises ValueError if it is not there to be spoiled, once."""
+    """Return the source with the defect. Raises ValueError if the text to replace does not occur exactly once."""
     if source.count(defect.before) != 1:
-        raise ValueError(f"{defect.file} has changed: {defect.before!r} is there {source.count(defect.before)} times")
+        count = source.count(defect.before)
+        raise ValueError(f"{defect.file}: expected {defect.before!r} once, got it {count} times. Update the defect")
     return source.replace(defect.before, defect.after)
 
 
 def _run(copy, tests):
-    # A base directory of its own: without one pytest shuts the shared one, and PostgreSQL, another user, out of it.
-    apart = ["-p", "no:cacheprovider", f"--basetemp={copy.parent / 'tests'}"]
-    quick = ["-p", "no:schemathesis", "-p", "no:hypothesispytest"]  # which none of these tests needs, to start sooner
-    command = [sys.executable, "-m", "pytest", "-q", "-x", *apart, *quick, *tests]
+    # With the shared base directory, pytest would close it for other users, and PostgreSQL runs as one.
+    own_folder = ["-p", "no:cacheprovider", f"--basetemp={copy.parent / 'tests'}"]
+    fewer_plugins = ["-p", "no:schemathesis", "-p", "no:hypothesispytest"]  # to start sooner; no test needs them
+    command = [sys.executable, "-m", "pytest", "-q", "-x", *own_folder, *fewer_plugins, *tests]
     with subprocess.Popen(
         command, cwd=copy, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as running:
+    ) as process:
         try:
-            return running.wait(LONGEST_SECONDS)
+            return process.wait(TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
             return None
         finally:
-            with suppress(ProcessLookupError):  # a defect may well leave processes behind
-                os.killpg(running.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # a defect may leave processes behind
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""`python -m tests.torture.fuzz`: requests that are made up and hostile ones made by hand, at a real service process.
+"""`python -m tests.torture.fuzz`: send generated and hostile requests to a real service process.
 
-Schemathesis makes them up from the OpenAPI document: its examples, its coverage of every bound, drawn ones that are as
-written and that are not, and sequences that follow what was answered; each answer goes through all of its checks. It is
-slow at that, so two processes have a service and a database each: one would delete what the other is about to ask for.
+Schemathesis generates requests from the OpenAPI document: its examples, the bounds of every parameter, random valid and
+invalid ones, and sequences that use earlier answers. All its checks are applied to each answer. This is slow, so two
+processes do it. Each has its own service and database, because one would delete what the other is about to request.
 """
 
 import argparse
@@ -21,21 +21,22 @@ from schemathesis.engine import events, from_schema
 from schemathesis.openapi.checks import RejectedPositiveData
 
 from normlab.spec.quantities import QUANTITIES
-from normlab.store import claims, records
+from normlab.store import records
+from tests.experiments import claimed
 from tests.factories import record_of
 from tests.torture import hostile
 from tests.torture.services import Service
-from tests.torture.workers import database_of, enqueue
+from tests.torture.workers import database_of, enqueue_variant
 
 CASES = 20_000
 SHARES = 2
 MAX_STEPS = 25  # of a sequence
-MOST_GROWTH_BYTES = 50_000_000  # of the service's memory, since everything by hand was asked once
+MAX_GROWTH_BYTES = 50_000_000  # of the service's memory, after all hostile requests were sent once
 IDLE_CONNECTIONS = 200
-AGAIN = 4  # one in so many of the hostile requests is made again at the end, for those leave garbage too
-PATIENCE_SECONDS = 0.3  # for an answer to what may be owed none, such as half a request
-LONGEST_SECONDS = 15.0  # that the service may take to say that it lives, or to draw
-BEYOND_A_SCHEMA = {  # what a request as written may be refused for, since no JSON schema can say it
+REPEATED = 4  # one in four hostile requests is sent again in the end, because they may leak memory too
+SHORT_TIMEOUT_SECONDS = 0.3  # for requests that need no answer, such as half a request
+TIMEOUT_SECONDS = 15.0  # for a health check or a figure
+BEYOND_A_SCHEMA = {  # rules that no JSON schema can express, so that a request that is valid by the schema is refused
     "network": "layers fit each other, the images and the classes",
     "folder": "with the data set `folder`, and only with it; below the data directory",
     "train_size": "no more than the data set has",
@@ -49,21 +50,21 @@ _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
 
 @dataclass
 class Tally:
-    """What was asked and what came of it."""
+    """What was requested and what was wrong."""
 
-    kinds: Counter = field(default_factory=Counter)  # of schemathesis' cases: by phase and by mode
+    kinds: Counter = field(default_factory=Counter)  # of schemathesis's cases, by phase and by mode
     cases: int = 0
-    refused: int = 0  # as written, by a rule that cannot be
+    refused: int = 0  # valid by the schema, but refused by a rule beyond it
     hostile: int = 0
     idle: int = 0
     fives: int = 0
     dead: int = 0
     lost: int = 0
-    grown: int = 0  # bytes, of the service that grew most
-    wrong: dict = field(default_factory=dict)  # by check and operation: the shortest that shows it
+    grown: int = 0  # bytes, the most of any service
+    wrong: dict = field(default_factory=dict)  # by check and operation: the shortest request that fails
 
     def add(self, other):
-        """What another has tallied."""
+        """Add the tally of another process."""
         self.kinds.update(other.kinds)
         self.wrong.update(other.wrong)
         self.grown = max(self.grown, other.grown)
@@ -72,7 +73,7 @@ class Tally:
 
 
 def main() -> None:
-    """Ask, say what came of it in one line, and exit with 1 if anything is wrong."""
+    """Send all requests, print the result in one line, and exit with 1 if anything is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=CASES)
     parser.add_argument("--seed", type=int, default=1)
@@ -81,7 +82,7 @@ def main() -> None:
 
 
 def fuzz(cases: int, seed: int) -> int:
-    """How much was wrong: failed checks, answers of 5xx, times of no life, lost services, too much memory."""
+    """Return how much was wrong: failed checks, answers of 5xx, failed health checks, ended services, memory."""
     began, tally = time.monotonic(), Tally()
     with ProcessPoolExecutor(SHARES, mp_context=multiprocessing.get_context("spawn")) as pool:
         for share in [pool.submit(_share, -(-cases // SHARES), seed, number) for number in range(SHARES)]:
@@ -92,27 +93,27 @@ def fuzz(cases: int, seed: int) -> int:
     print(
         f"fuzz: {tally.cases} cases of schemathesis ({kinds}), {tally.refused} refused by rules beyond a schema; "
         f"{tally.hostile} hostile requests, {tally.idle} idle connections: {len(tally.wrong)} kinds of failure, "
-        f"{tally.fives} answers of 5xx, {tally.dead} times no life, {tally.lost} processes lost, memory grew by "
+        f"{tally.fives} answers of 5xx, {tally.dead} failed health checks, {tally.lost} processes lost, memory grew by "
         f"{tally.grown / 1e6:.0f} MB, {time.monotonic() - began:.0f} s",
         flush=True,
     )
-    limits = (tally.grown > MOST_GROWTH_BYTES) + (tally.cases < cases)
+    limits = (tally.grown > MAX_GROWTH_BYTES) + (tally.cases < cases)
     return len(tally.wrong) + tally.fives + tally.dead + tally.lost + limits
 
 
 def _share(cases, seed, number):
-    """What came of one process's share, at a service of its own."""
-    tally, mine = Tally(), list(hostile.requests())[number::SHARES]
+    """Send the share of one process to its own service, and return its tally."""
+    tally, share = Tally(), list(hostile.requests())[number::SHARES]
     with database_of("sqlite") as database:
         for name in hostile.names():
-            _recorded(database, name)
+            _record_experiment(database, name)
         service = Service(database.url)
         try:
-            _ask_by_hand(service, tally, mine)
+            _send_hostile(service, tally, share)
             _stay_idle(service, tally)
-            before = service.resident_bytes()  # imports, fonts, caches and threads are there from here on
-            _make_up(service.port, tally, cases=cases, seed=1000 * seed + 100 * number)
-            _ask_by_hand(service, tally, mine[::AGAIN])
+            before = service.resident_bytes()  # with imports, fonts, caches and threads
+            _generate(service.port, tally, cases=cases, seed=1000 * seed + 100 * number)
+            _send_hostile(service, tally, share[::REPEATED])
             tally.lost = int(not service.is_alive())
             tally.grown = 0 if tally.lost else service.resident_bytes() - before
         finally:
@@ -120,29 +121,29 @@ def _share(cases, seed, number):
     return tally
 
 
-def _recorded(database, name):
-    """An experiment of two epochs."""
-    enqueue(database, 0, name=name)
+def _record_experiment(database, name):
+    """Write an experiment with two epochs."""
+    enqueue_variant(database, 0, name=name)
+    claim = claimed(database)
     with database.writing.begin() as session:
-        held = claims.claim(session, worker="w", lease_seconds=30)
         for epoch in range(2):
-            records.record(session, held, record_of(epoch, quantities=QUANTITIES))
+            records.record(session, claim, record_of(epoch, quantities=QUANTITIES))
 
 
-def _make_up(port, tally, *, cases, seed):
-    """At least so many; only when a round is over is it known how many it had."""
+def _generate(port, tally, *, cases, seed):
+    """Run rounds until there are enough cases. How many a round has is known only after it."""
     while (left := cases - tally.cases) > 0:
         _one_round(port, tally, examples=max(1, min(300, left // 25)), seed=seed)
         seed += 1
-        if tally.cases == cases - left:  # nobody answers
+        if tally.cases == cases - left:  # the service does not answer
             break
 
 
 def _one_round(port, tally, *, examples, seed):
     config = SchemathesisConfig.from_dict(
         {
-            "seed": seed, "workers": 1, "continue-on-failure": True, "request-timeout": LONGEST_SECONDS,
-            "cache": {"enabled": False},  # what an earlier run found may not change this one
+            "seed": seed, "workers": 1, "continue-on-failure": True, "request-timeout": TIMEOUT_SECONDS,
+            "cache": {"enabled": False},  # so that earlier runs do not change this one
             "generation": {"mode": "all", "max-examples": examples, "no-shrink": True, "database": "none"},
             "phases": {
                 "coverage": {"enabled": tally.cases == 0},  # the same in each round
@@ -181,73 +182,73 @@ def _count(event, tally):
 
 
 def _is_no_rule_beyond_a_schema(context, failure, case, response):
-    """Whether a failed check stays one: valid data may be refused for nothing but what a schema cannot say."""
+    """Return whether a failed check counts. Valid data may be refused only by rules that a schema cannot express."""
     if not isinstance(failure, RejectedPositiveData) or response.status_code != 422:
         return True
     refusal = response.json()
     if refusal["detail"].startswith(("the idempotency key", "network: ")):
         return False
-    found = refusal.get("errors", [])
-    return not found or not all(
+    errors = refusal.get("errors", [])
+    return not errors or not all(
         error["field"] in BEYOND_A_SCHEMA
         or (error["expected"] == "Input should be a valid integer" and _WHOLE.fullmatch(error["got"]))
-        for error in found
+        for error in errors
     )
 
 
-def _ask_by_hand(service, tally, requests):
-    for name, pieces, owed in requests:
-        answer = _answer(service.port, pieces, LONGEST_SECONDS if owed else PATIENCE_SECONDS)
+def _send_hostile(service, tally, requests):
+    for name, pieces, needs_answer in requests:
+        answer = _answer(service.port, pieces, TIMEOUT_SECONDS if needs_answer else SHORT_TIMEOUT_SECONDS)
         statuses = _STATUS.findall(answer)
         fives = [status for status in statuses if status >= b"500"]
         tally.hostile += 1
         tally.fives += len(fives)
-        if owed and not statuses:
+        if needs_answer and not statuses:
             tally.wrong[name, "by hand"] = "no answer", repr(b"".join(pieces)[:300])
         if fives:
             tally.wrong[name, "by hand"] = fives[0].decode(), repr(b"".join(pieces)[:300])
-        _look_for_life(service, tally, after=name)
+        _check_health(service, tally, after=name)
 
 
 def _stay_idle(service, tally):
-    """Some that never ask, some that never end their question."""
+    """Open connections that send nothing, or the beginning of a request."""
     tally.idle += IDLE_CONNECTIONS
     idle = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(IDLE_CONNECTIONS)]
-    for place, connection in enumerate(idle):
-        connection.sendall(hostile.request()[: place % 40])
-    _look_for_life(service, tally, after="idle connections")
+    for index, connection in enumerate(idle):
+        connection.sendall(hostile.request()[: index % 40])
+    _check_health(service, tally, after="idle connections")
     for connection in idle:
         connection.close()
 
 
-def _look_for_life(service, tally, *, after):
+def _check_health(service, tally, *, after):
     if not _answer(service.port, [hostile.request("GET", "/livez")]).startswith(b"HTTP/1.1 200"):
         tally.dead += 1
-        tally.wrong["no life", "by hand"] = f"after {after}", ""
+        tally.wrong["health check", "by hand"] = f"after {after}", ""
 
 
-def _answer(port, pieces, patience=LONGEST_SECONDS):
-    """All that comes until it is whole and nothing more does, however often it is interrupted."""
+def _answer(port, pieces, timeout=TIMEOUT_SECONDS):
+    """Send a request in pieces, and return all bytes of the answer, also of an incomplete one."""
     answer = b""
-    with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), LONGEST_SECONDS)) as connection:
-        with suppress(OSError):  # it may be refused, and hung up on, before it is sent
-            for place, piece in enumerate(pieces):
-                time.sleep(0.002 if place else 0)
+    with suppress(OSError), closing(socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS)) as connection:
+        with suppress(OSError):  # the service may refuse it and close the connection before all is sent
+            for index, piece in enumerate(pieces):
+                time.sleep(0.002 if index else 0)
                 connection.sendall(piece)
-        connection.settimeout(patience)
-        while not _is_whole(answer, pieces[0]) and (more := connection.recv(65536)):
+        connection.settimeout(timeout)
+        while not _is_complete(answer, pieces[0]) and (more := connection.recv(65536)):
             answer += more
-            connection.settimeout(LONGEST_SECONDS)
+            connection.settimeout(TIMEOUT_SECONDS)
         connection.settimeout(0.001)
         while more := connection.recv(65536):
             answer += more
     return answer
 
 
-def _is_whole(answer, asked):
+def _is_complete(answer, request):
     head, ended, body = answer.partition(b"\r\n\r\n")
     length = re.search(rb"content-length: (\d+)", head, re.IGNORECASE)
-    return bool(ended) and (length is None or asked.startswith(b"HEAD") or len(body) >= int(length[1]))
+    return bool(ended) and (length is None or request.startswith(b"HEAD") or len(body) >= int(length[1]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""`python -m tests.torture.kill_storm`: workers are killed and stopped at random while they train; nothing may show it.
+"""`python -m tests.torture.kill_storm`: workers are killed and suspended at random while they train.
 
-Every experiment must end succeeded, once, with the records and the last weights of one that nobody disturbed.
+Every experiment must succeed exactly once, with the records and the last weights of an undisturbed run.
 """
 
 import argparse
@@ -11,8 +11,19 @@ import time
 
 from sqlalchemy import select
 
+from normlab.spec.lifecycle import Status
 from normlab.store.models import Experiment
-from tests.torture.workers import VARIANTS, Worker, attempts, came_of, database_of, enqueue, hurt, left
+from tests.experiments import until
+from tests.torture.workers import (
+    VARIANTS,
+    Worker,
+    count_unfinished,
+    database_of,
+    enqueue_variant,
+    outcomes,
+    result_of,
+    send_signal,
+)
 
 LEASE_SECONDS = 1.0
 SETTINGS = {
@@ -21,12 +32,12 @@ SETTINGS = {
     "max_attempts": 10_000,
     "step_timeout_seconds": 60,
 }
-LONG_ENOUGH = {"epochs": 12}  # that workers seldom have nothing to train
+LONG_ENOUGH = {"epochs": 12}  # so that the workers have something to train most of the time
 WORKERS = 3
 
 
 def main() -> None:
-    """Storm, say what came of it in one line, and exit with 1 if anything shows."""
+    """Storm, print the result in one line, and exit with the number of experiments that differ."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--faults", type=int, default=200)
@@ -37,75 +48,78 @@ def main() -> None:
 
 
 def storm(kind: str, faults: int, experiments: int, seed: int) -> int:
-    """Returns how many experiments show that they were disturbed."""
+    """Return how many experiments differ from an undisturbed run."""
     began = time.monotonic()
     with database_of(kind) as database:
         undisturbed = _undisturbed(kind)
-        numbers = {enqueue(database, place, **LONG_ENOUGH): place for place in range(experiments)}
-        done = _hurt_until_all_is_done(database, faults, random.Random(seed), numbers)
-        wanted = {number: undisturbed[place % len(VARIANTS)] for number, place in numbers.items()}
-        shows = [number for number in numbers if came_of(database, number) != wanted[number]]
+        indices = {enqueue_variant(database, index, **LONG_ENOUGH): index for index in range(experiments)}
+        count = _storm(database, faults, random.Random(seed), indices)
+        expected = {number: undisturbed[index % len(VARIANTS)] for number, index in indices.items()}
+        different = [number for number in indices if result_of(database, number) != expected[number]]
         print(
-            f"kill storm on {kind}: {done} faults over {len(numbers)} experiments in {time.monotonic() - began:.0f} s; "
-            f"attempts {attempts(database)}; {len(shows)} lost, finished twice or different{': ' if shows else ''}"
-            + ", ".join(map(str, shows)),
+            f"kill storm on {kind}: {count} faults over {len(indices)} experiments in {time.monotonic() - began:.0f} "
+            f"s; attempts {outcomes(database)}; {len(different)} lost, finished twice or different"
+            + (": " if different else "")
+            + ", ".join(map(str, different)),
             flush=True,
         )
-    return len(shows)
+    return len(different)
 
 
 def _undisturbed(kind: str) -> list[tuple[object, ...]]:
     with database_of(kind) as database:
-        numbers = [enqueue(database, place, **LONG_ENOUGH) for place in range(len(VARIANTS))]
+        numbers = [enqueue_variant(database, index, **LONG_ENOUGH) for index in range(len(VARIANTS))]
         worker = Worker(database, **SETTINGS)
-        while left(database):
-            time.sleep(0.1)
+        until(lambda: not count_unfinished(database), seconds=300)
         worker.end()
-        return [came_of(database, number) for number in numbers]
+        return [result_of(database, number) for number in numbers]
 
 
-def _hurt_until_all_is_done(database, faults, chance, numbers):
-    """Returns how many faults there were; more experiments are queued if they end before the faults do."""
-    workers, timers, done = [Worker(database, **SETTINGS) for _ in range(WORKERS)], [], 0
+def _storm(database, faults, rng, indices):
+    """Cause faults until all are caused and all experiments have ended. Return how many there were.
+
+    If the experiments end before, more are queued.
+    """
+    workers, timers, count = [Worker(database, **SETTINGS) for _ in range(WORKERS)], [], 0
     try:
-        while left(database) or done < faults:
-            if not left(database):
-                place = len(numbers)
-                numbers[enqueue(database, place, **LONG_ENOUGH)] = place
-            time.sleep(chance.uniform(0.1, 1.6))
-            for place, worker in enumerate(workers):
+        while count_unfinished(database) or count < faults:
+            if not count_unfinished(database):
+                next_index = len(indices)
+                indices[enqueue_variant(database, next_index, **LONG_ENOUGH)] = next_index
+            time.sleep(rng.uniform(0.1, 1.6))
+            for index, worker in enumerate(workers):
                 if not worker.is_alive():
-                    workers[place] = Worker(database, **SETTINGS)
-            if done < faults:
-                # At any moment, but more often while it trains than chance would have it: to start takes far longer.
-                training = [worker for worker in workers if _trains(database, worker)] if chance.random() < 0.7 else []
-                done += _fault(chance.choice(training or workers), chance, timers)
+                    workers[index] = Worker(database, **SETTINGS)
+            if count < faults:
+                # Workers that train are chosen more often than by chance, because a start takes far longer.
+                training = [worker for worker in workers if _trains(database, worker)] if rng.random() < 0.7 else []
+                count += _fault(rng.choice(training or workers), rng, timers)
     finally:
         for timer in timers:
             timer.join()
         for worker in workers:
             worker.end()
-    return done
+    return count
 
 
 def _trains(database, worker):
     with database.reading() as session:
-        running = select(Experiment).where(Experiment.status == "running")
+        running = select(Experiment).where(Experiment.status == Status.RUNNING)
         return session.scalar(select(running.where(Experiment.worker.contains(f":{worker.supervisor}:")).exists()))
 
 
-def _fault(worker, chance, timers):
-    """One fault; returns 1 if somebody was there to be hurt."""
+def _fault(worker, rng, timers):
+    """Kill or suspend the supervisor, its training process or both. Return 1 if one of them existed, else 0."""
     both = [worker.supervisor, worker.child]
-    hit = chance.choice([both, both[:1], both[1:]])
-    if chance.random() < 0.7:
-        killed = [pid for pid in hit if hurt(pid, signal.SIGKILL)]
+    chosen = rng.choice([both, both[:1], both[1:]])
+    if rng.random() < 0.7:
+        killed = [pid for pid in chosen if send_signal(pid, signal.SIGKILL)]
         return int(bool(killed))
-    stopped = [pid for pid in hit if hurt(pid, signal.SIGSTOP)]
-    timer = threading.Timer(1.5 * LEASE_SECONDS, lambda: [hurt(pid, signal.SIGCONT) for pid in stopped])
+    suspended = [pid for pid in chosen if send_signal(pid, signal.SIGSTOP)]
+    timer = threading.Timer(1.5 * LEASE_SECONDS, lambda: [send_signal(pid, signal.SIGCONT) for pid in suspended])
     timer.start()
     timers.append(timer)
-    return int(bool(stopped))
+    return int(bool(suspended))
 
 
 if __name__ == "__main__":

@@ -13,18 +13,18 @@ from pathlib import Path
 
 
 class Service:
-    """`python -m service --no-worker` on a port of its own that stays the same over its deaths."""
+    """A `python -m service --no-worker` on a port that stays the same when the service is killed and started again."""
 
     def __init__(self, url, **settings):
-        with socket.socket() as probing:
-            probing.bind(("127.0.0.1", 0))
-            self.port = probing.getsockname()[1]
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
         environment = os.environ | {"NORMLAB_DATABASE_URL": url}
         self._environment = environment | {f"NORMLAB_{name.upper()}": str(value) for name, value in settings.items()}
         self.start()
 
     def start(self):
-        """And wait until it listens."""
+        """Start the service and wait until it listens."""
         command = [sys.executable, "-m", "service", "--no-worker", "--port", str(self.port)]
         self.process = subprocess.Popen(
             command, env=self._environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -32,23 +32,23 @@ class Service:
         assert "serves on" in self.process.stdout.readline()
 
     def kill(self):
-        """With SIGKILL."""
+        """Kill the service with SIGKILL."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self.process.stdout.close()
 
     def is_alive(self):
-        """Whether it has not ended."""
+        """Return whether the service runs."""
         return self.process.poll() is None
 
     def resident_bytes(self):
-        """Its memory."""
+        """Return the resident memory of the service."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return next(1024 * int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
 
 class Client:
-    """One HTTP connection, kept open; plain enough to cost the cores next to nothing."""
+    """One HTTP connection that is kept open. It is plain, so that it needs little of the processor."""
 
     def __init__(self, port):
         self._port, self._streams = port, None
@@ -59,21 +59,21 @@ class Client:
     async def __aexit__(self, *raised):
         self.close()
 
-    async def ask(self, method, path, body=None, **headers):
-        """The status and the body. Raises OSError or EOFError when the service goes away before it has answered."""
+    async def request(self, method, path, body=None, **headers):
+        """Return the status and the body. Raise OSError or EOFError if the service ends before it has answered."""
         try:
-            return await self._ask(method, path, body, headers)
+            return await self._request(method, path, body, headers)
         except (OSError, EOFError):
             self.close()
             raise
 
     def close(self):
-        """Hang up."""
+        """Close the connection."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
 
-    async def _ask(self, method, path, body, headers):
+    async def _request(self, method, path, body, headers):
         if self._streams is None:
             self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=2**24)
         reader, writer = self._streams
@@ -86,19 +86,19 @@ class Client:
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         status = int(head.split(" ", 2)[1])
         length = next((int(line[15:]) for line in head.split("\r\n") if line.startswith("content-length:")), 0)
-        answer = await reader.readexactly(length)
+        response = await reader.readexactly(length)
         if "connection: close" in head:
             self.close()
-        return status, answer
+        return status, response
 
 
-async def persistently(client, *arguments, seconds=60, **headers):
-    """Ask until it is answered, whoever dies meanwhile, and whatever it says is away."""
+async def request_until_answered(client, *arguments, seconds=60, **headers):
+    """Repeat a request while the service is killed or answers 503. Return the status and the body."""
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
         with suppress(OSError, EOFError):
-            status, answer = await client.ask(*arguments, **headers)
+            status, response = await client.request(*arguments, **headers)
             if status != 503:
-                return status, answer
+                return status, response
         await asyncio.sleep(0.05)
-    raise TimeoutError(f"{arguments} was not answered in {seconds} s")
+    raise TimeoutError(f"{arguments} was not answered within {seconds} s")

@@ -1,4 +1,4 @@
-"""`python -m tests.torture.states`: 5,000 steps of any verbs in any order, against a plain model."""
+"""`python -m tests.torture.states`: 5,000 steps of random verbs in random order, compared with a plain model."""
 
 import argparse
 import time
@@ -10,7 +10,7 @@ STEPS = 5_000
 
 
 def main() -> None:
-    """Live until there are enough steps; a difference raises with the shortest way to it."""
+    """Run until there are enough steps. A difference raises with the shortest sequence of steps that shows it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="postgresql")
     kind = parser.parse_args().database
@@ -18,7 +18,7 @@ def main() -> None:
     with database_of(kind) as database:
         while steps < STEPS:
             steps += run_machine(database, examples=50, steps=60)
-    print(f"states on {kind}: {steps} steps as the model in {time.monotonic() - began:.0f} s", flush=True)
+    print(f"states on {kind}: {steps} steps equal to the model in {time.monotonic() - began:.0f} s", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the torture commands share: databases of either kind, workers that can be hurt, and what came of it all."""
+"""What the torture commands share: databases of both kinds, workers that can be killed, and results to compare."""
 
 import os
 import signal
@@ -12,13 +12,14 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from normlab.spec.experiment import ExperimentSpec
+from normlab.spec.lifecycle import Status
 from normlab.store.database import Database
 from normlab.store.models import Attempt, CheckpointRow, EpochRow, Experiment, HistogramRow
 from normlab.store.schema import migrate
 from normlab.store.sqlite_file import sqlite
 from tests import experiments
 
-RUNTIME = tempfile.TemporaryDirectory()  # until this process ends
+RUNTIME_DIR = tempfile.TemporaryDirectory()  # until this process ends
 
 SMALL = {
     "dataset": "digits", "image_size": 16, "train_size": 200, "test_size": 40, "epochs": 4, "batch_size": 4,
@@ -41,44 +42,57 @@ VARIANTS = (
 
 
 @contextmanager
+def postgresql_server(folder: str) -> Iterator[object]:
+    """Run a PostgreSQL server of the pgserver wheel, with its data in a folder."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", RUNTIME_DIR.name)  # the wheel warns if it is not set
+    import pgserver
+
+    server = pgserver.get_server(Path(folder, "postgres"))
+    try:
+        yield server
+    finally:
+        server.cleanup()
+
+
+@contextmanager
 def database_of(kind: str) -> Iterator[Database]:
-    """A migrated database, `sqlite` or `postgresql`, gone afterwards."""
+    """Provide a migrated database of a kind, `sqlite` or `postgresql`. Delete it in the end."""
     with tempfile.TemporaryDirectory() as folder:
         if kind == "sqlite":
-            made = Database(f"sqlite:///{folder}/normlab.db")
+            with migrated(f"sqlite:///{folder}/normlab.db") as database:
+                yield database
         else:
-            os.environ.setdefault("XDG_RUNTIME_DIR", RUNTIME.name)  # the wheel asks for one and warns if there is none
-            import pgserver
-
-            server = pgserver.get_server(Path(folder, "postgres"))
-            made = Database(server.get_uri())
-        migrate(made)
-        try:
-            yield made
-        finally:
-            made.close()
-            if kind != "sqlite":
-                server.cleanup()
+            with postgresql_server(folder) as server, migrated(server.get_uri()) as database:
+                yield database
 
 
-# The clock is the one thing that is faked.
+@contextmanager
+def migrated(url: str) -> Iterator[Database]:
+    """Migrate a database, and close its connections in the end."""
+    database = Database(url)
+    migrate(database)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+# Only the clock is faked.
 WRONG_CLOCK = """
 import sys, time
 right = time.time
 time.time = lambda: right() + {}
 sys.argv = ["worker"]
 from worker.__main__ import main
-
-from tests import experiments
 main()
 """
 
 
 class Worker:
-    """A worker process, and the training process it keeps.
+    """A worker process and its training process.
 
-    clock_off_by: seconds that its own clock is ahead. crash_at: the point where it, or its child, is killed once, and
-    the file that is there from then on.
+    clock_off_by: how many seconds its clock is ahead. crash_at: the point at which one of its processes is killed
+    once, and the file that is created at that moment.
     """
 
     def __init__(
@@ -101,12 +115,12 @@ class Worker:
 
     @property
     def supervisor(self) -> int:
-        """Its process id."""
+        """The process id of the supervisor."""
         return self._process.pid
 
     @property
     def child(self) -> int | None:
-        """The training's process id, if there is one."""
+        """The process id of the training process, if there is one."""
         with suppress(FileNotFoundError, ProcessLookupError):
             for task in Path(f"/proc/{self.supervisor}/task").iterdir():
                 for pid in (task / "children").read_text().split():
@@ -114,18 +128,18 @@ class Worker:
         return None
 
     def is_alive(self) -> bool:
-        """Whether the supervisor is."""
+        """Return whether the supervisor runs."""
         return self._process.poll() is None
 
     def end(self) -> None:
-        """Kill what is left."""
+        """Kill the supervisor if it still runs."""
         if self.is_alive():
-            hurt(self.supervisor, signal.SIGKILL)
+            send_signal(self.supervisor, signal.SIGKILL)
         self._process.wait()
 
 
-def hurt(pid: int | None, number: signal.Signals) -> bool:
-    """Send a signal; returns whether there was somebody to get it."""
+def send_signal(pid: int | None, number: signal.Signals) -> bool:
+    """Send a signal, and return whether the process exists."""
     if pid is None:
         return False
     with suppress(ProcessLookupError):
@@ -135,58 +149,61 @@ def hurt(pid: int | None, number: signal.Signals) -> bool:
 
 
 def can_write(database: Database) -> bool:
-    """Whether nobody holds SQLite's only place to write, as who is stopped within a write does; PostgreSQL has many."""
+    """Return whether SQLite can be written to. A process that is suspended within a write prevents that.
+
+    PostgreSQL has no such lock.
+    """
     if database.writer.dialect.name != "sqlite":
         return True
-    probing = sqlite.connect(str(database.writer.url.database), timeout=0.5, isolation_level=None)
-    with closing(probing), suppress(sqlite.OperationalError):
-        probing.execute("BEGIN IMMEDIATE")
+    connection = sqlite.connect(str(database.writer.url.database), timeout=0.5, isolation_level=None)
+    with closing(connection), suppress(sqlite.OperationalError):
+        connection.execute("BEGIN IMMEDIATE")
         return True
     return False
 
 
-def enqueue(database: Database, number: int, **more: object) -> int:
-    """One of the small experiments; numbers that are alike modulo the variants are the same experiment."""
-    fields = SMALL | VARIANTS[number % len(VARIANTS)] | more
-    return experiments.enqueue(database, ExperimentSpec.model_validate(fields))
+def enqueue_variant(database: Database, index: int, **fields: object) -> int:
+    """Queue a small experiment of a variant, indexed modulo len(VARIANTS), and return its number."""
+    spec = SMALL | VARIANTS[index % len(VARIANTS)] | fields
+    return experiments.enqueue(database, ExperimentSpec.model_validate(spec))
 
 
-def left(database: Database) -> int:
-    """How many have not ended."""
+def count_unfinished(database: Database) -> int:
+    """Return how many experiments are queued or running."""
     with database.reading() as session:
-        waiting = select(func.count()).where(Experiment.status.in_(("queued", "running")))
-        return session.scalar(waiting) or 0
+        unfinished = select(func.count()).where(Experiment.status.in_((Status.QUEUED, Status.RUNNING)))
+        return session.scalar(unfinished) or 0
 
 
-def came_of(database: Database, experiment_id: int) -> tuple[object, ...]:
-    """Everything that must be the same however an experiment was run: its end, its records, its last weights' hash."""
+def result_of(database: Database, experiment_id: int) -> tuple[object, ...]:
+    """Return all of an experiment that must not depend on faults: its end, its records and its last weights' hash."""
     with database.reading() as session:
         experiment = session.get_one(Experiment, experiment_id)
-        measured = (EpochRow.train_loss, EpochRow.train_accuracy, EpochRow.test_loss, EpochRow.test_accuracy)
+        metrics = (EpochRow.train_loss, EpochRow.train_accuracy, EpochRow.test_loss, EpochRow.test_accuracy)
         epochs = session.execute(
-            select(EpochRow.epoch, *measured).where(EpochRow.experiment_id == experiment_id).order_by(EpochRow.epoch)
+            select(EpochRow.epoch, *metrics).where(EpochRow.experiment_id == experiment_id).order_by(EpochRow.epoch)
         ).all()
-        seen = session.execute(
+        histograms = session.execute(
             select(HistogramRow.step, HistogramRow.layer, HistogramRow.quantity, HistogramRow.bins)
             .where(HistogramRow.experiment_id == experiment_id)
             .order_by(HistogramRow.step, HistogramRow.layer, HistogramRow.quantity)
         ).all()
-        weights = session.scalar(select(CheckpointRow.sha256).where(CheckpointRow.experiment_id == experiment_id))
-        finishes = session.scalar(
+        sha256 = session.scalar(select(CheckpointRow.sha256).where(CheckpointRow.experiment_id == experiment_id))
+        successes = session.scalar(
             select(func.count()).where(Attempt.experiment_id == experiment_id, Attempt.outcome == "succeeded")
         )
         return (
             experiment.status,
             experiment.error,
-            finishes,
-            weights,
+            successes,
+            sha256,
             tuple(map(tuple, epochs)),
-            tuple(map(tuple, seen)),
+            tuple(map(tuple, histograms)),
         )
 
 
-def attempts(database: Database) -> dict[str, int]:
-    """How many claims ended how."""
+def outcomes(database: Database) -> dict[str, int]:
+    """Return how many attempts have ended with each outcome."""
     with database.reading() as session:
-        counted = select(func.coalesce(Attempt.outcome, "running"), func.count()).group_by(Attempt.outcome)
-        return {str(outcome): count for outcome, count in session.execute(counted)}
+        counts = select(func.coalesce(Attempt.outcome, "running"), func.count()).group_by(Attempt.outcome)
+        return {str(outcome): count for outcome, count in session.execute(counts)}

@@ -50,9 +50,9 @@ class ClaimWatch:
         reason = StopReason.RELEASE if stopping else None
         if now - self._checked_at >= self._check_interval():
             self._checked_at = now
-            reason = self._ask(heartbeat=now - self._heartbeat_at >= self._settings.lease_seconds / 3) or reason
-        sent_already = self._stop is not None and reason != StopReason.CLAIM_LOST
-        if reason is None or sent_already or reason == self._stop:
+            if self._stop != StopReason.CLAIM_LOST:
+                reason = self._ask(heartbeat=now - self._heartbeat_at >= self._settings.lease_seconds / 3) or reason
+        if reason is None or (self._stop is not None and reason != StopReason.CLAIM_LOST):
             return None
         self._stop, self._stop_sent_at = reason, now
         return reason

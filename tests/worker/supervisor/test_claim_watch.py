@@ -85,12 +85,13 @@ class TestStop:
         assert watch.check(stopping=True) is None
         assert check_later(watch, clock, stopping=True) is None
 
-    def test_is_sent_again_when_the_claim_is_lost(self, sqlite, claim, watch, clock):
+    def test_is_sent_again_when_the_claim_is_lost(self, sqlite, claim, watch, clock, caplog):
         """A lost claim is reported to the training even if it was asked to stop before, and only once."""
         assert watch.check(stopping=True) == StopReason.RELEASE
         do(sqlite, claims.release, claim)
         assert check_later(watch, clock, stopping=True) == StopReason.CLAIM_LOST
         assert check_later(watch, clock, stopping=True) is None
+        assert caplog.text.count("no longer the current one") == 1
 
     @pytest.mark.parametrize("is_lost", [False, True], ids=["requested", "claim lost"])
     def test_must_be_followed_within_its_timeout(self, sqlite, claim, watch, clock, is_lost):

@@ -185,7 +185,7 @@ class TestWatch:
         number = enqueue(sqlite, **SMALL)
         late, current = Claim(number + 1, 1), Claim(number, 1)
         reports = [
-            Progress(claim=current, step=5), Progress(claim=late, step=900), Progress(claim=current, step=7),
+            Progress(claim=current, step=5), Progress(claim=current, step=7), Progress(claim=late, step=900),
             Finished(claim=current, refused_write=False, must_exit=True),
         ]  # fmt: skip
         processes = deque([ScriptedProcess(READY, *reports), ScriptedProcess(READY)])
