@@ -5,19 +5,9 @@ from fastapi.testclient import TestClient
 
 from normlab.spec.quantities import QUANTITIES
 from normlab.store import claims, records
-from normlab.store.database import Database
-from normlab.store.schema import migrate
 from service.app import create_app
 from service.settings import ServiceSettings
 from tests.factories import record_of
-
-
-@pytest.fixture
-def sqlite(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'normlab.db'}")
-    migrate(made)
-    yield made
-    made.close()
 
 
 @pytest.fixture
