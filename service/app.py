@@ -38,9 +38,9 @@ WRITERS = 4  # requests that change something at once: all wait for one another,
 DESCRIPTION = "Experiments on what normalization does to gradients: post a spec, read its records, fetch its figures."
 
 
-def create_app(settings: ServiceSettings) -> FastAPI:
-    """The service as an application. Nothing connects before the first request."""
-    database = Database(settings.database_url)
+def create_app(settings: ServiceSettings, *, database: Database | None = None) -> FastAPI:
+    """The service as an application. Nothing connects before the first request. database: not the settings' one."""
+    database = database or Database(settings.database_url)
     readiness = Readiness(database)
     metrics = PrometheusMetrics(database, readiness)
 

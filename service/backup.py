@@ -9,7 +9,7 @@ from urllib.parse import quote
 from sqlalchemy import make_url
 
 from normlab.process.settings import DatabaseSettings
-from normlab.store.database import sqlite
+from normlab.store.sqlite_file import sqlite
 
 SECRETS = ("password", "secret", "scram")  # in the names of a connection's options that are not shown
 

@@ -1,1 +1,1 @@
-"""The process that trains: claims, trains, records."""
+"""The worker: it claims experiments, trains them and records their results."""

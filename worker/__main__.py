@@ -1,93 +1,109 @@
-"""`python -m worker`: claim experiments and train them, until told to stop."""
+"""`python -m worker`: claim experiments and train them, until a signal stops it."""
 
 import argparse
 import os
 import platform
 import signal
-import sys
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
 from normlab.process.logging import log_to_stderr
+from normlab.process.parent_death import when_stdin_closes
 from normlab.store.database import Database
 from worker.settings import WorkerSettings
-from worker.supervisor.supervisor import Supervisor
+from worker.supervisor.supervisor import StartProcess, Supervisor
+from worker.supervisor.training_process import TrainingProcess
 
-HEEDED_WITHIN_SECONDS = 0.2  # a signal
+SIGNAL_CHECK_SECONDS = 0.2  # between two checks for a signal
 
 
-def main() -> None:
-    """Work until SIGTERM or SIGINT; the experiment at hand is given back to the queue after its step."""
-    parser = argparse.ArgumentParser(prog="python -m worker", description=__doc__)
-    parser.add_argument(
-        "--workers", type=_count, default=1, metavar="N", help="train N experiments at once; each on a GPU of its own"
-    )
-    parser.add_argument(
-        "--stop-with-stdin",
-        action="store_true",
-        help="stop when standard input closes, as it does when the parent dies",
-    )
-    arguments = parser.parse_args()
+def main(*, start: StartProcess = TrainingProcess) -> None:
+    """Work until SIGTERM or SIGINT. A running experiment then stops after its current step and is queued again.
+
+    start: the function that starts a training process.
+    """
+    arguments = _parser().parse_args()
     log_to_stderr()
 
-    stop, told = threading.Event(), []
+    stop, signals = threading.Event(), []
 
     def on_signal(number: int, frame: Any) -> None:
-        told.append(number)  # and no more: it may interrupt itself, and an event's lock would wait for itself
+        # Do no more than append. A signal may interrupt this handler, and an event's lock would then wait for itself.
+        signals.append(number)
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     if arguments.stop_with_stdin:
-        threading.Thread(target=_await_end_of_stdin, args=[stop], daemon=True).start()
+        when_stdin_closes(stop.set)
 
     settings = WorkerSettings.read()
     database = Database(settings.database_url)
-    name = f"{platform.node()}:{os.getpid()}"
+    process_name = f"{platform.node()}:{os.getpid()}"
+    supervisors = [
+        Supervisor(database, settings, name=f"{process_name}:{index}", environment=environment, start=start)
+        for index, environment in enumerate(_environments(arguments.workers))
+    ]
     with ThreadPoolExecutor(arguments.workers) as threads:
-        working = {
-            threads.submit(Supervisor(database, settings, name=f"{name}:{place}", environment=share).work, stop)
-            for place, share in enumerate(_shares(arguments.workers))
-        }
+        running = {threads.submit(supervisor.work, stop) for supervisor in supervisors}
         try:
-            while working:
-                # The kernel may give a signal to any thread, and Python heeds it in this one, when it next runs.
-                ended, working = wait(working, timeout=HEEDED_WITHIN_SECONDS, return_when=FIRST_COMPLETED)
-                if told:
+            while running:
+                # The kernel may deliver a signal to any thread. Python runs its handler in this thread, when this
+                # thread runs again, so this thread must not wait for longer.
+                ended, running = wait(running, timeout=SIGNAL_CHECK_SECONDS, return_when=FIRST_COMPLETED)
+                if signals:
                     stop.set()
-                for one in ended:
-                    one.result()  # raises what it raised
+                for future in ended:
+                    future.result()  # raises the exception of a supervisor that failed
         finally:
-            stop.set()  # one that broke stops them all: whoever watches over this process starts it anew, whole
+            stop.set()  # if one supervisor fails, all stop, so that the process manager restarts the whole command
     database.close()
 
 
-def _shares(workers: int) -> list[dict[str, str]]:
-    """Of the machine, for each of several: some of the cores, lest they wait for each other, and a GPU in turn."""
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m worker",
+        description="Claim experiments from the queue and train them, until SIGTERM or SIGINT.",
+        epilog="The settings are environment variables named NORMLAB_*, such as NORMLAB_DATABASE_URL.",
+    )
+    parser.add_argument(
+        "--workers",
+        type=_positive,
+        default=1,
+        metavar="N",
+        help="train N experiments at the same time, each on its share of the cores and on one GPU (default: 1)",
+    )
+    parser.add_argument(
+        "--stop-with-stdin",
+        action="store_true",
+        help="stop when standard input closes, which happens when the parent process ends",
+    )
+    return parser
+
+
+def _environments(workers: int) -> list[dict[str, str]]:
+    """Return the environment variables of each training process: its share of the cores, and one GPU each in turn.
+
+    Several processes that each use all cores slow each other down.
+    """
     if workers == 1:
         return [{}]
     threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
-    there = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
-    gpus = [gpu for gpu in os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(there)))).split(",") if gpu]
+    installed = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(installed))))
+    gpus = [gpu for gpu in visible.split(",") if gpu]
     return [
-        {"OMP_NUM_THREADS": threads} | ({"CUDA_VISIBLE_DEVICES": gpus[place % len(gpus)]} if gpus else {})
-        for place in range(workers)
+        {"OMP_NUM_THREADS": threads} | ({"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {})
+        for index in range(workers)
     ]
 
 
-def _count(text: str) -> int:
+def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise argparse.ArgumentTypeError("expected 1 or more")
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
     return number
-
-
-def _await_end_of_stdin(stop: threading.Event) -> None:
-    # Unbuffered: a buffered read would hold a lock that the interpreter wants at exit.
-    while os.read(sys.stdin.fileno(), 4096):
-        pass
-    stop.set()
 
 
 if __name__ == "__main__":

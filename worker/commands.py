@@ -1,4 +1,4 @@
-"""What a supervisor and its training exchange while an experiment runs: a stop command goes down, progress comes up."""
+"""What a training and the thread connected to its supervisor share: a stop command goes down, progress comes up."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,11 @@ from normlab.spec.lifecycle import StopReason
 
 @dataclass
 class RunControl:
-    """The state that the thread listening to the supervisor shares with the training.
+    """The state that a training shares with the threads that receive commands and report progress.
 
-    stop: why the training must stop; it looks after each step. step: how many steps are done, None before the first.
-    progress_count: rises with every step and with everything else that takes long and advances.
+    stop: why the training must stop. The training checks it after each step. step: how many steps are done, None
+    before the first one. progress_count: increased by every step, and by every part of other long work, such as a
+    batch of the test pass.
     """
 
     stop: StopReason | None = None

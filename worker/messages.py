@@ -1,4 +1,4 @@
-"""The messages between a supervisor and its training process, one JSON object a line, over a socket."""
+"""The messages between a supervisor and its training process: one JSON object per line, over a socket."""
 
 from typing import Annotated, Literal
 
@@ -12,7 +12,7 @@ class _Message(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     def line(self) -> bytes:
-        """The message as it is sent."""
+        """Return the message as it is sent."""
         return self.model_dump_json().encode() + b"\n"
 
 
@@ -24,7 +24,7 @@ class Run(_Message):
 
 
 class Stop(_Message):
-    """To the training process: stop the experiment after the step at hand."""
+    """To the training process: stop the experiment after the current step."""
 
     kind: Literal["stop"] = "stop"
     reason: StopReason
@@ -37,7 +37,10 @@ class Abort(_Message):
 
 
 class Ready(_Message):
-    """From the training process, once: it has imported torch and can train."""
+    """From the training process, once: it has imported torch and can train.
+
+    device: the name of the device that it trains on by default. threads: how many threads torch uses.
+    """
 
     kind: Literal["ready"] = "ready"
     device: str
@@ -55,8 +58,8 @@ class Progress(_Message):
 class Finished(_Message):
     """From the training process: nothing more will be written for the claim.
 
-    refused_write: whether a write was refused because the claim was no longer current. must_exit: whether work was
-    abandoned that still runs, so that the process must not train another experiment.
+    refused_write: whether a write was refused because the claim was no longer current. must_exit: whether abandoned
+    work still runs in the process, so that it must not train another experiment.
     """
 
     kind: Literal["finished"] = "finished"
@@ -65,15 +68,8 @@ class Finished(_Message):
     must_exit: bool
 
 
-class Died(_Message):
-    """Made at the supervisor's end: the training process is gone. how: its exit code or signal."""
-
-    kind: Literal["died"] = "died"
-    how: str
-
-
 Command = Run | Stop | Abort
-Report = Ready | Progress | Finished | Died
+Report = Ready | Progress | Finished
 
 COMMANDS: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="kind")])
 REPORTS: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="kind")])

@@ -1,4 +1,4 @@
-"""A worker's settings, NORMLAB_*, read once."""
+"""The settings of a worker."""
 
 from pathlib import Path
 
@@ -11,15 +11,39 @@ A_WEEK = 604_800
 
 
 class WorkerSettings(DatabaseSettings):
-    """data_dir: where data sets are stored. lease_seconds: how long a worker keeps its experiment without a heartbeat.
-    poll_interval_seconds: how often an idle worker looks for an experiment. step_timeout_seconds: how long a training
-    may go without a step. startup_timeout_seconds: how long until its first step, in which data sets are downloaded,
-    gradients checked and engines compiled. max_attempts: how many attempts an experiment may lose.
-    """
+    """The settings of a worker, read once from environment variables named NORMLAB_*."""
 
-    data_dir: Path = Path("data")
-    lease_seconds: float = Field(default=30.0, ge=0.5, le=86_400)  # it is renewed three times in each
-    poll_interval_seconds: float = Field(default=0.5, ge=0.01, le=3600)
-    step_timeout_seconds: float = Field(default=900.0, ge=1, le=A_WEEK)
-    startup_timeout_seconds: float = Field(default=7200.0, ge=1, le=A_WEEK)
-    max_attempts: int = Field(default=MAX_ATTEMPTS, ge=1, le=1_000_000)
+    data_dir: Path = Field(
+        default=Path("data"),
+        description="The folder of the data sets. Public data sets are downloaded into it.",
+    )
+    lease_seconds: float = Field(
+        default=30.0,
+        ge=0.5,
+        le=86_400,
+        description="How long a worker keeps its experiment without a heartbeat. It sends three heartbeats per lease.",
+    )
+    poll_interval_seconds: float = Field(
+        default=0.5,
+        ge=0.01,
+        le=3600,
+        description="How long an idle worker waits between two checks of the queue.",
+    )
+    step_timeout_seconds: float = Field(
+        default=900.0,
+        ge=1,
+        le=A_WEEK,
+        description="How long a training may take to advance before it counts as hung and its process is killed.",
+    )
+    startup_timeout_seconds: float = Field(
+        default=7200.0,
+        ge=1,
+        le=A_WEEK,
+        description="The same before its first step: data sets are downloaded, gradients checked, engines compiled.",
+    )
+    max_attempts: int = Field(
+        default=MAX_ATTEMPTS,
+        ge=1,
+        le=1_000_000,
+        description="How many attempts of an experiment may be lost before it fails.",
+    )

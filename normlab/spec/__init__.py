@@ -1,1 +1,1 @@
-"""What an experiment is: its fields, its layers with their shapes, its size. pydantic alone: no database, no torch."""
+"""The definition of an experiment: its fields, layers, shapes and size. It needs pydantic, no database and no torch."""

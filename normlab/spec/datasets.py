@@ -1,4 +1,4 @@
-"""What the service must know of a data set to check a spec: sizes and classes. Loading is the worker's."""
+"""The sizes and classes of the data sets, by which the service checks a spec. The worker loads the images."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,11 @@ DatasetName = Literal["stl10", "digits", "cifar10", "fashion_mnist", "folder", "
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """image_size: the default, in pixels. train, test, classes: what there is; None where only the files can tell."""
+    """What is known of a data set before it is loaded.
+
+    image_size: the default height and width, in pixels. train, test: how many images each split has. classes: how many
+    classes it has. None: only the files can tell.
+    """
 
     image_size: int
     train: int | None = None
@@ -16,8 +20,8 @@ class DatasetFacts:
     classes: int | None = 10
 
 
-# Digits are 8×8 and are enlarged: the study's strides would leave one position of 8, and instance normalization
-# of one position is zero.
+# Digits are 8×8 and are enlarged: the study's strides would leave one position of 8×8, and instance normalization of
+# one position is always zero.
 DATASETS: dict[DatasetName, DatasetFacts] = {
     "stl10": DatasetFacts(96, 5_000, 8_000),
     "digits": DatasetFacts(32, 1_438, 359),

@@ -1,10 +1,13 @@
-"""A layer as it is built: its shapes, its parameters, and the layers that feed it."""
+"""A layer with its shapes, its parameters, and the layers that feed it."""
 
 from typing import Literal
 
-from normlab.spec.layers import Activation, Normalization, StrictModel
+from pydantic import Field
 
-IMAGES = -1  # where a layer takes the batch itself
+from normlab.spec.layers import Activation, StrictModel
+from normlab.spec.variants import Normalization
+
+IMAGES = -1  # the index that stands for the images in a layer's inputs
 
 Kind = Literal[
     "convolution", "linear", Activation, "normalization", "affine", "thresholded_linear", "max_pool", "average_pool",
@@ -14,24 +17,40 @@ Shape = tuple[int, ...]
 
 
 class LayerShape(StrictModel):
-    """One layer with its shapes, C H W or D.
-
-    layer: number of the convolution or linear layer it belongs to, from 1. inputs: the places, in the network, of the
-    layers it takes the outputs of, -1 for the images. kernel_size: also a window's. standardized: whether a
-    convolution's weights are. groups: of a convolution or a group normalization. rate: of dropout.
+    """One layer of the network as it is built. Shapes are C H W, or D for the numbers of a vector, without the "
+    "batch.
     """
 
-    layer: int
-    kind: Kind
-    variant: Normalization | None = None
-    inputs: tuple[int, ...]
-    input_shape: Shape
-    output_shape: Shape
-    kernel_size: int | None = None
-    stride: int | None = None
-    padding: Literal["same"] | int | None = None
-    groups: int | None = None
-    bias: bool = False
-    standardized: bool = False
-    rate: float | None = None
-    parameters: int = 0
+    layer: int = Field(
+        description="The number, from 1, of the convolution or linear layer that this layer belongs to: itself, or the "
+        "last one before it. 0: there is none before it. Records and figures number layers by it."
+    )
+    kind: Kind = Field(
+        description="What the layer computes. `affine` is the learned scale and shift after a normalization; "
+        "`thresholded_linear` is max(x, τ) with a learned τ per channel, which follows filter response normalization."
+    )
+    variant: Normalization | None = Field(
+        default=None, description="Of a normalization and the layers that belong to it: which variant it is."
+    )
+    inputs: tuple[int, ...] = Field(
+        description="The layers whose outputs it takes, by their indices in this list, from 0; -1: the images. These "
+        "are not indices in the spec's `network`: a normalization there may become no layer here, or several."
+    )
+    input_shape: Shape = Field(description="The shape of its first input, without the batch: C H W, or D.")
+    output_shape: Shape = Field(description="The shape of its output, without the batch: C H W, or D.")
+    kernel_size: int | None = Field(
+        default=None, description="Of a convolution or a pool: height and width of the kernel or window, in pixels."
+    )
+    stride: int | None = Field(
+        default=None, description="Of a convolution or a pool: distance between neighbouring windows, in pixels."
+    )
+    padding: Literal["same"] | int | None = Field(
+        default=None, description="Of a convolution: zeros on each side, or TensorFlow's rule `same`."
+    )
+    groups: int | None = Field(
+        default=None, description="Of a convolution or a group normalization: number of groups of channels."
+    )
+    bias: bool = Field(default=False, description="Whether a convolution or linear layer learns a bias.")
+    standardized: bool = Field(default=False, description="Whether a convolution's filters are standardized.")
+    rate: float | None = Field(default=None, description="Of dropout: the probability that a value is set to 0.")
+    parameters: int = Field(default=0, description="How many numbers the layer learns.")

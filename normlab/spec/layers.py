@@ -1,4 +1,4 @@
-"""A spec's network: the layers that its list may hold, and the study's own list."""
+"""The network of a spec: the layers that its list may hold, and the study's own list."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -6,46 +6,42 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
-Normalization = Literal[
-    "none",
-    "batch",
-    "layer",
-    "instance",
-    "group",
-    "rms",
-    "filter_response",
-    "range",
-    "box_cox",
-    "yeo_johnson",
-    "dynamic_tanh",
-    "weight_standardization",
-]
+from normlab.spec.variants import Normalization
+
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"]
+
+ACTIVATION_LIST = """
+- `relu`: max(x, 0).
+- `leaky_relu`: x, and 0.01·x below 0.
+- `elu`: x, and exp(x) − 1 below 0.
+- `gelu`: x·Φ(x) with the exact Φ of the normal distribution, not its tanh approximation (PyTorch's default too).
+- `silu`: x·σ(x), also called swish.
+- `tanh`: tanh(x)."""
 
 
 class StrictModel(BaseModel):
-    """Refuses unknown fields and numbers in quotes."""
+    """A model that refuses unknown fields and numbers in quotes."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-def _needs_its_kind(schema: dict[str, Any]) -> None:
-    """A default fills the kind in for who writes Python; JSON must say it, for by it the layers are told apart."""
+def _require_kind(schema: dict[str, Any]) -> None:
+    """Mark `kind` as required in JSON, where it tells the layers apart. Python code gets it from the class."""
     schema["required"] = ["kind", *(name for name in schema.get("required", ()) if name != "kind")]
 
 
 class _LayerSpec(StrictModel):
-    model_config = ConfigDict(json_schema_extra=_needs_its_kind)
+    model_config = ConfigDict(json_schema_extra=_require_kind)
 
     input: int | None = Field(
         default=None,
         ge=-1,
-        description="The layer whose output it takes, by its index in the list, from 0; -1: the images. Default: the "
-        "layer before it.",
+        description="The layer whose output this layer takes, by its index in `network`, from 0. It must be an earlier "
+        "one; -1 means the images. Default: the layer before.",
     )
 
 
-# StopRequested apart by its type, so that what is wrong with a number is said of a number.
+# The type decides which of the two is validated, so that an error about a number speaks of numbers alone.
 Padding = Annotated[
     Annotated[Literal["same"], Tag("word")] | Annotated[int, Field(ge=0, le=64), Tag("number")],
     Discriminator(lambda padding: "word" if isinstance(padding, str) else "number"),
@@ -53,68 +49,107 @@ Padding = Annotated[
 
 
 class ConvolutionSpec(_LayerSpec):
-    """A square convolution."""
+    """A two-dimensional convolution with a square kernel. Its initial weights are normal with `init_std`."""
 
-    kind: Literal["convolution"] = "convolution"
-    channels: int = Field(ge=1, le=4096, description="How many channels it makes.")
-    kernel_size: int = Field(default=3, ge=1, le=31, description="Height and width of the kernel.")
-    stride: int = Field(default=1, ge=1, le=32, description="Step between positions.")
+    kind: Literal["convolution"] = Field(default="convolution", description="The kind of the layer.")
+    channels: int = Field(ge=1, le=4096, description="How many channels it outputs.")
+    kernel_size: int = Field(default=3, ge=1, le=31, description="Height and width of the kernel, in pixels.")
+    stride: int = Field(default=1, ge=1, le=32, description="Distance between neighbouring windows, in pixels.")
     padding: Padding = Field(
-        default="same", description='Zeros on all four sides, or "same": TensorFlow\'s rule, out = ceil(in / stride).'
+        default="same",
+        description="How many rows and columns of zeros are put on each of the four sides, or `same`: TensorFlow's "
+        "rule, by which the output has ceil(input / stride) rows and an odd row or column of zeros is put at the "
+        "bottom or right. With stride 2 on an even size this differs from PyTorch's padding=1, which puts zeros on all "
+        "sides.",
     )
-    groups: int = Field(default=1, ge=1, le=4096, description="Outputs of a group see inputs of that group alone.")
-    bias: bool = Field(default=False, description="Whether a number a channel is learned and added.")
+    groups: int = Field(
+        default=1,
+        ge=1,
+        le=4096,
+        description="Number of groups of channels. The output channels of a group see only the input channels of the "
+        "same group. It must divide both numbers of channels. 1: every output sees every input.",
+    )
+    bias: bool = Field(
+        default=False,
+        description="Whether one number per output channel is learned and added. It starts at 0 and does not decay. "
+        "PyTorch's default is true.",
+    )
 
 
 class LinearSpec(_LayerSpec):
-    """A fully connected layer; images are flattened before it."""
+    """A fully connected layer. Its input is flattened. Its initial weights are normal with `init_std`."""
 
-    kind: Literal["linear"] = "linear"
-    features: int = Field(ge=1, le=65_536, description="How many numbers it makes.")
-    bias: bool = Field(default=True, description="Whether a number a feature is learned and added.")
+    kind: Literal["linear"] = Field(default="linear", description="The kind of the layer.")
+    features: int = Field(ge=1, le=65_536, description="How many numbers it outputs.")
+    bias: bool = Field(
+        default=True,
+        description="Whether one number per feature is learned and added. It starts at 0 and does not decay.",
+    )
 
 
 class ActivationSpec(_LayerSpec):
-    """`activation` is the experiment's, so that one list serves every one; or name it."""
+    """A nonlinear function, element by element."""
 
-    kind: Literal["activation", Activation] = "activation"
+    kind: Literal["activation", Activation] = Field(
+        default="activation",
+        description="The function. `activation` is the one that the spec's field `activation` names, so that one list "
+        f"of layers serves every activation. The others name it here:\n{ACTIVATION_LIST}",
+    )
 
 
 class NormalizationSpec(_LayerSpec):
-    """The normalization under study."""
+    """The normalization under study. With variant `none` the layer is left out."""
 
-    kind: Literal["normalization"] = "normalization"
+    kind: Literal["normalization"] = Field(default="normalization", description="The kind of the layer.")
     variant: Normalization | None = Field(
-        default=None, description="Default: the experiment's `normalization`, so that one list serves every variant."
+        default=None,
+        description="The variant of this layer alone; the spec's field `normalization` lists them. Default: that "
+        "field's variant, so that one list of layers serves every variant.",
     )
 
 
 class PoolSpec(_LayerSpec):
-    """The greatest value, or the mean, of windows."""
+    """One number for each square window of each channel. Windows that do not fit whole are left out."""
 
-    kind: Literal["max_pool", "average_pool"]
-    size: int = Field(default=2, ge=1, le=64, description="Height and width of a window.")
-    stride: int = Field(default=2, ge=1, le=64, description="Step between windows.")
+    kind: Literal["max_pool", "average_pool"] = Field(
+        description="The kind of the layer. `max_pool`: the greatest value of the window. `average_pool`: its mean."
+    )
+    size: int = Field(default=2, ge=1, le=64, description="Height and width of a window, in pixels.")
+    stride: int = Field(
+        default=2,
+        ge=1,
+        le=64,
+        description="Distance between neighbouring windows, in pixels. PyTorch's default is the window's size.",
+    )
 
 
 class GlobalAveragePoolSpec(_LayerSpec):
-    """Mean over all positions: a number a channel."""
+    """The mean of each channel over all its positions: one number per channel."""
 
-    kind: Literal["global_average_pool"] = "global_average_pool"
+    kind: Literal["global_average_pool"] = Field(default="global_average_pool", description="The kind of the layer.")
 
 
 class DropoutSpec(_LayerSpec):
-    """Sets a share of the values to 0 in training, other ones at every step, drawn from the experiment's seed."""
+    """Sets a random fraction of the values to 0 in training and divides the others by 1 − rate.
 
-    kind: Literal["dropout"] = "dropout"
-    rate: float = Field(default=0.5, ge=0, lt=1, description="The share.")
+    The choice differs at every step and follows from the experiment's seed. At test time nothing is changed.
+    """
+
+    kind: Literal["dropout"] = Field(default="dropout", description="The kind of the layer.")
+    rate: float = Field(
+        default=0.5, ge=0, lt=1, description="The probability that a value is set to 0, from 0 to below 1."
+    )
 
 
 class AddSpec(_LayerSpec):
-    """Adds the output of an earlier layer to its input: where a residual block's shortcut ends."""
+    """The sum of its input and the output of an earlier layer: the end of a residual block's shortcut."""
 
-    kind: Literal["add"] = "add"
-    shortcut: int = Field(ge=-1, description="That layer's index in the list, from 0; -1: the images.")
+    kind: Literal["add"] = Field(default="add", description="The kind of the layer.")
+    shortcut: int = Field(
+        ge=-1,
+        description="The earlier layer, by its index in `network`, from 0; -1 means the images. Its output must have "
+        "the shape of this layer's input.",
+    )
 
 
 AnyLayerSpec = (
@@ -134,13 +169,13 @@ _BY_KIND: dict[str, type[AnyLayerSpec]] = {
 
 
 def stored_layer(fields: Mapping[str, Any]) -> AnyLayerSpec:
-    """A layer that was accepted once, without the rules of today."""
+    """Return a stored layer without validating it, so that layers accepted by older releases still load."""
     return _BY_KIND[fields["kind"]].model_construct(**fields)
 
 
-@cache  # its layers are frozen, so all experiments may have the same ones
+@cache  # all experiments share its layers, because they are frozen
 def study_network() -> tuple[LayerSpec, ...]:
-    """The study's six blocks: 3→16→16→16→16→16→10 channels, strides 2 2 2 2 1 1, mean over the last map."""
+    """Return the study's six blocks: 3→16→16→16→16→16→10 channels, strides 2 2 2 2 1 1, mean over all positions."""
     layers: list[LayerSpec] = []
     for channels, stride in zip((16, 16, 16, 16, 16), (2, 2, 2, 2, 1), strict=True):
         layers += [ConvolutionSpec(channels=channels, stride=stride), ActivationSpec(), NormalizationSpec()]

@@ -1,11 +1,11 @@
-"""The life of an experiment: its states, what a user may ask of it, and how a training and an attempt end."""
+"""The life of an experiment: its states, the actions a user may request, and how a training and an attempt end."""
 
 from enum import StrEnum
 from typing import Self
 
 
 class _Described(StrEnum):
-    """An enumeration whose values carry a sentence that explains them."""
+    """An enumeration whose values each have a sentence that explains them."""
 
     description: str
 
@@ -28,7 +28,7 @@ class Status(_Described):
 
     @property
     def has_ended(self) -> bool:
-        """Whether no worker will change the experiment any more, unless it is retried."""
+        """Whether the experiment has ended. No worker changes it any more, unless it is retried."""
         return self in ENDED
 
 
@@ -36,7 +36,7 @@ ENDED = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
 
 class RequestedAction(_Described):
-    """What a user has asked of a running experiment and its worker has not done yet."""
+    """What a user has requested of a running experiment and its worker has not done yet."""
 
     CANCEL = "cancel", "Stop training and end the experiment."
     PAUSE = "pause", "Store a checkpoint, stop training and pause the experiment."
@@ -45,8 +45,8 @@ class RequestedAction(_Described):
 class StopReason(_Described):
     """Why a training stops before its last epoch."""
 
-    CANCEL = "cancel", "A user asked to cancel the experiment."
-    PAUSE = "pause", "A user asked to pause the experiment."
+    CANCEL = "cancel", "A user requested to cancel the experiment."
+    PAUSE = "pause", "A user requested to pause the experiment."
     RELEASE = "release", "The worker stops. It returns the experiment to the queue."
     TIME_LIMIT = "time limit", "The experiment has run for longer than its max_run_seconds."
     CLAIM_LOST = "claim lost", "The worker's claim is no longer current. Nothing more is written for it."
@@ -60,4 +60,4 @@ class AttemptOutcome(_Described):
     CANCELLED = "cancelled", "A user cancelled the experiment."
     PAUSED = "paused", "A user paused the experiment."
     RELEASED = "released", "The worker stopped and returned the experiment to the queue."
-    LOST = "lost", "The worker or its training process ended, hung, or was not heard of until its lease expired."
+    LOST = "lost", "The worker or its training process died or hung, or the lease of its claim expired."

@@ -1,6 +1,6 @@
 """The two protocols: the study as it should be, and as the 2018 notebook ran it.
 
-Each part is a field of the spec of its own; the protocol only says its default.
+Each row is a field of the spec. The protocol decides only its default.
 """
 
 from typing import Any, Literal

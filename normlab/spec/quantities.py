@@ -1,4 +1,4 @@
-"""What is looked at in a layer: the names, what each is exactly, and how a figure calls it."""
+"""The quantities that are captured in a layer: their names, their exact meaning, and their titles in figures."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,7 +16,11 @@ QuantityName = Literal[
 
 @dataclass(frozen=True)
 class Quantity:
-    """One thing that is looked at. symbol is matplotlib mathtext; layers: 'convolution' or 'normalization'."""
+    """One quantity.
+
+    title: its name in figures. symbol: its formula, as mathtext of matplotlib. layers: 'convolution', which includes
+    linear layers, or 'normalization'.
+    """
 
     name: QuantityName
     title: str
@@ -32,21 +36,21 @@ QUANTITIES: dict[str, Quantity] = {
             "weight_gradient",
             "Gradient of the weights",
             r"$\partial L/\partial W$",
-            "gradient of the loss with respect to the convolution's weights",
+            "gradient of the loss with respect to the weights of the convolution or linear layer",
             "convolution",
         ),
         Quantity(
             "input_gradient",
             "Gradient passed to the previous layer",
             r"$\partial L/\partial x$",
-            "gradient of the loss with respect to the convolution's input (for layer 1: the image)",
+            "gradient of the loss with respect to the layer's input (for layer 1: the images)",
             "convolution",
         ),
         Quantity(
             "weight",
             "Weights",
             r"$W$",
-            "the convolution's weights, those the gradient was taken at",
+            "the layer's weights, at which the gradient is taken",
             "convolution",
         ),
         Quantity(
@@ -60,7 +64,7 @@ QUANTITIES: dict[str, Quantity] = {
             "update",
             "Update of the weights",
             r"$\Delta W$",
-            "the optimizer's actual step: the weights after it minus the weights before",
+            "what the optimizer adds to the weights: the weights after its step minus those before",
             "convolution",
         ),
         Quantity(

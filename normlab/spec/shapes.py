@@ -1,6 +1,6 @@
-"""What comes of a network's list once the images' size is known: every layer with its shapes and parameters.
+"""The shapes of a network: its list of layers becomes the layers as they are built, each with shapes and parameters.
 
-Pure arithmetic, so that the service refuses what does not fit before anything is queued.
+Pure arithmetic, so that the service refuses a network that does not fit before its experiment is queued.
 """
 
 import math
@@ -17,208 +17,216 @@ from normlab.spec.layers import (
     GlobalAveragePoolSpec,
     LayerSpec,
     LinearSpec,
-    Normalization,
     NormalizationSpec,
     PoolSpec,
 )
+from normlab.spec.variants import VARIANTS, Normalization, NormalizationInput, Variant
+from normlab.spec.windows import convolved, pooled, shape_text
+
+ANY_DIMENSIONS = LinearSpec | ActivationSpec | DropoutSpec | AddSpec  # the others need images, C H W
 
 
 @dataclass(frozen=True)
 class Defaults:
-    """What the experiment says for every layer that does not say it itself. groups: of group normalization."""
+    """What the spec says for every layer that does not say it itself."""
 
     normalization: Normalization = "none"
     activation: Activation = "relu"
     affine: bool = False
-    groups: int = 4
+    group_count: int = 4
 
 
-@lru_cache(maxsize=256)  # a study's experiments have one network, which is asked for at every answer
+@lru_cache(maxsize=256)  # the experiments of a study share a network, and every response holds its shapes
 def layer_shapes(
-    layers: tuple[LayerSpec, ...], *, image_size: int, classes: int | None, defaults: Defaults
+    network: tuple[LayerSpec, ...], *, image_size: int, classes: int | None, defaults: Defaults
 ) -> tuple[LayerShape, ...]:
-    """Every layer with its shapes; a normalization becomes the layers it is made of.
+    """Return every layer with its shapes. A normalization becomes the layers that it consists of.
 
-    Raises: ValueError naming the layer's index where one does not fit.
+    Raises: ValueError naming the layer by its index, such as network[2], if a layer does not fit or is not used, or if
+    the network does not end in one logit per class.
     """
-    resolving = _Shapes((3, image_size, image_size), defaults)
-    for index, layer in enumerate(layers):
-        resolving.add(index, layer)
-    if resolving.number == 0:
-        raise ValueError("a network needs at least one convolution or linear layer; there is nothing to train in this")
-    resolving.check_that_all_is_taken()
-    scores = resolving.shape_of(len(layers) - 1)
-    if len(scores) != 1:
+    shapes = _Shapes((3, image_size, image_size), defaults)
+    for index, layer in enumerate(network):
+        try:
+            shapes.add(layer)
+        except ValueError as error:
+            raise ValueError(f"network[{index}]: {error}") from None
+    if shapes.weighted_layers == 0:
+        raise ValueError("a network needs at least one convolution or linear layer; without one nothing is trained")
+    _check_outputs_are_used(shapes)
+    _check_logits(shapes.shape_at(shapes.outputs[-1]), network[-1].kind, classes)
+    return tuple(shapes.layers)
+
+
+def _check_outputs_are_used(shapes: "_Shapes") -> None:
+    used = {index for layer in shapes.layers for index in layer.inputs} | {shapes.outputs[-1]}
+    for index, output in enumerate(shapes.outputs):
+        if output != IMAGES and output not in used:
+            raise ValueError(
+                f"network[{index}]: no layer takes its output; name {index} as the input or shortcut of a later layer, "
+                "or leave it out"
+            )
+
+
+def _check_logits(logits: Shape, kind: str, classes: int | None) -> None:
+    if len(logits) != 1:
         raise ValueError(
-            "the last layer must output one logit per class, as global_average_pool or linear does; "
-            f"{layers[-1].kind} outputs {_words(scores)}"
+            f"the last layer must output one logit per class; {kind} outputs {shape_text(logits)}; "
+            "end the network with global_average_pool or linear"
         )
-    if classes is not None and scores[0] != classes:
-        raise ValueError(f"the network ends in {scores[0]} scores, the data set has {classes} classes")
-    return tuple(resolving.resolved)
+    if classes is not None and logits[0] != classes:
+        raise ValueError(
+            f"the network ends in {logits[0]} logits, the data set has {classes} classes; "
+            f"let the last layer output {classes}"
+        )
 
 
 @dataclass
 class _Shapes:
-    """As far as it has come. number: of the last weighted layer; places: in resolved, of what each spec's layer made.
+    """The layers so far, while a network is read from its first layer to its last.
 
-    source: the place, in resolved, of what the layer at hand takes.
+    layers: as they are built. outputs: for each layer of the network, the index in `layers` of the layer that outputs
+    its result. source: the index in `layers` of the layer whose output the current layer takes. weighted_layers: how
+    many convolutions and linear layers there are. normalized: the numbers of those that a normalization follows.
     """
 
     images: Shape
     defaults: Defaults
-    number: int = 0
-    resolved: list[LayerShape] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
+    layers: list[LayerShape] = field(default_factory=list)
+    outputs: list[int] = field(default_factory=list)
     source: int = IMAGES
+    weighted_layers: int = 0
     normalized: set[int] = field(default_factory=set)
 
-    def add(self, index: int, layer: LayerSpec) -> None:
-        self.source = self._place(index, index - 1 if layer.input is None else layer.input)
-        flat = LinearSpec | ActivationSpec | DropoutSpec | AddSpec
-        if len(self.shape) != 3 and not isinstance(layer, flat):
-            raise ValueError(f"layer {index} ({layer.kind}) needs images; its input is {self.shape[0]} numbers")
+    def add(self, layer: LayerSpec) -> None:
+        """Add the next layer of the network. Raises ValueError if it does not fit its input."""
+        previous = len(self.outputs) - 1
+        self.source = self._output_of(previous if layer.input is None else layer.input, "input")
+        if len(self.shape) != 3 and not isinstance(layer, ANY_DIMENSIONS):
+            raise ValueError(
+                f"{layer.kind} needs images, and its input is {self.shape[0]} numbers; put it before the layer that "
+                "turns images into numbers"
+            )
+        self._add(layer)
+        self.outputs.append(self.source)
+
+    @property
+    def shape(self) -> Shape:
+        """The shape of the current layer's input."""
+        return self.shape_at(self.source)
+
+    def shape_at(self, index: int) -> Shape:
+        """Return the shape of the output of a layer in `layers`, or of the images."""
+        return self.images if index == IMAGES else self.layers[index].output_shape
+
+    def _output_of(self, index: int, field_name: str) -> int:
+        """Return the index in `layers` of the output of a layer of the network."""
+        if index >= len(self.outputs):
+            raise ValueError(
+                f"{field_name}={index} must be below {len(self.outputs)}: a layer can only take the output of an "
+                "earlier layer, or of the images, which are -1"
+            )
+        return IMAGES if index == IMAGES else self.outputs[index]
+
+    def _add(self, layer: LayerSpec) -> None:
         match layer:
             case ConvolutionSpec():
-                self._convolution(index, layer)
+                self._add_convolution(layer)
             case LinearSpec():
-                self.number += 1
-                inputs = math.prod(self.shape)
-                parameters = inputs * layer.features + layer.bias * layer.features
-                self._append("linear", (layer.features,), layer=self.number, bias=layer.bias, parameters=parameters)
+                self._add_linear(layer)
             case ActivationSpec():
                 self._append(self.defaults.activation if layer.kind == "activation" else layer.kind, self.shape)
             case NormalizationSpec():
-                self._normalization(index, layer.variant or self.defaults.normalization)
+                self._add_normalization(VARIANTS[layer.variant or self.defaults.normalization])
             case PoolSpec():
-                sizes = (_windows(index, size, layer.size, layer.stride, 0, self.shape) for size in self.shape[1:])
-                shape = (self.shape[0], *sizes)
-                self._append(layer.kind, shape, kernel_size=layer.size, stride=layer.stride)
+                self._add_pool(layer)
             case GlobalAveragePoolSpec():
                 self._append("global_average_pool", self.shape[:1])
             case DropoutSpec():
                 self._append("dropout", self.shape, rate=layer.rate)
             case AddSpec():
-                self._sum(index, layer)
-        self.places.append(self.source)
+                self._add_sum(layer)
 
-    def check_that_all_is_taken(self) -> None:
-        taken = {place for made in self.resolved for place in made.inputs} | {self.places[-1]}
-        for index, place in enumerate(self.places):
-            if place != IMAGES and place not in taken:
-                raise ValueError(f"nothing takes the output of layer {index}; name it as an input or leave it out")
-
-    @property
-    def shape(self) -> Shape:
-        """Of what the layer at hand takes."""
-        return self._shape_at(self.source)
-
-    def shape_of(self, index: int) -> Shape:
-        """Of the output of a layer of the spec."""
-        return self._shape_at(self.places[index])
-
-    def _shape_at(self, place: int) -> Shape:
-        return self.images if place == IMAGES else self.resolved[place].output_shape
-
-    def _place(self, index: int, named: int) -> int:
-        if named >= index:
-            raise ValueError(f"layer {index} can only take the output of a layer before it, not of layer {named}")
-        return IMAGES if named == IMAGES else self.places[named]
-
-    def _convolution(self, index: int, layer: ConvolutionSpec) -> None:
-        channels = self.shape[0]
-        if channels % layer.groups or layer.channels % layer.groups:
+    def _add_convolution(self, layer: ConvolutionSpec) -> None:
+        inputs, outputs = self.shape[0], layer.channels
+        if inputs % layer.groups or outputs % layer.groups:
             raise ValueError(
-                f"layer {index}: {layer.groups} groups divide neither or only one of its {channels} input and "
-                f"{layer.channels} output channels; they must divide both"
+                f"groups={layer.groups} must divide both {inputs} input and {outputs} output channels; "
+                f"the largest number that does is {math.gcd(inputs, outputs)}"
             )
-        self.number += 1
-        shape = (layer.channels, *(_convolved(index, size, self.shape, layer) for size in self.shape[1:]))
-        weights = layer.channels * (channels // layer.groups) * layer.kernel_size**2
+        self.weighted_layers += 1
+        height, width = convolved(layer, self.shape)
+        weights = outputs * (inputs // layer.groups) * layer.kernel_size**2
         self._append(
-            "convolution", shape, layer=self.number, kernel_size=layer.kernel_size, stride=layer.stride,
-            padding=layer.padding, groups=layer.groups, bias=layer.bias,
-            parameters=weights + layer.bias * layer.channels,
+            "convolution", (outputs, height, width), layer=self.weighted_layers, kernel_size=layer.kernel_size,
+            stride=layer.stride, padding=layer.padding, groups=layer.groups, bias=layer.bias,
+            parameters=weights + layer.bias * outputs,
         )  # fmt: skip
 
-    def _normalization(self, index: int, variant: Normalization) -> None:
-        number = self._number()
-        if number in self.normalized:
-            raise ValueError(f"layer {index}: convolution {number} is already followed by a normalization")
-        self.normalized.add(number)
-        channels, groups = self.shape[0], self.defaults.groups
-        if variant == "none":
+    def _add_linear(self, layer: LinearSpec) -> None:
+        self.weighted_layers += 1
+        parameters = math.prod(self.shape) * layer.features + layer.bias * layer.features
+        self._append("linear", (layer.features,), layer=self.weighted_layers, bias=layer.bias, parameters=parameters)
+
+    def _add_pool(self, layer: PoolSpec) -> None:
+        height, width = pooled(layer, self.shape)
+        self._append(layer.kind, (self.shape[0], height, width), kernel_size=layer.size, stride=layer.stride)
+
+    def _add_normalization(self, variant: Variant) -> None:
+        self._check_normalization(variant)
+        channels, options = self.shape[0], variant.options
+        if variant.normalizes == "weights":
+            convolution = self._convolution_before()
+            self.layers[convolution] = self.layers[convolution].model_copy(update={"standardized": True})
+        if variant.normalizes != "activations":
             return
-        if variant == "weight_standardization":
-            self._standardize_the_convolution_before(index)
-            return
-        if variant == "box_cox" and (self.source == IMAGES or self.resolved[self.source].kind != "relu"):
-            raise ValueError(
-                f"layer {index}: Box-Cox has no value for negative numbers, so it must follow a relu; "
-                "yeo_johnson takes any"
-            )
-        if variant == "group" and channels % groups:
-            raise ValueError(
-                f"layer {index}: the {channels} channels of its input do not divide into {groups} groups; "
-                "set group_count to a number that divides them"
-            )
-        learned: dict[Normalization, int] = {"box_cox": 1, "yeo_johnson": channels, "dynamic_tanh": 1}
         self._append(
-            "normalization", self.shape, variant=variant, groups=groups if variant == "group" else None,
-            parameters=learned.get(variant, 0),
+            "normalization", self.shape, variant=variant.name, parameters=variant.parameters(channels),
+            groups=self.defaults.group_count if "group_count" in options else None,
         )  # fmt: skip
         if self.defaults.affine:
-            self._append("affine", self.shape, variant=variant, parameters=2 * channels)
-        if variant == "filter_response":
-            self._append("thresholded_linear", self.shape, variant=variant, parameters=channels)
+            self._append("affine", self.shape, variant=variant.name, parameters=2 * channels)
+        if variant.thresholded:
+            self._append("thresholded_linear", self.shape, variant=variant.name, parameters=channels)
 
-    def _standardize_the_convolution_before(self, index: int) -> None:
-        place = self.source
-        while place != IMAGES and self.resolved[place].kind != "convolution":
-            place = self.resolved[place].inputs[0]
-        if place == IMAGES:
-            raise ValueError(f"layer {index}: there is no convolution before it whose weights could be standardized")
-        self.resolved[place] = self.resolved[place].model_copy(update={"standardized": True})
+    def _check_normalization(self, variant: Variant) -> None:
+        number = self._number()
+        if number in self.normalized:
+            raise ValueError(f"layer {number} is already followed by a normalization; leave one of the two out")
+        self.normalized.add(number)
+        given = NormalizationInput(
+            channels=self.shape[0],
+            produced_by=None if self.source == IMAGES else self.layers[self.source].kind,
+            after_convolution=self._convolution_before() != IMAGES,
+            group_count=self.defaults.group_count,
+        )
+        if refusal := variant.requires(given):
+            raise ValueError(refusal)
 
-    def _sum(self, index: int, layer: AddSpec) -> None:
-        shortcut = self._place(index, layer.shortcut)
-        if self._shape_at(shortcut) != self.shape:
+    def _convolution_before(self) -> int:
+        """Return the index in `layers` of the last convolution on the way to the current layer, or IMAGES."""
+        index = self.source
+        while index != IMAGES and self.layers[index].kind != "convolution":
+            index = self.layers[index].inputs[0]
+        return index
+
+    def _add_sum(self, layer: AddSpec) -> None:
+        shortcut = self._output_of(layer.shortcut, "shortcut")
+        if self.shape_at(shortcut) != self.shape:
             raise ValueError(
-                f"layer {index}: a sum needs two inputs of one shape; its input is {_words(self.shape)}, its shortcut, "
-                f"layer {layer.shortcut}, {_words(self._shape_at(shortcut))}"
+                f"the two inputs of add must have one shape; its input is {shape_text(self.shape)}, its shortcut, "
+                f"{layer.shortcut}, is {shape_text(self.shape_at(shortcut))}; change the shortcut's by a convolution"
             )
         self._append("add", self.shape, inputs=(self.source, shortcut))
 
     def _number(self) -> int:
-        """Of the weighted layer that what the layer at hand takes comes from."""
-        return 0 if self.source == IMAGES else self.resolved[self.source].layer
+        """Return the number, from 1, of the weighted layer that the current layer's input comes from, or 0."""
+        return 0 if self.source == IMAGES else self.layers[self.source].layer
 
     def _append(self, kind: Kind, output_shape: Shape, **details: object) -> None:
-        made = {
+        common = {
             "layer": self._number(), "kind": kind, "inputs": (self.source,), "input_shape": self.shape,
             "output_shape": output_shape,
         }  # fmt: skip
-        self.resolved.append(LayerShape.model_validate(made | details))
-        self.source = len(self.resolved) - 1
-
-
-def _convolved(index: int, size: int, shape: Shape, layer: ConvolutionSpec) -> int:
-    """The length of an axis after a convolution."""
-    if layer.padding == "same":
-        return -(-size // layer.stride)
-    return _windows(index, size, layer.kernel_size, layer.stride, layer.padding, shape)
-
-
-def _windows(index: int, size: int, window: int, stride: int, padding: int, shape: Shape) -> int:
-    """How many windows an axis has room for."""
-    padded = size + 2 * padding
-    if padded < window:
-        raise ValueError(
-            f"layer {index}: a {window}×{window} window with padding {padding} does not fit its input of shape "
-            f'{_words(shape)}; use a larger image_size, a smaller stride before it or padding "same"'
-        )
-    return (padded - window) // stride + 1
-
-
-def _words(shape: Shape) -> str:
-    return "×".join(map(str, shape))
+        self.layers.append(LayerShape.model_validate(common | details))
+        self.source = len(self.layers) - 1

@@ -1,4 +1,4 @@
-"""The database's schema: migrate it, and tell whether it is the one this code was written for."""
+"""The database's schema: migrate it, and compare its revision with the one that this code needs."""
 
 import logging
 from collections.abc import Iterator
@@ -40,14 +40,21 @@ class SchemaStatus(Enum):
 
 def migrate(database: Database) -> None:
     """Bring the schema to the newest revision. Processes that migrate at once wait for each other, without a limit."""
-    config = alembic_config()
+    with migrating(database) as config:
+        command.upgrade(config, "head")
+
+
+@contextmanager
+def migrating(database: Database) -> Iterator[Config]:
+    """Yield Alembic's configuration with a connection that holds the migrations' lock. Commit at the end."""
+    config = _alembic_config()
     with database.writer.connect() as connection, _prepared(connection):
         if connection.dialect.name == "postgresql":
             connection.execution_options(no_timeout=True)  # altering a large table takes its time
             connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
         # On SQLite the transaction's BEGIN IMMEDIATE is the lock.
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        yield config
         connection.commit()
 
 
@@ -63,18 +70,18 @@ def schema_status(engine: Engine) -> SchemaStatus:
     return SchemaStatus.OLDER if revision in known else SchemaStatus.NEWER
 
 
-def alembic_config() -> Config:
-    """Alembic's configuration: where the migrations are."""
+@cache
+def _revisions() -> tuple[str | None, frozenset[str]]:
+    """Return the newest revision, and all revisions that this code knows."""
+    scripts = ScriptDirectory.from_config(_alembic_config())
+    return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
+
+
+def _alembic_config() -> Config:
+    """Return Alembic's configuration: where the migrations are."""
     config = Config()
     config.set_main_option("script_location", "migrations:")
     return config
-
-
-@cache
-def _revisions() -> tuple[str | None, frozenset[str]]:
-    """The newest revision, and all that this code knows."""
-    scripts = ScriptDirectory.from_config(alembic_config())
-    return scripts.get_current_head(), frozenset(script.revision for script in scripts.walk_revisions())
 
 
 @contextmanager
@@ -86,12 +93,14 @@ def _prepared(connection: Connection) -> Iterator[None]:
     if connection.dialect.name != "sqlite":
         yield
         return
-    plain = connection.connection  # before SQLAlchemy's BEGIN: SQLite changes foreign_keys outside a transaction only
-    ((busy_timeout,),) = plain.execute("PRAGMA busy_timeout").fetchall()
-    plain.execute(f"PRAGMA busy_timeout = {2**31 - 1}")
-    plain.execute("PRAGMA foreign_keys = OFF")
+    # The driver's connection, because SQLite changes foreign_keys only before SQLAlchemy's BEGIN and after its COMMIT.
+    driver = connection.connection
+    ((busy_timeout,),) = driver.execute("PRAGMA busy_timeout").fetchall()
+    driver.execute(f"PRAGMA busy_timeout = {2**31 - 1}")
+    driver.execute("PRAGMA foreign_keys = OFF")
     try:
         yield
     finally:
-        plain.execute("PRAGMA foreign_keys = ON")
-        plain.execute(f"PRAGMA busy_timeout = {busy_timeout}")
+        connection.rollback()  # what a failed migration has left open
+        driver.execute("PRAGMA foreign_keys = ON")
+        driver.execute(f"PRAGMA busy_timeout = {busy_timeout}")

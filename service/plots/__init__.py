@@ -1,4 +1,4 @@
-"""Figures: records in, image bytes out. Pure functions; matplotlib's Figure, one a call, never pyplot."""
+"""Figures: records in, image bytes out. Pure functions that use matplotlib's Figure, never pyplot."""
 
 from service.plots.curves import Run, accuracy_comparison, accuracy_curves, loss_curves
 from service.plots.quantity import MAX_FRAMES, quantity_gif, quantity_still

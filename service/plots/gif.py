@@ -1,4 +1,4 @@
-"""Frames into a GIF: one palette for all of them, made of the figures' own colours, so that nothing flickers."""
+"""Frames as a GIF. All share one palette of the figures' own colours, so that nothing flickers."""
 
 import io
 from collections.abc import Iterable
@@ -13,10 +13,10 @@ RAMPS = (("white", INK, 20), ("white", FAINT, 12), ("white", VALUES, 12), ("whit
 
 
 def gif(frames: Iterable[Image.Image]) -> bytes:
-    """An endless GIF of RGB images alike in size; the last one stays a while. Takes them one at a time."""
+    """Return an endless GIF of RGB images of one size. The last frame stays for two seconds."""
     palette = Image.new("P", (1, 1))
     palette.putpalette([level for colour in _colours() for level in colour])
-    # Without dithering, which would make noise of the edges' antialiasing.
+    # Without dithering, which would turn the antialiased edges into noise.
     first, *rest = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     out = io.BytesIO()
     first.save(
@@ -32,9 +32,9 @@ def gif(frames: Iterable[Image.Image]) -> bytes:
 
 
 def _colours() -> Iterable[tuple[int, int, int]]:
-    """The figures' colours and what antialiasing mixes of two of them."""
-    for one, other, steps in RAMPS:
-        pairs = tuple(zip(to_rgb(one), to_rgb(other), strict=True))
+    """Yield the figures' colours and the mixtures of two of them that antialiasing draws."""
+    for first, last, steps in RAMPS:
+        pairs = tuple(zip(to_rgb(first), to_rgb(last), strict=True))
         for step in range(steps):
             red, green, blue = (round(255 * (a + (b - a) * step / (steps - 1))) for a, b in pairs)
             yield red, green, blue

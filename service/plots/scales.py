@@ -1,4 +1,4 @@
-"""The x axis of a panel: which 50 bins a range of values is drawn in, linear or symmetric-logarithmic."""
+"""The x axis of a panel: the 50 bins that values are drawn in, on a linear or a symmetric logarithmic scale."""
 
 import math
 from collections.abc import Sequence
@@ -15,14 +15,15 @@ Axis = Literal["fixed", "free"]
 Scale = Literal["linear", "symlog"]
 
 BINS = 50
-DECADES = 6  # at most so many each side of zero in a symmetric-logarithmic view
+MAX_DECADES = 6  # on each side of zero on a symmetric logarithmic scale
 
 
 @dataclass(frozen=True)
 class PanelScale:
-    """edges: of the bins, as values. positions: of the same edges on the drawn axis.
+    """The bins of a panel and the ticks of its x axis.
 
-    ticks: positions and labels; exponent: labels and values differ by 10^exponent. minor: positions without a label.
+    edges: of the bins, as values, 51. positions: the same edges as they are drawn on the axis, 51. ticks: positions
+    and labels. exponent: a label times 10^exponent is the value. minor: positions of ticks without a label.
     """
 
     edges: NDArray[np.float64]
@@ -33,12 +34,12 @@ class PanelScale:
 
 
 def panel_scale(histograms: Sequence[Histogram], scale: Scale) -> PanelScale:
-    """A scale that holds every finite value of these histograms."""
+    """Return a scale that covers every finite value of these histograms."""
     low = min((h.minimum for h in histograms if h.minimum is not None), default=-1.0)
     high = max((h.maximum for h in histograms if h.maximum is not None), default=1.0)
-    if low == high:  # one constant: room to both sides of it
-        room = abs(low) or 1.0
-        low, high = low - room / 2, high + room / 2
+    if low == high:  # a single value gets an axis around it
+        width = abs(low) or 1.0
+        low, high = low - width / 2, high + width / 2
     return _linear(low, high) if scale == "linear" else _symlog(low, high, histograms)
 
 
@@ -53,10 +54,10 @@ def _linear(low: float, high: float) -> PanelScale:
 
 
 def _symlog(low: float, high: float, histograms: Sequence[Histogram]) -> PanelScale:
-    """Equal bins of t(v) = sign(v) · log10(1 + |v| / threshold): linear within the threshold, logarithmic beyond."""
+    """Return equal bins of sign(v) · log10(1 + |v| / threshold): linear below the threshold, logarithmic above."""
     top = math.ceil(math.log10(max(abs(low), abs(high))) - 1e-9)
-    smallest = min((_small(h) for h in histograms if len(h.codes)), default=10.0**top)
-    bottom = max(math.floor(math.log10(smallest)), top - DECADES)
+    smallest = min((_first_percentile(h) for h in histograms if len(h.codes)), default=10.0**top)
+    bottom = max(math.floor(math.log10(smallest)), top - MAX_DECADES)
     lowest = min(bottom, top - 1)
     threshold = 10.0**lowest
 
@@ -75,8 +76,8 @@ def _symlog(low: float, high: float, histograms: Sequence[Histogram]) -> PanelSc
     return PanelScale(edges, positions, ticks, minor=tuple(to_position(m) for m in between if low <= m <= high))
 
 
-def _small(histogram: Histogram) -> float:
-    """A magnitude that a hundredth of the non-zero values fall short of."""
+def _first_percentile(histogram: Histogram) -> float:
+    """Return the magnitude below which a hundredth of the non-zero values lie."""
     low, high, counts = histogram.bins()
     magnitudes = np.maximum(np.abs(low), np.abs(high))
     order = np.argsort(magnitudes)

@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
 from normlab.spec.datasets import DatasetName
-from normlab.spec.experiment import ExperimentSpec, Priority, Tag
-from normlab.spec.layers import Normalization
+from normlab.spec.experiment import ExperimentSpec
+from normlab.spec.fields.labels import Tag
+from normlab.spec.fields.scheduling import Priority
 from normlab.spec.size_estimate import MAX_STEPS, estimate
+from normlab.spec.variants import Normalization
 from normlab.store import queue
 from normlab.store.enqueue import IdempotencyKey, Submission
 from normlab.store.models import Experiment, TagRow

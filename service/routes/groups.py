@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Path
 from pydantic import BaseModel
 
-from normlab.spec.experiment import Tag
+from normlab.spec.fields.labels import Tag
 from normlab.store import queue
 from service.authorization import needs, routes
 from service.routes.responses import Writing

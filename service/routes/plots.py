@@ -88,7 +88,7 @@ async def plot(
         if suffix == "gif":
             return partial(quantity_gif, captures, QUANTITIES[name], heading=heading, axis=axis, scale=scale)
         return partial(
-            quantity_still, captures, QUANTITIES[name], shown=shown, heading=heading, axis=axis, scale=scale,
+            quantity_still, captures, QUANTITIES[name], index=shown, heading=heading, axis=axis, scale=scale,
             image_format=_still(suffix),
         )  # fmt: skip
 

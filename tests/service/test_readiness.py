@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
-from normlab.store import database as databases
+from normlab.store.database import Database
 from service import readiness
 from service.app import create_app
 from service.settings import ServiceSettings
@@ -46,10 +46,10 @@ def test_a_database_that_changes_under_it_is_noticed_and_not_served_and_served_a
     assert client.post("/experiments", json=SPEC).status_code == 201
 
 
-def test_a_locked_database_is_waited_for_and_then_answered_with_503(sqlite, monkeypatch):
-    monkeypatch.setattr(databases, "TIMEOUT_SECONDS", 0.3)
+def test_a_locked_database_is_waited_for_and_then_answered_with_503(sqlite):
     settings = ServiceSettings(database_url=sqlite.url, allowed_hosts=("testserver",))
-    with TestClient(create_app(settings), raise_server_exceptions=False) as client:
+    app = create_app(settings, database=Database(sqlite.url, timeout_seconds=0.3))
+    with TestClient(app, raise_server_exceptions=False) as client:
         assert client.post("/experiments", json=SPEC).status_code == 201
         with sqlite.writing.begin() as session:
             session.execute(text("SELECT 1"))  # which takes the file's only place to write

@@ -14,7 +14,7 @@ from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.quantities import QUANTITIES
 from normlab.spec.size_estimate import estimate
 from normlab.store import claims, records
-from normlab.store import database as databases
+from normlab.store.database import Database
 from normlab.store.models import Experiment
 from service.app import create_app
 from service.routes.experiments import EXAMPLES
@@ -431,9 +431,9 @@ def test_a_training_of_more_steps_than_can_be_counted_is_refused(client):
     assert "training steps" in problem(client.post("/experiments", json=spec), 422)["detail"]
 
 
-def test_who_asks_whether_it_lives_waits_for_no_database(client, monkeypatch, sqlite):
-    monkeypatch.setattr(databases, "TIMEOUT_SECONDS", 2)
-    with TestClient(create_app(client.app.state.settings), raise_server_exceptions=False) as fresh:
+def test_who_asks_whether_it_lives_waits_for_no_database(client, sqlite):
+    app = create_app(client.app.state.settings, database=Database(sqlite.url, timeout_seconds=2))
+    with TestClient(app, raise_server_exceptions=False) as fresh:
         fresh.post("/experiments", json={"dataset": "digits"})
         with sqlite.writing.begin() as session, ThreadPoolExecutor(40) as threads:
             session.execute(text("SELECT 1"))  # which takes the file's only place to write

@@ -134,14 +134,14 @@ DEFECTS = [
         "worker/run/child.py",
         "    die_with_parent()\n    for",
         "    os._exit = print\n    for",
-        "tests/worker/supervisor/test_supervisor.py::test_a_child_does_not_outlive_its_supervisor",
+        "tests/worker/supervisor/test_worker.py::TestTrainingProcess::test_ends_with_its_supervisor",
     ),
     Defect(
         "a child that hangs is let be",
         "worker/supervisor/claim_watch.py",
         "> self.step_timeout()",
         "> 1e9",
-        "tests/worker/supervisor/test_supervisor.py::test_a_training_that_hangs_loses_its_attempt_and_its_stack_is_in_the_log",
+        "tests/worker/supervisor/test_worker.py::TestHungTraining::test_loses_its_attempt_and_logs_its_stack",
     ),
     Defect(
         "the Host is not looked at",

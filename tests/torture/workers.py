@@ -12,9 +12,10 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from normlab.spec.experiment import ExperimentSpec
-from normlab.store.database import Database, sqlite
+from normlab.store.database import Database
 from normlab.store.models import Attempt, CheckpointRow, EpochRow, Experiment, HistogramRow
 from normlab.store.schema import migrate
+from normlab.store.sqlite_file import sqlite
 from tests import experiments
 
 RUNTIME = tempfile.TemporaryDirectory()  # until this process ends

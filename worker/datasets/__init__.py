@@ -1,4 +1,4 @@
-"""Data sets by name: what an experiment trains and is tested on. A new one is a file here and a name in NAMES."""
+"""Load data sets by name. A new data set is a file in this folder and a name in NAMES."""
 
 from importlib import import_module
 from pathlib import Path
@@ -21,15 +21,16 @@ def load(
     test_size: int | None,
     folder: str | None = None,
 ) -> ImageData:
-    """The data set of that name, its images at image_size × image_size.
+    """Return the data set with this name, its images resized to image_size × image_size.
 
-    data_dir: where public data sets are kept and looked for. train_size, test_size: how many images, None for all.
-    folder: below data_dir, for the data set `folder` alone.
+    data_dir: the folder of the data sets. train_size, test_size: the number of images, None for all. folder: a folder
+    in data_dir, needed by the data set `folder` and ignored by the others.
 
-    Raises: ValueError if there is no such data set, or not that many images; DatasetUnavailable if it is not to be had.
+    Raises: ValueError if the name is unknown or the split has fewer images; DatasetUnavailable if the files are
+    missing and cannot be downloaded, or are broken.
     """
     if name not in NAMES:
-        raise ValueError(f"no data set is called {name!r}: take one of {', '.join(NAMES)}")
-    # Only now: torchvision, which some of them read files with, takes longer to import than a worker needs to start.
+        raise ValueError(f"unknown data set {name!r}: expected one of {', '.join(NAMES)}")
+    # Imported late, because some data sets need torchvision, whose import takes longer than the start of a worker.
     loader = import_module(f"worker.datasets.{name}")
     return cast(ImageData, loader.load(Request(data_dir, image_size, train_size, test_size, folder)))

@@ -1,4 +1,4 @@
-"""CIFAR-10: 50,000 and 10,000 colour images of 32×32.
+"""CIFAR-10: 50,000 training and 10,000 test images of 32×32 in colour, in ten classes.
 
 Source: Krizhevsky 2009, Learning Multiple Layers of Features from Tiny Images.
 """
@@ -16,12 +16,12 @@ CLASSES = 10
 
 
 def load(request: Request, dataset: type[CIFAR10] = CIFAR10) -> ImageData:
-    """All batches; downloaded on first use.
+    """Return both splits. The first use downloads them.
 
-    The files are pickles, and a pickle can run any program: torchvision opens one only after holding it to the MD5
-    in its own source, so what is in data_dir is read as CIFAR-10 or not at all.
+    The files are pickles, and a pickle can run any program. torchvision opens a file only if its MD5 equals the one
+    in torchvision's source, so other files in data_dir are never opened.
 
-    Raises: DatasetUnavailable if they are not there, or other files are, and they cannot be downloaded.
+    Raises: DatasetUnavailable if the files are missing or differ, and the download fails.
     """
     data_dir = request.data_dir
     try:
@@ -37,14 +37,14 @@ def load(request: Request, dataset: type[CIFAR10] = CIFAR10) -> ImageData:
 
 
 def _split(part: CIFAR10, size: int | None, image_size: int) -> Split:
-    images = torch.from_numpy(part.data).permute(0, 3, 1, 2)  # torchvision holds N H W C, for PIL
+    images = torch.from_numpy(part.data).permute(0, 3, 1, 2)  # from torchvision's N H W C
     return make_split(images, torch.from_numpy(np.asarray(part.targets)), size, image_size)
 
 
 def _remedy(data_dir: Path, dataset: type[CIFAR10]) -> str:
     unpacked = [*dataset.train_list, *dataset.test_list, (dataset.meta["filename"], dataset.meta["md5"])]
     return (
-        f"Put {with_md5([(dataset.filename, dataset.tgz_md5)])} into {data_dir}, or what it holds, "
+        f"Put {with_md5([(dataset.filename, dataset.tgz_md5)])} into {data_dir}, or the files in it, "
         f"{with_md5(unpacked)}, into {data_dir / dataset.base_folder}. "
-        f"It comes from {dataset.url}. The data sets digits and synthetic need no download."
+        f"Its address is {dataset.url}. The data sets digits and synthetic need no download."
     )

@@ -1,8 +1,8 @@
-"""Hand-written digits, embedded: 1,797 grey images of 8×8, real ones for a machine without a network.
+"""Hand-written digits: 1,797 grey images of 8×8 in ten classes. They are part of this package and need no network.
 
-digits.npz holds the test part of E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine
-Learning Repository, 1998, https://doi.org/10.24432/C50P49, as scikit-learn's load_digits gives it, licensed CC BY 4.0
-(https://creativecommons.org/licenses/by/4.0/). Values are 0 … 16 there, in UCI's order; nothing was changed.
+digits.npz holds the test set of E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine
+Learning Repository, 1998, https://doi.org/10.24432/C50P49, as returned by scikit-learn's load_digits. Its values are
+0 … 16, in UCI's order, unchanged. Licence: CC BY 4.0 (https://creativecommons.org/licenses/by/4.0/).
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ WHITE = 16  # the largest value in the file
 
 
 def load(request: Request) -> ImageData:
-    """Every fifth image is a test image: 1,438 to train on, 359 to test."""
+    """Return both splits. Every fifth image is a test image: 1,438 training and 359 test images."""
     with np.load(Path(__file__).with_name("digits.npz")) as arrays:
         pixels, labels = arrays["images"], torch.from_numpy(arrays["labels"])
     images = torch.from_numpy(np.rint(pixels * (255 / WHITE)).astype(np.uint8)).unsqueeze(1)

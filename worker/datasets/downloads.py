@@ -1,4 +1,4 @@
-"""Fetching a public data set once, by one worker at a time, and saying what to do where that fails."""
+"""Download a public data set once, by one worker at a time, and say what to do if that fails."""
 
 import fcntl
 import socket
@@ -7,24 +7,28 @@ from contextlib import contextmanager
 from http.client import HTTPException
 from pathlib import Path
 
-STALLED_AFTER_SECONDS = 30.0  # without a byte
+RECEIVE_TIMEOUT_SECONDS = 30.0  # without a byte from the server
 
 
-class DatasetUnavailable(Exception):  # the state of a thing, not of a program
-    """A data set is not there and cannot be had; the message says which files to put where."""
+class DatasetUnavailable(Exception):
+    """The files of a data set are missing or broken. The message says which files to put where."""
 
 
 @contextmanager
-def downloading(title: str, data_dir: Path, remedy: str) -> Iterator[None]:
-    """Around a download into data_dir: a second worker waits for the first, then finds the files there.
+def downloading(
+    title: str, data_dir: Path, remedy: str, *, timeout_seconds: float = RECEIVE_TIMEOUT_SECONDS
+) -> Iterator[None]:
+    """Surround a download into data_dir. A second worker waits for the first one, and then finds the files.
 
-    Raises: DatasetUnavailable, ending in the remedy, for whatever a network or a disk refuses.
+    title: the data set's name in the error message. remedy: sentences that say what to do, added to the error message.
+
+    Raises: DatasetUnavailable for every error of the network or the disk.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         with (data_dir / ".downloading").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)  # released with the file, even by a worker that is killed
-            with _patience():
+            fcntl.flock(lock, fcntl.LOCK_EX)  # the system releases it even if the worker is killed
+            with _socket_timeout(timeout_seconds):
                 yield
     except (OSError, HTTPException, RuntimeError) as error:
         reason = str(error).strip().rstrip(".")
@@ -34,15 +38,15 @@ def downloading(title: str, data_dir: Path, remedy: str) -> Iterator[None]:
 
 
 def with_md5(files: Iterable[tuple[str, str] | list[str]]) -> str:
-    """Names and checksums in the way a message lists them."""
+    """Return file names and checksums as a list in words."""
     return ", ".join(f"{name} (MD5 {md5})" for name, md5 in files)
 
 
 @contextmanager
-def _patience() -> Iterator[None]:
-    # torchvision passes no timeout on, so behind a firewall that drops packets it would wait for ever.
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    # torchvision sets no timeout. Behind a firewall that drops packets, it would wait without end.
     before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(STALLED_AFTER_SECONDS)
+    socket.setdefaulttimeout(seconds)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""What a data set is to the worker: two splits of 8-bit images at the size the network takes, and their labels."""
+"""The common form of all data sets: two splits of 8-bit images at the size that the network takes, and their labels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-CHUNK = 500  # images resized at once: what is held as floats on the way stays small
+CHUNK = 500  # images resized at once, so that the float copies need little memory
 
 
 @dataclass(frozen=True)
 class Split:
-    """The images of one split and the class of each, on the CPU.
+    """The images and labels of one split, on the CPU.
 
-    images: N 3 H W uint8; a grey image's three channels may share one memory, so read only. labels: N int64.
+    images: N 3 H W uint8. Read them only: the three channels of a grey image may share their memory. labels: N int64.
     """
 
     images: Tensor
@@ -25,7 +25,7 @@ class Split:
 
 @dataclass(frozen=True)
 class ImageData:
-    """A data set as an experiment sees it: labels are 0 … classes − 1 in both splits."""
+    """A loaded data set. The labels of both splits are 0 … classes − 1."""
 
     train: Split
     test: Split
@@ -34,7 +34,11 @@ class ImageData:
 
 @dataclass(frozen=True)
 class Request:
-    """What an experiment asks of a data set; image_size in pixels, a size of None means the whole split."""
+    """What an experiment needs of a data set.
+
+    image_size: height and width in pixels. train_size, test_size: how many images, None for all. folder: a folder in
+    data_dir, for the data set `folder`.
+    """
 
     data_dir: Path
     image_size: int
@@ -44,11 +48,11 @@ class Request:
 
 
 def make_split(images: Tensor, labels: Tensor, size: int | None, image_size: int) -> Split:
-    """The chosen images, resized (bilinear, antialiased, where the size differs) and in three channels.
+    """Return the chosen images, resized (bilinear with antialiasing, if their size differs), with three channels.
 
-    images: N C H W uint8, C 1 or 3, H and W alike. labels: N of any integer type.
+    images: N C H W uint8, C = 1 or 3, H = W. labels: N of any integer type. size: as in `choose`.
 
-    Raises: ValueError if size is not there.
+    Raises: ValueError if the split has fewer images.
     """
     chosen = choose(labels.numpy(), size)
     resized = torch.empty(len(chosen), images.shape[1], image_size, image_size, dtype=torch.uint8)
@@ -59,28 +63,32 @@ def make_split(images: Tensor, labels: Tensor, size: int | None, image_size: int
 
 
 def choose(labels: NDArray[np.integer], size: int | None) -> Tensor:
-    """Which images make a subset of this size: indices in file order, the same for every experiment.
+    """Return the indices of a subset of this size, in file order. They are the same for every experiment.
 
-    They come off one fixed permutation, dealt so that each class gives its first image before any gives its second
-    and from then on by its share: every class is present as soon as size allows, and a larger subset contains a
-    smaller one.
+    The images are put into one fixed order, and a subset is the first images of it. In this order every class has its
+    first image before any class has its second, and later images of the classes alternate in proportion to their
+    sizes. So every class is in a subset as soon as its size allows, and a larger subset contains each smaller one.
+
+    labels: N of any integer type. size: None for all.
+
+    Raises: ValueError if there are fewer images.
     """
     size = check_size(size, len(labels))
     order = np.random.default_rng(0).permutation(len(labels))
-    dealt = np.empty(len(labels))
+    rank = np.empty(len(labels))
     for label in np.unique(labels):
         of_class = np.flatnonzero(labels[order] == label)
-        dealt[of_class] = np.arange(len(of_class)) / len(of_class)
-    return torch.from_numpy(np.sort(order[np.argsort(dealt, kind="stable")[:size]]))
+        rank[of_class] = np.arange(len(of_class)) / len(of_class)
+    return torch.from_numpy(np.sort(order[np.argsort(rank, kind="stable")[:size]]))
 
 
 def check_size(size: int | None, available: int) -> int:
-    """How many images to take of those there are.
+    """Return the number of images to take: size, or all available ones if size is None.
 
-    Raises: ValueError if that many are not there.
+    Raises: ValueError if fewer are available.
     """
     if size is None:
         return available
     if not 1 <= size <= available:
-        raise ValueError(f"{size:,} images asked of a split that has {available:,}: take 1 to {available:,}, or all")
+        raise ValueError(f"expected a size of 1 to {available:,} images, or null for all of them, got {size:,}")
     return size

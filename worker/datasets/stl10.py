@@ -1,4 +1,6 @@
-"""STL-10, the study's data set: its labelled part, 5,000 and 8,000 colour images of 96×96. The unlabelled is not read.
+"""STL-10, the data set of the study: 5,000 training and 8,000 test images of 96×96 in colour, in ten classes.
+
+Its 100,000 unlabelled images are not used.
 
 Source: Coates, Lee, Ng 2011, An Analysis of Single-Layer Networks in Unsupervised Feature Learning, AISTATS.
 """
@@ -16,10 +18,10 @@ BYTES_PER_IMAGE = 3 * 96 * 96
 
 
 class LabelledSTL10(STL10):  # type: ignore[misc]  # torchvision is untyped
-    """torchvision's STL-10, content with the four labelled files and trusting them by their sizes.
+    """torchvision's STL-10 without its unlabelled files. The unpacked files are checked by their sizes.
 
-    The archive is held to its MD5 when it is downloaded or found; torchvision would hold what was unpacked to MD5s
-    again at every start, the 2.6 GB of unlabelled images included, which no experiment here looks at.
+    The MD5 of the archive is checked when it is downloaded or found. torchvision would compute the MD5s of the
+    unpacked files at every start, including the 2.6 GB of unlabelled images.
     """
 
     train_list = STL10.train_list[:2]
@@ -35,9 +37,9 @@ class LabelledSTL10(STL10):  # type: ignore[misc]  # torchvision is untyped
 
 
 def load(request: Request, dataset: type[LabelledSTL10] = LabelledSTL10) -> ImageData:
-    """The labelled images; downloaded on first use.
+    """Return both splits. The first use downloads them.
 
-    Raises: DatasetUnavailable if they are not there and cannot be downloaded, or are not STL-10's.
+    Raises: DatasetUnavailable if the files are missing and the download fails, or a label is not one of STL-10's.
     """
     data_dir = request.data_dir
     try:
@@ -53,16 +55,18 @@ def load(request: Request, dataset: type[LabelledSTL10] = LabelledSTL10) -> Imag
 
 
 def _split(part: LabelledSTL10, size: int | None, image_size: int) -> Split:
-    # torchvision turns the file's columns into rows and its labels 1 … 10 into 0 … 9; a 0 there comes out as 255.
+    # torchvision transposes the images and subtracts 1 from the labels, which are 1 … 10. A label 0 becomes 255.
     if part.labels.max() >= CLASSES:
         folder = Path(part.root) / part.base_folder
-        raise DatasetUnavailable(f"the labels of {folder}/{part.split}_y.bin are not all 1 … 10: unpack it anew")
+        raise DatasetUnavailable(
+            f"{folder}/{part.split}_y.bin: expected labels 1 … 10, got others. Unpack {part.filename} again"
+        )
     return make_split(torch.from_numpy(part.data), torch.from_numpy(part.labels), size, image_size)
 
 
 def _remedy(data_dir: Path, dataset: type[LabelledSTL10]) -> str:
     return (
-        f"Put {with_md5([(dataset.filename, dataset.tgz_md5)])} into {data_dir}, or of what it holds "
-        f"{with_md5(dataset.train_list + dataset.test_list)} into {data_dir / dataset.base_folder}. "
-        f"It comes from {dataset.url}. The data sets digits and synthetic need no download."
+        f"Put {with_md5([(dataset.filename, dataset.tgz_md5)])} into {data_dir}, or these files from it, "
+        f"{with_md5(dataset.train_list + dataset.test_list)}, into {data_dir / dataset.base_folder}. "
+        f"Its address is {dataset.url}. The data sets digits and synthetic need no download."
     )

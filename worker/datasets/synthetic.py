@@ -1,8 +1,8 @@
-"""Drawn images in ten classes: colour images to train on where none can be had, with STL-10's sizes.
+"""Generated images in ten classes: colour images for a machine without a network, as many as STL-10 has.
 
-A class is a shape (five) covered in stripes of one slant (two). Colours, place, size, turn, the width and phase of
-the stripes and a waving background are drawn anew for every image and say nothing of its class: it has to be seen
-by edges and directions.
+A class is one of five shapes with stripes of one of two slants. Everything else is random for each image and
+independent of its class: the colours, the shape's position, size and rotation, the width and phase of the stripes, and
+a wave in the background. So a network has to learn edges and directions.
 """
 
 import math
@@ -14,13 +14,13 @@ from worker.datasets.splits import ImageData, Request, Split, check_size
 
 CLASSES = 10
 TRAIN_SIZE, TEST_SIZE = 5_000, 8_000
-BLOCK = 100  # images drawn at once from a seed of their own: the first n are the same however many are drawn
-TRAIN_SEED, TEST_SEED = 0, 1_000_000  # of the first block; each next one counts up
-NOISE = 0.06
+BLOCK = 100  # images generated from one seed, so that the first n images are the same for every size
+TRAIN_SEED, TEST_SEED = 0, 1_000_000  # of the first block, and 1 more for each further block
+NOISE = 0.06  # standard deviation, where white is 1
 
 
 def load(request: Request) -> ImageData:
-    """The first images of each split, drawn at image_size; the same for every experiment."""
+    """Return the first images of each split, generated at image_size. They are the same for every experiment."""
     return ImageData(
         train=_split(TRAIN_SEED, check_size(request.train_size, TRAIN_SIZE), request.image_size),
         test=_split(TEST_SEED, check_size(request.test_size, TEST_SIZE), request.image_size),
@@ -32,16 +32,16 @@ def _split(first_seed: int, size: int, image_size: int) -> Split:
     images = torch.empty(size, 3, image_size, image_size, dtype=torch.uint8)
     labels = torch.empty(size, dtype=torch.int64)
     for block, start in enumerate(range(0, size, BLOCK)):
-        drawn, drawn_labels = draw_block(first_seed + block, image_size)
+        block_images, block_labels = draw_block(first_seed + block, image_size)
         part = slice(start, min(start + BLOCK, size))
-        images[part], labels[part] = drawn[: size - start], drawn_labels[: size - start]
+        images[part], labels[part] = block_images[: size - start], block_labels[: size - start]
     return Split(images, labels)
 
 
 def draw_block(seed: int, image_size: int) -> tuple[Tensor, Tensor]:
-    """A hundred images, ten of each class in random order: BLOCK 3 H W uint8, and their labels.
+    """Return 100 images, BLOCK 3 H W uint8, and their labels, BLOCK int64: ten of each class, in random order.
 
-    Positions run from −1 to 1 across the image, y downwards; the same seed draws the same scenes at any size.
+    Positions are −1 … 1 across the image, y downwards. One seed gives the same scenes at every size.
     """
     rng = torch.Generator().manual_seed(seed)
 
@@ -51,7 +51,7 @@ def draw_block(seed: int, image_size: int) -> tuple[Tensor, Tensor]:
     labels = torch.randperm(BLOCK, generator=rng) % CLASSES
     shapes, slants = labels % 5, (labels // 5).view(-1, 1, 1, 1)
 
-    finest = min(1.0, image_size / 32)  # on a small image, wider stripes rather than ones below its resolution
+    finest = min(1.0, image_size / 32)  # on a small image the stripes are wider, so that its pixels resolve them
     stripes = (math.pi * (0.25 + 0.5 * slants) + uniform(-0.2, 0.2), finest * uniform(4, 7), uniform(0, 2 * math.pi))
     ground_wave = (uniform(0, math.pi), finest * uniform(1, 4), uniform(0, 2 * math.pi))
     colour, contrast = uniform(0.2, 0.8, 3), uniform(0.1, 0.3, 3)
@@ -75,17 +75,17 @@ def _positions(image_size: int) -> tuple[Tensor, Tensor]:
 
 
 def _wave(x: Tensor, y: Tensor, angle: Tensor, cycles: Tensor, phase: Tensor) -> Tensor:
-    """A sine of so many cycles across the image, −1 … 1, rising in the direction of angle."""
+    """Return a sine wave, −1 … 1, in the direction of `angle`, with this many cycles across the image."""
     return torch.sin(math.pi * cycles * (x * angle.cos() + y * angle.sin()) + phase)
 
 
 def _coverage(shapes: Tensor, u: Tensor, v: Tensor, edge: Tensor) -> Tensor:
-    """The share of each pixel that the figure covers, 0 … 1, its edge one pixel soft; u and v in radii."""
-    reach = torch.empty_like(u)  # below 0 inside, above 0 outside
+    """Return the fraction of each pixel that the figure covers, 0 … 1. u, v: the position in units of its radius."""
+    signed_distance = torch.empty_like(u)  # negative inside, positive outside
     for shape, distance in enumerate((_disc, _ring, _square, _cross, _triangle)):
         of_shape = shapes == shape
-        reach[of_shape] = distance(u[of_shape], v[of_shape])
-    return (0.5 - reach / edge).clamp(0, 1)
+        signed_distance[of_shape] = distance(u[of_shape], v[of_shape])
+    return (0.5 - signed_distance / edge).clamp(0, 1)
 
 
 def _disc(u: Tensor, v: Tensor) -> Tensor:

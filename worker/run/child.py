@@ -1,6 +1,6 @@
-"""`python -m worker.run.child`: the training process. It runs the experiments its supervisor names, and ends with it.
+"""`python -m worker.run.child`: the training process. It runs the experiments that its supervisor sends.
 
-Its standard input is a socket to the supervisor, which carries the messages of worker.messages both ways.
+Its standard input is a socket to the supervisor, which carries the messages of worker.messages in both directions.
 """
 
 import faulthandler
@@ -21,14 +21,15 @@ from worker.messages import COMMANDS, Abort, Command, Finished, Progress, Ready,
 from worker.run.malloc import keep_freed_memory
 from worker.settings import WorkerSettings
 
-NICENESS = 15  # training yields the processor to its supervisor's heartbeats and to a service on the same cores
+NICENESS = 15  # so that heartbeats of the supervisor and a service on the same cores run before the training
 REPORT_INTERVAL_SECONDS = 0.2  # between two progress reports
 
 
 def main() -> None:
-    """Run experiments until the supervisor is gone; then end at once."""
+    """Run experiments until the supervisor ends. Then end at once."""
     die_with_parent()
-    for stop in (signal.SIGINT, signal.SIGTERM):  # sent to a whole process group; the supervisor says what to do
+    # A terminal or a process manager sends these to the whole process group. The supervisor then sends a Stop.
+    for stop in (signal.SIGINT, signal.SIGTERM):
         signal.signal(stop, signal.SIG_IGN)
     faulthandler.enable(all_threads=False)  # see TrainingProcess.abort
     log_to_stderr()
@@ -37,10 +38,10 @@ def main() -> None:
     settings = WorkerSettings.read()
     database = Database(settings.database_url)
     supervisor = _SupervisorConnection()
-    # Imported late: importing torch takes seconds, in which the supervisor may end.
+    # Imported after the connection is made: importing torch takes seconds, in which the supervisor may end.
     import torch
 
-    torch.backends.cudnn.deterministic = True  # a resumed training must end with the same bits
+    torch.backends.cudnn.deterministic = True  # so that a resumed training ends with the same bits
 
     from worker.run.experiment import run
     from worker.run.interruptible import has_abandoned_work
@@ -51,35 +52,35 @@ def main() -> None:
         claim, control = supervisor.runs.get()
         with about(experiment=claim.experiment_id, attempt=claim.attempt):
             kept = run(database, claim, settings, control)
-        # The supervisor has counted the loss of a claim that it reported itself.
+        # If the supervisor found the claim lost and sent a Stop, it has counted the refused write itself.
         refused = not kept and control.stop != StopReason.CLAIM_LOST
         supervisor.send(Finished(claim=claim, refused_write=refused, must_exit=has_abandoned_work()))
 
 
 class _SupervisorConnection:
-    """The training process's end of the socket. Two threads receive commands and report progress."""
+    """The training process's end of the socket. One thread receives commands, another reports progress."""
 
     def __init__(self) -> None:
-        # Duplicated and taken off standard input: a compiler that this process starts would inherit it, and while the
-        # compiler runs the supervisor would not learn that this process has died.
+        # The socket is moved away from standard input. Otherwise a compiler that this process starts would inherit it,
+        # and while the compiler runs the supervisor would not learn that this process has died.
         self._socket = os.dup(sys.stdin.fileno())
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, sys.stdin.fileno())
         os.close(null)
         self.runs: queue.SimpleQueue[tuple[Claim, RunControl]] = queue.SimpleQueue()
-        # One attribute for both, so that no thread sees the claim of one experiment with the control of another.
+        # One attribute for both, so that no thread reads the claim of one experiment with the control of another.
         self._current = Claim(0, 0), RunControl()
         self._reported: tuple[Claim, int] = Claim(0, 0), 0
         threading.Thread(target=self._receive, name="commands", daemon=True).start()
         threading.Thread(target=self._report_progress, name="progress", daemon=True).start()
 
     def send(self, report: Report) -> None:
-        """Send one report. A write of one line is whole, whichever thread makes it."""
+        """Send one report. Two threads may send at once: a write of one short line is never split."""
         os.write(self._socket, report.line())
 
     def _receive(self) -> None:
         rest = b""
-        with suppress(ConnectionResetError):  # a supervisor that left reports unread resets the connection
+        with suppress(ConnectionResetError):  # raised if the supervisor ended before it had read every report
             while received := os.read(self._socket, 4096):
                 *lines, rest = (rest + received).split(b"\n")
                 for line in lines:

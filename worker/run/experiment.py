@@ -1,4 +1,4 @@
-"""One claimed experiment, from its claim to its end: train, record every epoch, and store how it ended."""
+"""The run of one claimed experiment: train, record every epoch, and store how it ended."""
 
 import logging
 import time
@@ -34,24 +34,25 @@ from worker.training.training import Training
 
 log = logging.getLogger(__name__)
 
-EXPECTED_ERRORS = (DatasetUnavailable, DeviceUnavailable, WrongGradient, ValueError)  # their messages say what to do
+# Errors whose messages are written for the user of the experiment.
+EXPECTED_ERRORS = (DatasetUnavailable, DeviceUnavailable, WrongGradient, ValueError)
 
 
 def run(database: Database, claim: Claim, settings: WorkerSettings, control: RunControl) -> bool:
-    """Run a claimed experiment and store how it ended. Return whether the claim was kept to the end."""
+    """Run a claimed experiment and store how it ended. Return whether the claim was current to the end."""
     number, experiment = claim.experiment_id, _Run(database, claim, settings, control)
     try:
         end, outcome = _train(number, experiment)
         experiment.end(end)
     except ClaimLost as lost:
-        log.warning("%s; another worker may have claimed it", lost)
+        log.warning("%s; another worker may have it", lost)
         return False
-    log.info("experiment %d: %s", number, outcome)
+    log.info("experiment %d %s", number, outcome)
     return True
 
 
 def _train(number: int, experiment: "_Run") -> tuple[Verb, str]:
-    """Train, and return the verb that ends the claim and the outcome in words. Raises ClaimLost."""
+    """Train. Return the verb that ends the claim, and the outcome in words. Raises ClaimLost."""
     try:
         experiment.train()
         return claims.succeed, "succeeded"
@@ -60,7 +61,7 @@ def _train(number: int, experiment: "_Run") -> tuple[Verb, str]:
         assert end is not None, "a lost claim raises ClaimLost"
         if stop.reason != StopReason.CANCEL:
             end = partial(_record_and_end, record=experiment.unrecorded(), end=end)
-        return end, f"stopped. {stop}"
+        return end, f"stopped before its last epoch. {stop}"
     except Diverged as diverged:
         fail = partial(claims.fail, error=str(diverged))
         return partial(_record_and_end, record=diverged.record, end=fail), f"failed: {diverged}"
@@ -70,13 +71,13 @@ def _train(number: int, experiment: "_Run") -> tuple[Verb, str]:
         raise
     except Exception as unexpected:
         log.exception("experiment %d failed", number)
-        # A database error without its statement, which holds the values to be written.
+        # Of a database error only the driver's message, because its statement holds the values to be written.
         error_text = f"{type(unexpected).__name__}: {getattr(unexpected, 'orig', unexpected)}"
         return partial(claims.fail, error=error_text), f"failed: {error_text}"
 
 
 class _Run:
-    """One run of one experiment: its training, once it has started, and its recorder."""
+    """The training of one experiment, once it has started, and its recorder."""
 
     def __init__(self, database: Database, claim: Claim, settings: WorkerSettings, control: RunControl) -> None:
         self._database, self._claim, self._settings, self._control = database, claim, settings, control
@@ -100,11 +101,11 @@ class _Run:
         self._recorder.write_pending()
 
     def unrecorded(self) -> Record | None:
-        """Return what was trained since the last record, to resume from."""
+        """Return a record of the steps since the last record, so that they need not be trained again."""
         return None if self._training is None else self._training.unrecorded()
 
     def end(self, verb: Verb) -> None:
-        """Write the pending record, then how the experiment ended. Raises ClaimLost."""
+        """Write the pending record, then end the claim with the verb. Raises ClaimLost."""
         self._ending = True
         self._recorder.write_pending()
         self._recorder.write(verb)
@@ -128,10 +129,13 @@ class _Run:
             training.device, choice, seed=spec.seed, resumed_at_step=resumed, before=experiment.provenance
         )
         for difference in ran_on["differs"]:
-            log.warning("experiment %d continues with other last bits: %s", number, difference)
+            log.warning("experiment %d: the last bits of its result may differ; %s", number, difference)
         steps_total = spec.epochs * training.steps_per_epoch
         if steps_total > MAX_STEPS:
-            raise ValueError(f"{steps_total:,} training steps are more than the {MAX_STEPS:,} that can be counted")
+            raise ValueError(
+                f"expected at most {MAX_STEPS:,} training steps, got {steps_total:,}: reduce epochs or train_size, or "
+                "increase batch_size"
+            )
         self._recorder.write(
             partial(claims.start_attempt, provenance=ran_on, steps_total=steps_total, resumed_at_step=resumed)
         )
@@ -169,14 +173,14 @@ class _Run:
                 record = training.run_epoch(on_step, self._advance)
                 assert record.metrics is not None
                 if record.metrics.train_loss is None or record.metrics.test_loss is None:
-                    self._training = None  # the search changes its weights, so nothing of it may be recorded
+                    self._training = None  # the search below changes its weights, so they must not be recorded
                     raise Diverged(where_it_began(training, start, epoch, self._advance), record)
                 self._recorder.record(record)
                 stored_at = time.monotonic()
                 shown.epoch(record.metrics)
 
     def _advance(self) -> None:
-        """Count that the run advances, and check for a stop. Called wherever something takes long."""
+        """Count that the run has advanced, and check for a stop. All work that takes long calls this repeatedly."""
         self._control.progress_count += 1
         self._check()
 
@@ -189,14 +193,14 @@ class _Run:
 
 
 def _record_and_end(session: Session, claim: Claim, *, record: Record | None, end: Verb) -> None:
-    """In one transaction, write the last record, if there is one, and the end."""
+    """Write the last record, if there is one, and the end, in one transaction."""
     if record is not None:
         records.record(session, claim, record)
     end(session, claim)
 
 
 def _load(spec: ExperimentSpec, data_dir: Path) -> ImageData:
-    load = _load_images if spec.dataset == "folder" else _load_cached  # a folder's images may have changed
+    load = _load_images if spec.dataset == "folder" else _load_cached  # the images of a folder may have changed
     return load(spec.dataset, data_dir, spec.image_size, spec.train_size, spec.test_size, spec.folder)
 
 
@@ -208,4 +212,4 @@ def _load_images(
     )
 
 
-_load_cached = lru_cache(maxsize=1)(_load_images)  # consecutive experiments of a study train on the same images
+_load_cached = lru_cache(maxsize=1)(_load_images)  # because consecutive experiments often use the same images

@@ -1,4 +1,4 @@
-"""Work that cannot be interrupted, such as a download, run in a thread so that its caller can be."""
+"""Run work that cannot be interrupted, such as a download, in a thread, so that its caller can stop waiting for it."""
 
 import threading
 from collections.abc import Callable
@@ -7,11 +7,14 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 
-_threads: list[threading.Thread] = []  # those started and not known to have ended
+_threads: list[threading.Thread] = []  # that were started and may still run
 
 
 def run_interruptibly(work: Callable[[], Result], check: Callable[[], None], *, every_seconds: float = 0.2) -> Result:
-    """Return or raise what work returns or raises. check is called meanwhile; if it raises, the work is abandoned."""
+    """Return what `work` returns, or raise what it raises. `check` is called while it runs.
+
+    If `check` raises, its exception is raised and the work is abandoned: its thread continues.
+    """
     results: list[Result] = []
     errors: list[BaseException] = []
 
@@ -33,6 +36,6 @@ def run_interruptibly(work: Callable[[], Result], check: Callable[[], None], *, 
 
 
 def has_abandoned_work() -> bool:
-    """Return whether abandoned work still runs. It would compete with the next experiment for the machine."""
+    """Return whether abandoned work still runs. It would slow down the next experiment of this process."""
     _threads[:] = [thread for thread in _threads if thread.is_alive()]
     return bool(_threads)

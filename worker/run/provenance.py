@@ -1,4 +1,4 @@
-"""What an experiment was run with: enough to say why two results differ."""
+"""The provenance of an attempt: what it runs on, in enough detail to explain why two results differ."""
 
 import platform
 from collections.abc import Mapping
@@ -10,7 +10,8 @@ import torch
 from normcore.engines import EngineChoice
 from worker.training import device as devices
 
-DECISIVE = ("device_name", "threads", "engine")  # for the last bits of what is computed, beside torch's version
+# Together with torch's version, these decide the last bits of a result.
+BIT_RELEVANT = ("device_name", "threads", "engine")
 
 
 def provenance(
@@ -21,10 +22,12 @@ def provenance(
     resumed_at_step: int | None,
     before: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Versions, device, engine and why that one, threads, seed, the step it went on from, if it did; and then what is
-    other than where the training began. before: the provenance of the attempt before, if there was one.
+    """Return versions, device, threads, the engine and the reason for it, the seed, and the step it resumed at, if any.
+
+    `began_with` is what the training began with, of what decides its last bits. `differs` lists in words where this
+    attempt differs from it. before: the provenance of the previous attempt, if there was one.
     """
-    now = {
+    current = {
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("normlab", "torch", "numpy")},
         "device": str(device),
@@ -36,16 +39,19 @@ def provenance(
         "seed": seed,
         "resumed_at_step": resumed_at_step,
     }
-    own = _decisive(now)
+    own = _bit_relevant(current)
     began = began_with(before) if before and resumed_at_step else own
     differs = [f"{name}: {began[name]} at first, {own[name]} now" for name in own if own[name] != began[name]]
-    return now | {"began_with": began, "differs": differs}
+    return current | {"began_with": began, "differs": differs}
 
 
 def began_with(before: Mapping[str, Any]) -> dict[str, Any]:
-    """What the training began with that an attempt of this provenance had part in; it alone may have been elsewhere."""
-    return before.get("began_with") or _decisive(before)  # older releases noted an attempt's own alone
+    """Return what the training began with, from the provenance of a previous attempt.
+
+    A provenance without `began_with` is of an older release. The training then counts as begun on that attempt's own.
+    """
+    return before.get("began_with") or _bit_relevant(before)
 
 
-def _decisive(ran_on: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: ran_on[name] for name in DECISIVE} | {"torch": ran_on["versions"]["torch"]}
+def _bit_relevant(attempt: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: attempt[name] for name in BIT_RELEVANT} | {"torch": attempt["versions"]["torch"]}

@@ -1,4 +1,4 @@
-"""Writing what a training produces. While the database is away, one record is pending and training continues."""
+"""Write the records of a training. While the database does not answer, one record is pending and training continues."""
 
 import logging
 import time
@@ -15,13 +15,13 @@ log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-RETRY_SECONDS = 0.5  # until a database that does not answer is asked again
+RETRY_SECONDS = 0.5  # between two attempts while the database does not answer
 
 
 def until_answered(
     work: Callable[[], Result], check: Callable[[], None], *, retry_seconds: float = RETRY_SECONDS
 ) -> Result:
-    """Return the result of work, which is repeated until the database answers. check may raise, to stop."""
+    """Return the result of `work`, which is repeated until the database answers. `check` may raise to stop that."""
     while True:
         try:
             return work()
@@ -32,9 +32,9 @@ def until_answered(
 
 
 class Recorder:
-    """Writes for one claim. Every write may raise ClaimLost.
+    """The writes of one claim. Each may raise ClaimLost.
 
-    check: called while a write waits for the database; may raise, to stop.
+    check: called while a write waits for the database. It may raise to stop waiting.
     """
 
     def __init__(
@@ -45,29 +45,29 @@ class Recorder:
         self._retry_at = 0.0
 
     def write(self, verb: Verb) -> None:
-        """Run a verb of claims in a transaction of its own, as soon as the database answers."""
+        """Run a verb of claims in its own transaction, and repeat it until the database answers."""
         until_answered(lambda: self._transact(verb), self._check, retry_seconds=self._retry_seconds)
 
     def record(self, record: Record) -> None:
-        """Write the record, or keep it pending. A record that is already pending is written first."""
+        """Write the record, or keep it pending. If another record is pending, wait until that one is written."""
         self.write_pending()
         self._pending, self._retry_at = record, 0.0
         self.is_free()
 
     def is_free(self) -> bool:
-        """Return whether no record is pending, after another attempt to write it if it is time for one."""
+        """Return whether no record is pending. If one is and it is time, try to write it first."""
         if self._pending is not None and (began := time.monotonic()) >= self._retry_at:
             try:
                 self._write_pending()
             except TRANSIENT_ERRORS as error:
                 number = self._claim.experiment_id
-                log.warning("experiment %d: a record is pending: %s", number, message_of(error))
-                # Training stands still during an attempt, so attempts take half of the time at most.
+                log.warning("experiment %d: a record could not be written yet: %s", number, message_of(error))
+                # The training waits during an attempt, so attempts take at most half of the time.
                 self._retry_at = time.monotonic() + max(self._retry_seconds, time.monotonic() - began)
         return self._pending is None
 
     def write_pending(self) -> None:
-        """Write the pending record, if there is one, as soon as the database answers."""
+        """Write the pending record, if there is one, and repeat that until the database answers."""
         until_answered(self._write_pending, self._check, retry_seconds=self._retry_seconds)
 
     def _write_pending(self) -> None:

@@ -1,1 +1,1 @@
-"""The process that claims experiments and watches the training process. It never imports torch."""
+"""The process that claims experiments and watches its training process. It never imports torch."""

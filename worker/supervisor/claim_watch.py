@@ -1,4 +1,4 @@
-"""One claim as its supervisor watches it: heartbeats, stop requests, and whether the training still advances."""
+"""One claim as its supervisor watches it: its heartbeats, its stop requests, and whether its training advances."""
 
 import logging
 import time
@@ -14,13 +14,13 @@ from worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 
-STOP_TIMEOUT_SECONDS = 30.0  # within which a training must stop when asked to; then its process is killed
-LOST_TIMEOUT_SECONDS = 1.0  # the same after the claim was lost: the training works for nothing
-CHECK_INTERVAL_SECONDS = 0.25  # between two checks of what a user has requested
+STOP_TIMEOUT_SECONDS = 30.0  # from a stop request until the training process is killed
+LOST_TIMEOUT_SECONDS = 1.0  # the same if the claim was lost, because nothing that it computes can be stored
+CHECK_INTERVAL_SECONDS = 0.25  # between two checks for a request of a user
 
 
 class ClaimWatch:
-    """The state of one claim: its last heartbeat and check, its last sign of progress, and the stop that was sent."""
+    """The state of one claim: its last heartbeat and check, its last progress, and the stop request that was sent."""
 
     def __init__(
         self, database: Database, claim: Claim, settings: WorkerSettings, *, clock: Callable[[], float] = time.monotonic
@@ -36,13 +36,16 @@ class ClaimWatch:
         return max(0.0, self._checked_at + self._check_interval() - self._clock())
 
     def advanced(self, step: int) -> int:
-        """Note how many steps are done, and return how many of them are new."""
+        """Store how many steps are done, and return how many more these are than at the last report."""
         new = 0 if self._step is None else step - self._step
         self._step, self._advanced_at = step, self._clock()
         return new
 
     def check(self, *, stopping: bool) -> StopReason | None:
-        """Send a heartbeat or read what is requested, if it is time to. Return the stop to be sent, each only once."""
+        """Send a heartbeat or read what a user has requested, if it is time to. Return the stop to send, if any.
+
+        A training is asked to stop once, and once more if its claim is lost. stopping: whether the worker is stopping.
+        """
         now = self._clock()
         reason = StopReason.RELEASE if stopping else None
         if now - self._checked_at >= self._check_interval():
@@ -55,27 +58,24 @@ class ClaimWatch:
         return reason
 
     def is_hung(self) -> bool:
-        """Return whether training has not advanced for too long. To be asked after each wait for a report."""
-        now = self._clock()
-        # While this process was stopped or waited for the database, it received no reports that were sent to it.
-        self._advanced_at += max(0.0, now - self._received_at - CHECK_INTERVAL_SECONDS)
-        self._received_at = now
-        return now - self._advanced_at > self.step_timeout()
+        """Return whether the training has not advanced for too long. Call this after each wait for a report."""
+        return self._skip_missed_time() - self._advanced_at > self.step_timeout()
 
     def step_timeout(self) -> float:
-        """Return how many seconds training may go without advancing. Until its first step it may take longer."""
+        """Return how many seconds the training may take to advance. Before its first step it may take longer."""
         settings = self._settings
         return settings.startup_timeout_seconds if self._step is None else settings.step_timeout_seconds
 
     def ignores_stop(self) -> bool:
-        """Return whether the training was asked to stop, and too long ago."""
+        """Return whether the training was asked to stop too long ago. Call this after each wait for a report."""
         timeout = LOST_TIMEOUT_SECONDS if self._stop == StopReason.CLAIM_LOST else STOP_TIMEOUT_SECONDS
-        return self._stop is not None and self._clock() - self._stop_sent_at > timeout
+        return self._stop is not None and self._skip_missed_time() - self._stop_sent_at > timeout
 
     def end(self, detail: str, *, stopping: bool = False) -> None:
-        """Write how the attempt ended, for a training process that cannot. Without a database, the lease expires.
+        """Write how the attempt ended, because the training process cannot. Without a database, the lease expires.
 
-        stopping: the worker is being stopped, and what stops it may have stopped the training process too.
+        stopping: whether the worker is stopping. Then the training process may have been ended by the same cause, and
+        its attempt does not count as lost.
         """
         log.warning("experiment %d, attempt %d: %s", self._claim.experiment_id, self._claim.attempt, detail)
         reason = self._stop or (StopReason.RELEASE if stopping else None)
@@ -103,9 +103,21 @@ class ClaimWatch:
         except ClaimLost as lost:
             log.warning("%s", lost)
             return StopReason.CLAIM_LOST
-        except DATABASE_ERRORS as error:  # training continues: another worker would need the database as well
+        except DATABASE_ERRORS as error:  # the training continues, since another worker needs the database too
             log.warning("no heartbeat for experiment %d: %s", self._claim.experiment_id, message_of(error))
             return None
+
+    def _skip_missed_time(self) -> float:
+        """Return the time now. Exclude from the timeouts any time in which no reports were received.
+
+        While this process was stopped, or waited for the database, reports may have been sent that it has not read.
+        """
+        now = self._clock()
+        missed = max(0.0, now - self._received_at - CHECK_INTERVAL_SECONDS)
+        self._advanced_at = min(now, self._advanced_at + missed)
+        self._stop_sent_at = min(now, self._stop_sent_at + missed)
+        self._received_at = now
+        return now
 
     def _check_interval(self) -> float:
         return min(CHECK_INTERVAL_SECONDS, self._settings.lease_seconds / 6)

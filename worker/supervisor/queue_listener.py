@@ -1,4 +1,4 @@
-"""How an idle worker waits for the next experiment: it polls, and on PostgreSQL a notification may wake it earlier."""
+"""How an idle worker waits for the next experiment: it polls, and on PostgreSQL it also listens for notifications."""
 
 import logging
 import threading
@@ -15,7 +15,7 @@ STOP_CHECK_SECONDS = 0.5  # between two checks for a stop while listening
 
 
 class QueueListener:
-    """One worker's. A notification may be lost with its connection or behind a pooler, so nothing depends on it."""
+    """The waiting of one worker. Polling is enough: a lost connection or a pooler may lose a notification."""
 
     def __init__(self, database: Database, poll_interval_seconds: float) -> None:
         self._database, self._poll_interval_seconds = database, poll_interval_seconds
@@ -23,7 +23,7 @@ class QueueListener:
         self._connection: psycopg.Connection[Any] | None = None
 
     def wait(self, stop: threading.Event) -> None:
-        """Wait for a notification, for the poll interval to end, or for a stop."""
+        """Return after the poll interval, after a notification, or when `stop` is set."""
         until = time.monotonic() + self._poll_interval_seconds
         try:
             while self._can_listen and not stop.is_set() and (left := until - time.monotonic()) > 0:
@@ -41,12 +41,12 @@ class QueueListener:
             self._connection = None
 
     def _is_notified(self, seconds: float) -> bool:
-        """Return whether a notification came. The start of listening counts as one: an earlier one was not received."""
+        """Return whether a notification came. The start of listening counts as one, since earlier ones were lost."""
         if self._connection is None:
             pooled = self._database.writer.raw_connection()
-            pooled.detach()  # from the pool, so that it is really closed in the end
+            pooled.detach()  # from the pool, so that close() closes the connection
             self._connection = cast(psycopg.Connection[Any], pooled.dbapi_connection)
             self._connection.autocommit = True
-            self._connection.execute("LISTEN normlab_queued")  # a trigger of the schema notifies
+            self._connection.execute("LISTEN normlab_queued")  # a trigger in the schema sends the notifications
             return True
         return any(True for _ in self._connection.notifies(timeout=seconds, stop_after=1))

@@ -12,37 +12,37 @@ log = logging.getLogger(__name__)
 
 
 class WorkerStatus:
-    """One worker's. Nothing depends on it: a claim is kept by its lease alone."""
+    """The row of one worker. No claim depends on it: a claim is kept by its lease."""
 
     def __init__(self, database: Database, name: str) -> None:
         self._database, self._name = database, name
         self._device: str | None = None
         self._threads: int | None = None
-        self._counters, self._shown = Counters(), Counters()
-        self._shown_at: float | None = None
+        self._counters, self._written_counters = Counters(), Counters()
+        self._written_at: float | None = None
 
-    def trains_on(self, device: str, threads: int) -> None:
-        """Note what the training process runs on, known once it is ready. The next `show` writes it at once."""
-        self._device, self._threads, self._shown_at = device, threads, None
+    def set_device(self, device: str, threads: int) -> None:
+        """Set what the training process runs on, known once it is ready. The next update writes it without delay."""
+        self._device, self._threads, self._written_at = device, threads, None
 
-    def count(self, **more: int) -> None:
+    def count(self, **increments: int) -> None:
         """Add to the counters: claims, takeovers, refused_writes, steps."""
-        totals = {name: getattr(self._counters, name) + number for name, number in more.items()}
+        totals = {name: getattr(self._counters, name) + number for name, number in increments.items()}
         self._counters = replace(self._counters, **totals)
 
-    def show(self) -> None:
+    def update(self) -> None:
         """Write the row, if it is time to and the database answers."""
         now = time.monotonic()
-        if self._shown_at is not None and now - self._shown_at < UPDATE_INTERVAL_SECONDS:
+        if self._written_at is not None and now - self._written_at < UPDATE_INTERVAL_SECONDS:
             return
-        steps = self._counters.steps - self._shown.steps
-        rate = 0.0 if self._shown_at is None else steps / (now - self._shown_at)
-        self._shown_at, self._shown = now, self._counters
+        steps = self._counters.steps - self._written_counters.steps
+        steps_per_second = 0.0 if self._written_at is None else steps / (now - self._written_at)
+        self._written_at, self._written_counters = now, self._counters
         try:
             with self._database.writing.begin() as session:
                 workers.upsert(
-                    session, self._name, device=self._device, threads=self._threads, steps_per_second=rate,
-                    counters=self._counters,
+                    session, self._name, device=self._device, threads=self._threads,
+                    steps_per_second=steps_per_second, counters=self._counters,
                 )  # fmt: skip
         except DATABASE_ERRORS as error:
             log.info("the worker's status was not written: %s", message_of(error))

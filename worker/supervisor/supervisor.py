@@ -1,4 +1,4 @@
-"""The supervisor: claims experiments, has a training process run them, keeps the claims, and ends a hung training.
+"""The supervisor: it claims experiments, starts a training process that runs them, and watches that process.
 
 It never imports torch, so it is small, starts at once, and sends heartbeats while its training process computes.
 """
@@ -10,25 +10,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from normlab.process.logging import about
+from normlab.spec.lifecycle import StopReason
 from normlab.store import claims, lost_attempts
 from normlab.store.claims import Claim
 from normlab.store.database import DATABASE_ERRORS, Database, message_of
 from normlab.store.schema import SchemaStatus, schema_status
-from worker.messages import Died, Finished, Progress, Ready
+from worker.messages import Finished, Progress, Ready
 from worker.settings import WorkerSettings
 from worker.supervisor.claim_watch import CHECK_INTERVAL_SECONDS, ClaimWatch
 from worker.supervisor.queue_listener import QueueListener
 from worker.supervisor.status import WorkerStatus
-from worker.supervisor.training_process import TrainingProcess
+from worker.supervisor.training_process import Died, TrainingProcess
 
 log = logging.getLogger(__name__)
+
+StartProcess = Callable[[Mapping[str, str]], TrainingProcess]  # of a training process's environment variables
 
 
 @dataclass(frozen=True)
 class Timeouts:
-    """ready_seconds: within which a training process must have imported what it needs and found its device.
-    restart_seconds: until one that could not start is tried again. database_seconds: until a database that does not
-    answer, or is not migrated, is asked again.
+    """ready_seconds: how long a training process may take to import what it needs and to find its device.
+    restart_seconds: how long to wait after a training process could not start. database_seconds: how long to wait
+    after the database did not answer or was not migrated.
     """
 
     ready_seconds: float = 300.0
@@ -39,7 +42,7 @@ class Timeouts:
 class Supervisor:
     """One worker: its name, its training process and its claim.
 
-    environment: variables of the training process. start: how the process is started.
+    environment: variables of the training process. start: the function that starts the process.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class Supervisor:
         name: str,
         environment: Mapping[str, str],
         timeouts: Timeouts = Timeouts(),
-        start: Callable[[Mapping[str, str]], TrainingProcess] = TrainingProcess,
+        start: StartProcess = TrainingProcess,
     ) -> None:
         self._database, self._settings, self._name, self._environment = database, settings, name, environment
         self._timeouts, self._start = timeouts, start
@@ -60,14 +63,15 @@ class Supervisor:
         self._takes_over_from = 0.0  # monotonic
 
     def work(self, stop: threading.Event) -> None:
-        """Claim and run experiments until stopped. A running experiment is then released."""
+        """Claim and run experiments until `stop` is set. A running experiment is then released."""
         try:
             while not stop.is_set():
                 try:
                     claim = self._next_claim(stop)
                 except DATABASE_ERRORS as error:
                     log.warning("the database did not answer: %s", message_of(error))
-                    # Leases of living workers have expired too. They get one lease's time to send a heartbeat.
+                    # Meanwhile the leases of running workers have expired too. They get the time of one lease to send
+                    # a heartbeat before their experiments are taken over.
                     self._takes_over_from = time.monotonic() + self._settings.lease_seconds
                     stop.wait(self._timeouts.database_seconds)
                     continue
@@ -84,26 +88,26 @@ class Supervisor:
             self._status.deregister()
 
     def _next_claim(self, stop: threading.Event) -> Claim | None:
-        """Claim an experiment, if the database is migrated, the training process is ready and one waits."""
+        """Claim an experiment if the database is migrated, the training process is ready and one is queued."""
         while (status := schema_status(self._database.reader)) != SchemaStatus.CURRENT:
             log.warning("%s", status.description)
             if stop.wait(self._timeouts.database_seconds):
                 return None
-        self._status.show()
+        self._status.update()
         return self._claim() if self._can_train(stop) else None
 
     def _can_train(self, stop: threading.Event) -> bool:
-        """Return whether the training process is ready; start it and wait for it if there is none.
+        """Return whether the training process is ready. If there is none, start it and wait for it.
 
-        Without one nothing is claimed: a worker that cannot start must not cost an experiment an attempt.
+        Without a training process nothing is claimed, because each claim of an experiment costs it an attempt.
         """
-        if self._process is not None and isinstance(self._process.receive(timeout=0), Died):
+        if self._process is not None and self._process.has_died():
             self._process = None
         if self._process is not None:
             return True
         try:
             process = self._start(self._environment)
-        except OSError as error:  # for example, no memory at the moment
+        except OSError as error:
             log.error("the training process could not be started: %s", error)
             stop.wait(self._timeouts.restart_seconds)
             return False
@@ -112,11 +116,11 @@ class Supervisor:
     def _wait_until_ready(self, process: TrainingProcess, stop: threading.Event) -> bool:
         ready_by = time.monotonic() + self._timeouts.ready_seconds
         while not stop.is_set():
-            self._status.show()
+            self._status.update()
             match process.receive(timeout=CHECK_INTERVAL_SECONDS):
                 case Ready(device=device, threads=threads):
                     log.info("trains on %s with %d threads", device, threads)
-                    self._status.trains_on(device, threads)
+                    self._status.set_device(device, threads)
                     self._process = process
                     return True
                 case Died(how=how):
@@ -147,7 +151,7 @@ class Supervisor:
         return claim
 
     def _watch(self, claim: Claim, stop: threading.Event) -> None:
-        """Watch the training of a claim until it has finished or its process is gone."""
+        """Watch the training of a claim until it has finished or its process has ended."""
         process = self._process
         assert process is not None
         watch = ClaimWatch(self._database, claim, self._settings)
@@ -159,15 +163,15 @@ class Supervisor:
                     if must_exit:
                         self._drop(process.kill)
                     return
-                case Progress(claim=reported, step=step) if reported == claim:  # not a late report of the claim before
+                case Progress(claim=reported, step=step) if reported == claim:  # a late one may name the claim before
                     self._status.count(steps=watch.advanced(step))
                 case Died(how=how):
                     self._drop()
                     watch.end(f"its training process ended with {how}", stopping=stop.is_set())
                     return
-            self._status.show()
+            self._status.update()
             if (reason := watch.check(stopping=stop.is_set())) is not None:
-                self._status.count(refused_writes=int(claims.verb_of(reason) is None))
+                self._status.count(refused_writes=int(reason == StopReason.CLAIM_LOST))
                 process.send_stop(reason)
             if watch.is_hung():
                 self._drop(process.abort)
@@ -179,6 +183,6 @@ class Supervisor:
                 return
 
     def _drop(self, end: Callable[[], None] = lambda: None) -> None:
-        """End the training process; the next claim starts another."""
+        """End the training process. Before the next claim another one is started."""
         end()
         self._process = None

@@ -9,30 +9,44 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 
 from normlab.spec.lifecycle import StopReason
 from normlab.store.claims import Claim
-from worker.messages import REPORTS, Abort, Command, Died, Report, Run, Stop
+from worker.messages import REPORTS, Abort, Command, Report, Run, Stop
 
-ABORT_TIMEOUT_SECONDS = 2.5  # to write its stacks when asked, and again when it is sent SIGABRT
+ABORT_TIMEOUT_SECONDS = 2.5  # to write its stacks after an Abort, and again after SIGABRT
+
+
+@dataclass(frozen=True)
+class Died:
+    """The training process has ended. how: its exit code or signal."""
+
+    how: str
 
 
 class TrainingProcess:
     """A `python -m worker.run.child`, started at once. It ends with the process that started it.
 
-    environment: variables added to this process's own. module: what is run; tests run another one.
+    environment: variables added to this process's own. module: the module to run; tests run another one.
+
+    Raises: OSError if the process cannot be started, for example because there is no memory.
     """
 
     def __init__(self, environment: Mapping[str, str], *, module: str = "worker.run.child") -> None:
         self._socket, childs_end = socket.socketpair()
         with childs_end:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", module],
-                env=os.environ | dict(environment),
-                stdin=childs_end.fileno(),
-                stdout=2,  # what a library prints belongs in the log
-            )
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-m", module],
+                    env=os.environ | dict(environment),
+                    stdin=childs_end.fileno(),
+                    stdout=2,  # what a library prints belongs in the log
+                )
+            except OSError:
+                self._socket.close()
+                raise
         self._reports: queue.SimpleQueue[Report | None] = queue.SimpleQueue()
         threading.Thread(target=self._listen, name="reports", daemon=True).start()
 
@@ -41,23 +55,30 @@ class TrainingProcess:
         self._send(Run(claim=claim))
 
     def send_stop(self, reason: StopReason) -> None:
-        """Have it stop the experiment after the step at hand."""
+        """Have it stop the experiment after the current step."""
         self._send(Stop(reason=reason))
 
-    def receive(self, timeout: float) -> Report | None:
-        """Return its next report, or None if none comes within timeout seconds."""
+    def receive(self, timeout: float) -> Report | Died | None:
+        """Return its next report, Died if it has ended, or None if no report comes within `timeout` seconds."""
         try:
             report = self._reports.get(timeout=timeout)
         except queue.Empty:
             return None
         return Died(how=self._how_it_died()) if report is None else report
 
-    def abort(self) -> None:
-        """End it, and have the stacks of its threads written to the log first.
+    def has_died(self) -> bool:
+        """Return whether it has ended. Reports that nobody waits for, such as a late progress report, are dropped."""
+        while (report := self.receive(timeout=0)) is not None:
+            if isinstance(report, Died):
+                return True
+        return False
 
-        On request it writes them all. A process whose extension code holds the interpreter's lock cannot react to a
-        request. SIGABRT makes such a process write the stack of its main thread alone, since in a signal handler the
-        frames of other threads may change while they are read.
+    def abort(self) -> None:
+        """End it, after the stacks of its threads have been written to the log.
+
+        An Abort makes it write all of them. If extension code holds the interpreter's lock, the process cannot react
+        to an Abort. SIGABRT makes it write the stack of its main thread only, because in a signal handler the frames
+        of other threads may change while they are read.
         """
         self._send(Abort())
         for insist in (partial(self._process.send_signal, signal.SIGABRT), self.kill):
@@ -72,11 +93,11 @@ class TrainingProcess:
         self._process.wait()
 
     def _send(self, command: Command) -> None:
-        with suppress(OSError):  # it died; receive() reports that
+        with suppress(OSError):  # the process has ended, and receive() reports that
             self._socket.sendall(command.line())
 
     def _listen(self) -> None:
-        # A child that left commands unread resets the connection when it ends.
+        # A process that ends before it has read every command resets the connection.
         with self._socket, self._socket.makefile("rb") as lines, suppress(ConnectionResetError):
             for line in lines:
                 self._reports.put(REPORTS.validate_json(line))

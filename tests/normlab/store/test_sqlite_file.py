@@ -1,4 +1,4 @@
-"""SQLite's file under our feet: removed, replaced, or not to be written when it was opened."""
+"""SQLite's file when it is removed, replaced, or read-only as it is opened."""
 
 import shutil
 
@@ -15,11 +15,12 @@ from tests.experiments import enqueue
 
 @pytest.fixture
 def database(tmp_path):
-    made = Database(f"sqlite:///{tmp_path / 'normlab.db'}")
-    migrate(made)
-    enqueue(made)
-    yield made
-    made.close()
+    """A SQLite database with one experiment."""
+    database = Database(f"sqlite:///{tmp_path / 'normlab.db'}")
+    migrate(database)
+    enqueue(database)
+    yield database
+    database.close()
 
 
 def count(database):
@@ -27,7 +28,8 @@ def count(database):
         return session.scalar(select(func.count()).select_from(Experiment))
 
 
-def test_who_has_a_file_that_is_removed_acknowledges_nothing_until_it_is_back(database, tmp_path):
+def test_removed_file_is_neither_read_nor_written(database, tmp_path):
+    """After the file was removed every use raises, and no new file is made. When it is back, it is used again."""
     file, aside = tmp_path / "normlab.db", tmp_path / "aside.db"
     file.rename(aside)
     for use in (enqueue, count):
@@ -39,7 +41,8 @@ def test_who_has_a_file_that_is_removed_acknowledges_nothing_until_it_is_back(da
     assert count(database) == 2
 
 
-def test_who_has_a_file_that_is_replaced_writes_to_neither(database, tmp_path, monkeypatch):
+def test_replaced_file_is_neither_read_nor_written(database, tmp_path, monkeypatch):
+    """After another file took its place every use raises, and the other file is unchanged."""
     monkeypatch.setenv("NORMLAB_DATABASE_URL", database.url)
     file, copy = tmp_path / "normlab.db", tmp_path / "copy.db"
     assert back_up(copy) is None
@@ -51,10 +54,11 @@ def test_who_has_a_file_that_is_replaced_writes_to_neither(database, tmp_path, m
     assert file.read_bytes() == (tmp_path / "again.db").read_bytes()
 
 
-def test_a_connection_that_cannot_write_is_given_up_for_another(database):
-    held = database.writer.raw_connection()
-    held.execute("PRAGMA query_only = ON")  # what one is that was opened while its file was read-only
-    held.close()
+def test_read_only_connection_is_replaced(database):
+    """A connection that cannot write, because the file was read-only when it was opened, is used once and closed."""
+    connection = database.writer.raw_connection()
+    connection.execute("PRAGMA query_only = ON")  # the state of a connection to a file that was read-only
+    connection.close()
     with pytest.raises(OperationalError, match="readonly"):
         enqueue(database)
     enqueue(database)

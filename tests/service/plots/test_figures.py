@@ -1,16 +1,15 @@
-"""Figures: what is drawn, how large, how many frames, and that threads and second calls get the same bytes."""
+"""The figures: what is drawn, how large, how many frames, and that the same records give the same bytes."""
 
 import html
 import io
 import threading
-from typing import get_args
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from normlab.spec.layers import Normalization
 from normlab.spec.quantities import ARTICLE_QUANTITIES, QUANTITIES
+from normlab.spec.variants import VARIANTS
 from normlab.store.records import Capture
 from service.plots import (
     Run,
@@ -21,7 +20,7 @@ from service.plots import (
     quantity_still,
     summary_still,
 )
-from service.plots.style import VARIANT_COLOURS, share, short
+from service.plots.style import percentage, short
 from tests.factories import capture_of, histogram_of, metrics_of
 
 GRADIENT = QUANTITIES["weight_gradient"]
@@ -29,75 +28,168 @@ CAPTURES = [capture_of(epoch, quantities=ARTICLE_QUANTITIES) for epoch in range(
 METRICS = [metrics_of(epoch) for epoch in range(4)]
 
 
-def opened(content):
+def decoded(content):
     image = Image.open(io.BytesIO(content))
     image.load()
     return image
 
 
 def frames(gif):
-    image = opened(gif)
-    found = []
-    for place in range(image.n_frames):
-        image.seek(place)
-        found.append(np.asarray(image.convert("RGB")).astype(int))
-    return found
+    image = decoded(gif)
+    arrays = []
+    for index in range(image.n_frames):
+        image.seek(index)
+        arrays.append(np.asarray(image.convert("RGB")).astype(int))
+    return arrays
 
 
-@pytest.mark.parametrize(
-    ("part", "whole", "words"),
-    [
-        (0, 10, "0 %"), (10, 10, "100 %"), (1, 3, "33.3 %"), (1, 10**6, "< 0.1 %"),
-        (10**6 - 1, 10**6, "> 99.9 %"), (0, 0, "0 %"),
-    ],
-)  # fmt: skip
-def test_a_share_of_zeros_is_never_rounded_to_none_or_all(part, whole, words):
-    assert share(part, whole) == words
+def svg_of(values):
+    """A still of one layer with these values, as SVG."""
+    capture = Capture(0, 1, {(1, "weight_gradient"): histogram_of(values)})
+    return quantity_still([capture], GRADIENT, index=0, heading="x", image_format="svg").decode()
 
 
-def test_a_still_is_a_png_of_1200_by_760_pixels_with_both_colours_in_it():
-    image = opened(quantity_still(CAPTURES, GRADIENT, shown=-1, heading="batch"))
-    assert (image.format, image.size) == ("PNG", (1200, 760))
-    pixels = {colour for _, colour in image.convert("RGB").getcolors(1 << 20)}
-    assert (0x00, 0x72, 0xB2) in pixels
-    assert (0xD5, 0x5E, 0x00) in pixels
+class TestQuantityStill:
+    def test_png_has_its_size_and_both_colours(self):
+        """The still of six layers is a PNG of 1200 by 760 pixels with the colours of values and of zeros."""
+        image = decoded(quantity_still(CAPTURES, GRADIENT, index=-1, heading="batch"))
+        assert (image.format, image.size) == ("PNG", (1200, 760))
+        pixels = {colour for _, colour in image.convert("RGB").getcolors(1 << 20)}
+        assert (0x00, 0x72, 0xB2) in pixels
+        assert (0xD5, 0x5E, 0x00) in pixels
+
+    def test_svg_names_every_layer_and_its_zeros(self):
+        """Each panel's title has the layer's number and the exact percentage of zeros."""
+        histogram = histogram_of([0, 0, 1, 2, 3, 4, 5, 6])
+        capture = Capture(0, 1, {(layer, "weight_gradient"): histogram for layer in range(1, 7)})
+        svg = quantity_still([capture], GRADIENT, index=0, heading="x", image_format="svg").decode()
+        for layer in range(1, 7):
+            assert f"layer {layer}   zeros 25.0 %" in svg
+        assert "epoch 0 of 0" in svg
+
+    @pytest.mark.parametrize(("values", "mark"), [([0, 0, 1, 2], None), ([0, 0, 0, 0, 0, 0, -1, 1, 2, 3], "▲ 60.0 %")])
+    def test_cut_bar_of_zeros_has_its_height_beside_it(self, values, mark):
+        """Only a bar of zeros that is more than twice as high as the others is cut, and its height is written."""
+        svg = svg_of(values)
+        assert mark in svg if mark else "▲" not in svg
+
+    def test_nonfinite_values_are_counted_in_the_panel(self):
+        """A panel says how many values are NaN and how many are infinite."""
+        svg = svg_of([np.nan] * 12 + [np.inf, 1.0])
+        assert "12 NaN" in svg
+        assert "1 Inf" in svg
+
+    @pytest.mark.parametrize("scale", ["linear", "symlog"])
+    @pytest.mark.parametrize("axis", ["fixed", "free"])
+    @pytest.mark.parametrize(
+        "values",
+        [
+            [0, 0, 0], [5.0], [-1e-30, 1e-30], [np.nan], [np.nan, np.inf, 1.0], [1e38, -1e38], [1e-45],
+            [3.0001, 3.0002], [-7, -6, 0], [0, 1e-3, 10.0],
+        ],
+        ids=str,
+    )  # fmt: skip
+    def test_degenerate_layers_are_drawn(self, values, axis, scale):
+        """Layers of zeros, of one value, of extreme or of no finite values are drawn on both scales."""
+        capture = Capture(0, 1, {(1, "weight_gradient"): histogram_of(values)})
+        image = decoded(quantity_still([capture], GRADIENT, index=0, heading="x", axis=axis, scale=scale))
+        assert image.size[0] == 1200
 
 
-def test_an_svg_names_every_layer_and_its_exact_share_of_zeros():
-    histogram = histogram_of([0, 0, 1, 2, 3, 4, 5, 6])
-    capture = Capture(0, 1, {(layer, "weight_gradient"): histogram for layer in range(1, 7)})
-    svg = quantity_still([capture], GRADIENT, shown=0, heading="x", image_format="svg").decode()
-    for layer in range(1, 7):
-        assert f"layer {layer}   zeros 25.0 %" in svg
-    assert "epoch 0 of 0" in svg
+class TestQuantityGif:
+    def test_only_bars_and_numbers_change_between_frames(self):
+        """A GIF has one frame per capture, and its heading, axes and ticks are the same in all of them."""
+        images = frames(quantity_gif(CAPTURES, GRADIENT, heading="batch"))
+        assert len(images) == 4
+        differing = np.any([np.abs(image - images[0]).max(2) > 40 for image in images[1:]], axis=0)
+        assert differing[100:720].any()
+        assert not differing[720:].any()  # the ticks of the lower panels
+        assert not differing[:40, :600].any()  # the title
+
+    def test_palette_has_the_figures_colours_and_pure_white(self):
+        """The palette keeps white, blue and vermillion as they are."""
+        colours = decoded(quantity_gif(CAPTURES, GRADIENT, heading="batch")).convert("RGB").getcolors(1 << 20)
+        frequent = [colour for count, colour in sorted(colours, reverse=True) if count > 2000]
+        assert frequent[0] == (255, 255, 255)
+        assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)} <= set(frequent)
+
+    def test_frames_above_the_limit_are_thinned_evenly(self):
+        """Of more captures than frames are allowed, evenly chosen ones are drawn, the first and last among them."""
+        captures = [capture_of(epoch) for epoch in range(7)]
+        few = frames(quantity_gif(captures, GRADIENT, heading="batch", max_frames=3))
+        assert len(few) == 3
+        every = frames(quantity_gif(captures, GRADIENT, heading="batch", max_frames=7))
+        for frame, index in zip(few, (0, 3, 6), strict=True):
+            assert (frame == every[index]).all()
+
+    def test_taller_frames_are_fewer(self):
+        """Frames of many layers are fewer, so that the pixels of a GIF stay below their limit."""
+        six, eighteen = (
+            quantity_gif(
+                [capture_of(epoch, layers=range(1, 1 + count)) for epoch in range(9)], GRADIENT, heading="x",
+                max_pixels=1200 * 760 * 4,
+            )
+            for count in (6, 18)
+        )  # fmt: skip
+        assert len(frames(six)) == 4
+        assert len(frames(eighteen)) == 2
+
+    def test_free_axes_are_redrawn_for_every_frame(self):
+        """With free axes each frame has the range of its own capture, and with fixed axes that of all."""
+        growing = [Capture(e, e + 1, {(1, "weight_gradient"): histogram_of(np.arange(9) * 10.0**e)}) for e in range(3)]
+        assert len(frames(quantity_gif(growing, GRADIENT, heading="x", axis="free"))) == 3
+        fixed, free = (
+            quantity_still(growing, GRADIENT, index=0, heading="x", axis=axis, image_format="svg").decode()
+            for axis in ("fixed", "free")
+        )
+        assert fixed != free
 
 
-def test_a_gif_has_a_frame_a_capture_and_only_its_bars_and_numbers_move():
-    shown = frames(quantity_gif(CAPTURES, GRADIENT, heading="batch"))
-    assert len(shown) == 4
-    differing = np.any([np.abs(frame - shown[0]).max(2) > 40 for frame in shown[1:]], axis=0)
-    assert differing[100:720].any()
-    assert not differing[720:].any()  # the lower panels' ticks stand still
-    assert not differing[:40, :600].any()  # and so does the title
+class TestSummary:
+    def test_summary_shows_four_quantities_of_six_layers(self):
+        """The summary has the titles of the article's four quantities and each of their layers."""
+        svg = summary_still(CAPTURES[-1], heading="x", image_format="svg").decode()
+        for name in ARTICLE_QUANTITIES:
+            assert QUANTITIES[name].title in svg
+        assert svg.count("<!-- layer 3 ") == 4
+        assert decoded(summary_still(CAPTURES[-1], heading="x")).size == (1800, 1200)
+
+    def test_missing_quantity_is_named(self):
+        """A summary without one of its quantities is refused with the quantity's name."""
+        with pytest.raises(ValueError, match="weight_minus_gradient, which was not captured"):
+            summary_still(capture_of(0, quantities=ARTICLE_QUANTITIES[:3]), heading="x")
 
 
-def test_a_gif_has_the_figures_own_colours_on_pure_white():
-    colours = opened(quantity_gif(CAPTURES, GRADIENT, heading="batch")).convert("RGB").getcolors(1 << 20)
-    often = [colour for count, colour in sorted(colours, reverse=True) if count > 2000]
-    assert often[0] == (255, 255, 255)
-    assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)} <= set(often)
+class TestCurves:
+    def test_nonfinite_loss_is_a_gap_and_one_epoch_a_dot(self):
+        """A curve is drawn with gaps where the loss is not finite, and a single epoch is visible."""
+        metrics = [metrics_of(0), metrics_of(1, train_loss=None, test_loss=None), metrics_of(2)]
+        assert decoded(loss_curves(metrics, heading="x")).size == (900, 550)
+        assert b"train" in loss_curves(metrics, heading="x", image_format="svg")
+        image = decoded(accuracy_curves(METRICS[:1], heading="x")).convert("RGB")
+        assert (0x00, 0x72, 0xB2) in {colour for _, colour in image.getcolors(1 << 20)}
 
+    def test_comparison_has_the_articles_colours(self):
+        """Each variant's curve has the colour of its row, and the first five rows those of the article."""
+        runs = [Run(variant, variant, METRICS) for variant in VARIANTS]
+        svg = accuracy_comparison(runs, "test", heading="digits", image_format="svg").decode()
+        colours = [variant.colour for variant in VARIANTS.values()]
+        assert colours[:5] == ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd"]
+        for colour in colours:
+            assert colour in svg
 
-@pytest.mark.parametrize(("values", "mark"), [([0, 0, 1, 2], None), ([0, 0, 0, 0, 0, 0, -1, 1, 2, 3], "▲ 60.0 %")])
-def test_a_bar_of_zeros_that_is_cut_has_its_height_beside_it(values, mark):
-    captures = [Capture(0, 1, {(1, "weight_gradient"): histogram_of(values)})]
-    drawn = quantity_still(captures, GRADIENT, shown=0, heading="x", image_format="svg").decode()
-    assert mark in drawn if mark else "▲" not in drawn
+    def test_long_legend_widens_the_figure(self):
+        """Many long names widen the figure and leave its axes where they are."""
+        few = decoded(accuracy_comparison([Run("batch", "batch", METRICS)], "test", heading="digits"))
+        many = decoded(accuracy_comparison([Run("W" * 40, "batch", METRICS)] * 40, "test", heading="digits"))
+        assert many.width > few.width + 500
+        narrow, wide = (np.asarray(image.convert("RGB"))[:, :85] for image in (few, many))
+        assert (narrow == wide).all()  # the y axis
 
 
 HOSTILE = r"$\frac$ \$ _ & <b>"
-DRAWN_WITH_WORDS = {
-    "still": lambda: quantity_still(CAPTURES, GRADIENT, shown=0, heading=HOSTILE, image_format="svg"),
+DRAWN_WITH_TEXT = {
+    "still": lambda: quantity_still(CAPTURES, GRADIENT, index=0, heading=HOSTILE, image_format="svg"),
     "summary": lambda: summary_still(CAPTURES[0], heading=HOSTILE, image_format="svg"),
     "loss": lambda: loss_curves(METRICS, heading=HOSTILE, image_format="svg"),
     "accuracy": lambda: accuracy_curves(METRICS, heading=HOSTILE, image_format="svg"),
@@ -107,138 +199,58 @@ DRAWN_WITH_WORDS = {
 }
 
 
-@pytest.mark.parametrize("draw", DRAWN_WITH_WORDS.values(), ids=DRAWN_WITH_WORDS)
-def test_a_name_is_drawn_letter_by_letter_whatever_it_would_mean_to_mathtext(draw):
-    assert f"<!-- {html.escape(HOSTILE, quote=False)} -->" in draw().decode()
+class TestText:
+    @pytest.mark.parametrize(
+        ("part", "whole", "text"),
+        [
+            (0, 10, "0 %"), (10, 10, "100 %"), (1, 3, "33.3 %"), (1, 10**6, "< 0.1 %"),
+            (10**6 - 1, 10**6, "> 99.9 %"), (0, 0, "0 %"),
+        ],
+    )  # fmt: skip
+    def test_percentage_is_never_rounded_to_none_or_all(self, part, whole, text):
+        """A percentage is "0 %" only for none and "100 %" only for all."""
+        assert percentage(part, whole) == text
+
+    @pytest.mark.parametrize("draw", DRAWN_WITH_TEXT.values(), ids=DRAWN_WITH_TEXT)
+    def test_users_text_is_drawn_letter_by_letter(self, draw):
+        """A name that would be a formula in mathtext, or markup in SVG, is drawn as it is written."""
+        assert f"<!-- {html.escape(HOSTILE, quote=False)} -->" in draw().decode()
+
+    def test_long_name_is_shortened(self):
+        """A name longer than 32 characters ends in an ellipsis."""
+        assert short("W" * 33) == "W" * 31 + "…"
+        assert short("W" * 32) == "W" * 32
 
 
-def test_a_long_name_is_cut():
-    assert short("W" * 33) == "W" * 31 + "…"
-    assert short("W" * 32) == "W" * 32
+class TestEveryFigure:
+    def test_same_records_give_the_same_bytes_in_threads(self):
+        """The same records give the same bytes, in one thread and in four at once."""
 
+        def draw():
+            return (
+                quantity_gif(CAPTURES, GRADIENT, heading="x"),
+                quantity_still(CAPTURES, GRADIENT, index=1, heading="x", image_format="svg"),
+                summary_still(CAPTURES[0], heading="x"),
+            )
 
-def test_many_long_names_widen_the_comparison_and_leave_its_axes_as_they_are():
-    few = opened(accuracy_comparison([Run("batch", "batch", METRICS)], "test", heading="digits"))
-    many = opened(accuracy_comparison([Run("W" * 40, "batch", METRICS)] * 40, "test", heading="digits"))
-    assert many.width > few.width + 500
-    one, other = (np.asarray(image.convert("RGB"))[:, :85] for image in (few, many))
-    assert (one == other).all()  # the y axis stands where it stood
+        alone, together = draw(), []
+        threads = [threading.Thread(target=lambda: together.append(draw())) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert together == [alone] * 4
 
-
-def test_of_more_captures_than_a_gif_has_room_for_as_many_are_drawn_the_first_and_last_among_them(monkeypatch):
-    monkeypatch.setattr("service.plots.quantity.MAX_FRAMES", 3)
-    captures = [capture_of(epoch) for epoch in range(7)]
-    few = quantity_gif(captures, GRADIENT, heading="batch")
-    assert len(frames(few)) == 3
-    monkeypatch.setattr("service.plots.quantity.MAX_FRAMES", 7)
-    every = frames(quantity_gif(captures, GRADIENT, heading="batch"))
-    for frame, place in zip(frames(few), (0, 3, 6), strict=True):
-        assert (frame == every[place]).all()
-
-
-def test_the_taller_a_frame_the_fewer_there_are_so_that_many_layers_do_not_take_all_memory(monkeypatch):
-    monkeypatch.setattr("service.plots.quantity.MAX_PIXELS", 1200 * 760 * 4)
-    six, eighteen = (
-        quantity_gif([capture_of(epoch, layers=range(1, 1 + count)) for epoch in range(9)], GRADIENT, heading="x")
-        for count in (6, 18)
+    @pytest.mark.parametrize(
+        "draw",
+        [
+            lambda: quantity_still([], GRADIENT, index=0, heading="x"),
+            lambda: quantity_gif([Capture(0, 1, {})], GRADIENT, heading="x"),
+            lambda: loss_curves([], heading="x"),
+            lambda: accuracy_comparison([], "train", heading="digits"),
+        ],
     )
-    assert len(frames(six)) == 4
-    assert len(frames(eighteen)) == 2
-
-
-def test_a_gif_of_free_axes_redraws_them_for_every_frame():
-    growing = [Capture(e, e + 1, {(1, "weight_gradient"): histogram_of(np.arange(9) * 10.0**e)}) for e in range(3)]
-    assert len(frames(quantity_gif(growing, GRADIENT, heading="x", axis="free"))) == 3
-    still = [
-        quantity_still(growing, GRADIENT, shown=0, heading="x", axis=axis, image_format="svg").decode()
-        for axis in ("fixed", "free")
-    ]
-    assert still[0] != still[1]
-
-
-@pytest.mark.parametrize("scale", ["linear", "symlog"])
-@pytest.mark.parametrize("axis", ["fixed", "free"])
-@pytest.mark.parametrize(
-    "values",
-    [
-        [0, 0, 0], [5.0], [-1e-30, 1e-30], [np.nan], [np.nan, np.inf, 1.0], [1e38, -1e38], [1e-45],
-        [3.0001, 3.0002], [-7, -6, 0], [0, 1e-3, 10.0],
-    ],
-    ids=str,
-)  # fmt: skip
-def test_degenerate_layers_are_drawn_too(values, axis, scale):
-    capture = Capture(0, 1, {(1, "weight_gradient"): histogram_of(values)})
-    image = opened(quantity_still([capture], GRADIENT, shown=0, heading="x", axis=axis, scale=scale))
-    assert image.size[0] == 1200
-
-
-def test_values_that_are_not_finite_are_said_in_words():
-    capture = Capture(0, 1, {(1, "weight_gradient"): histogram_of([np.nan] * 12 + [np.inf, 1.0])})
-    svg = quantity_still([capture], GRADIENT, shown=0, heading="x", image_format="svg").decode()
-    assert "12 NaN" in svg
-    assert "1 Inf" in svg
-
-
-def test_the_summary_shows_four_quantities_of_six_layers():
-    svg = summary_still(CAPTURES[-1], heading="x", image_format="svg").decode()
-    for name in ARTICLE_QUANTITIES:
-        assert QUANTITIES[name].title in svg
-    assert svg.count("<!-- layer 3 ") == 4
-    assert opened(summary_still(CAPTURES[-1], heading="x")).size == (1800, 1200)
-
-
-def test_a_loss_that_was_not_finite_is_a_gap_and_a_single_epoch_a_dot():
-    gap = [metrics_of(0), metrics_of(1, train_loss=None, test_loss=None), metrics_of(2)]
-    assert opened(loss_curves(gap, heading="x")).size == (900, 550)
-    assert b"train" in loss_curves(gap, heading="x", image_format="svg")
-    image = opened(accuracy_curves(METRICS[:1], heading="x")).convert("RGB")
-    assert (0x00, 0x72, 0xB2) in {colour for _, colour in image.getcolors(1 << 20)}
-
-
-def test_a_comparison_is_in_the_articles_colours():
-    runs = [Run(variant, variant, METRICS) for variant in VARIANT_COLOURS]
-    svg = accuracy_comparison(runs, "test", heading="digits", image_format="svg").decode()
-    assert list(VARIANT_COLOURS.values())[:5] == ["#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd"]
-    for colour in VARIANT_COLOURS.values():
-        assert colour in svg
-
-
-def test_every_variant_has_a_colour_of_its_own():
-    assert VARIANT_COLOURS.keys() == set(get_args(Normalization))
-    assert len(set(VARIANT_COLOURS.values())) == len(VARIANT_COLOURS)
-
-
-def test_the_same_records_are_the_same_bytes_in_one_thread_and_in_four():
-    def draw():
-        return (
-            quantity_gif(CAPTURES, GRADIENT, heading="x"),
-            quantity_still(CAPTURES, GRADIENT, shown=1, heading="x", image_format="svg"),
-            summary_still(CAPTURES[0], heading="x"),
-        )
-
-    alone, together = draw(), []
-    threads = [threading.Thread(target=lambda: together.append(draw())) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert together == [alone] * 4
-
-
-@pytest.mark.parametrize(
-    "draw",
-    [
-        lambda: quantity_still([], GRADIENT, shown=0, heading="x"),
-        lambda: quantity_gif([Capture(0, 1, {})], GRADIENT, heading="x"),
-        lambda: loss_curves([], heading="x"),
-        lambda: accuracy_comparison([], "train", heading="digits"),
-    ],
-)
-def test_nothing_to_draw_is_an_error_not_an_empty_picture(draw):
-    with pytest.raises(ValueError, match="draw yet"):
-        draw()
-
-
-def test_the_summary_says_which_quantity_it_lacks():
-    with pytest.raises(ValueError, match="weight_minus_gradient, which was not captured"):
-        summary_still(capture_of(0, quantities=ARTICLE_QUANTITIES[:3]), heading="x")
+    def test_no_records_are_an_error_not_an_empty_image(self, draw):
+        """A figure without records is refused."""
+        with pytest.raises(ValueError, match="nothing to draw yet"):
+            draw()

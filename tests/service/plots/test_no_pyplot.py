@@ -1,4 +1,4 @@
-"""The service's sources: pyplot, whose state is global and which threads would share, is not in them."""
+"""The service's sources do not import pyplot, because threads would share its global state."""
 
 import ast
 from pathlib import Path
@@ -9,7 +9,7 @@ SERVICE = Path(__file__).parents[3] / "service"
 
 
 def pyplot_in(source):
-    """What a source imports of pyplot, as it is written there."""
+    """Return the imports of pyplot in a source, as they are written there."""
     return [ast.unparse(node) for node in ast.walk(ast.parse(source)) if imports_pyplot(node)]
 
 
@@ -22,19 +22,21 @@ def imports_pyplot(node):
     return False
 
 
-@pytest.mark.parametrize("path", sorted(SERVICE.rglob("*.py")), ids=lambda path: str(path.relative_to(SERVICE)))
-def test_nothing_in_the_service_imports_pyplot(path):
-    assert pyplot_in(path.read_text()) == []
+class TestSources:
+    @pytest.mark.parametrize("path", sorted(SERVICE.rglob("*.py")), ids=lambda path: str(path.relative_to(SERVICE)))
+    def test_service_does_not_import_pyplot(self, path):
+        """No file of the service imports pyplot."""
+        assert pyplot_in(path.read_text()) == []
 
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "import matplotlib.pyplot as plt",
-        "from matplotlib import pyplot",
-        "from matplotlib.pyplot import figure",
-        "import pylab",
-    ],
-)
-def test_an_import_of_pyplot_would_be_found(source):
-    assert pyplot_in(source) == [source]
+    @pytest.mark.parametrize(
+        "source",
+        [
+            "import matplotlib.pyplot as plt",
+            "from matplotlib import pyplot",
+            "from matplotlib.pyplot import figure",
+            "import pylab",
+        ],
+    )
+    def test_every_import_of_pyplot_is_found(self, source):
+        """The search finds each way in which pyplot can be imported."""
+        assert pyplot_in(source) == [source]

@@ -1,5 +1,6 @@
-"""A real web server for what the loaders download, and an address where nothing answers."""
+"""A real web server for downloads, and an address at which nothing answers."""
 
+import socket
 import threading
 from dataclasses import dataclass
 from functools import partial
@@ -8,12 +9,10 @@ from pathlib import Path
 
 import pytest
 
-NOWHERE = "http://127.0.0.1:1/"  # a port that is closed: refused at once, on any machine
-
 
 @dataclass(frozen=True)
 class Web:
-    """A folder, the URL under which its files can be fetched, and the paths that were."""
+    """A folder, the URL of its files, and the paths that were requested."""
 
     folder: Path
     url: str
@@ -45,5 +44,8 @@ def web(tmp_path, monkeypatch):
 
 @pytest.fixture
 def nowhere(monkeypatch):
+    """Return the URL of a port that refuses connections: it is taken, and nothing listens on it."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    return NOWHERE
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}/"

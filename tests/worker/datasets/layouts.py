@@ -1,4 +1,4 @@
-"""Small data sets on disk in the layouts of the real ones, and one image that shows any turn, flip or swap."""
+"""Small data sets in the file layouts of the real ones, and an image that shows any flip, rotation or swap."""
 
 import gzip
 import hashlib
@@ -13,7 +13,7 @@ STL10_FOLDER, CIFAR10_FOLDER = "stl10_binary", "cifar-10-batches-py"
 
 
 def compass(size, channels=3):
-    """An image (C H W uint8) no turn or flip leaves alone: red top left, green top right, blue bottom left."""
+    """Return an image, C H W uint8, that every flip or rotation changes: red, green and blue in three corners."""
     image = np.zeros((3, size, size), dtype=np.uint8)
     half = size // 2
     image[0, :half, :half], image[1, :half, half:], image[2, half:, :half] = 250, 150, 50
@@ -21,12 +21,12 @@ def compass(size, channels=3):
 
 
 def compasses(count, size, channels=3):
-    """That image, count times over, each a little brighter than the last: N C H W."""
+    """Return `count` such images, N C H W, each a little brighter than the one before."""
     return compass(size, channels)[None] + np.arange(count, dtype=np.uint8)[:, None, None, None] % 5
 
 
 def write_stl10(data_dir, train_labels, test_labels):
-    """Column after column, labels from 1, in the files of STL-10's archive. Returns the images, N 3 96 96, by split."""
+    """Write the files of STL-10's archive: columns first, labels from 1. Return the images, N 3 96 96, by split."""
     folder = data_dir / STL10_FOLDER
     folder.mkdir(parents=True)
     written = {}
@@ -39,7 +39,7 @@ def write_stl10(data_dir, train_labels, test_labels):
 
 
 def write_idx(path, values):
-    """An array of uint8 in IDX, gzipped where the name ends in .gz."""
+    """Write an IDX file of uint8, gzipped if the name ends in .gz."""
     path.parent.mkdir(parents=True, exist_ok=True)
     header = struct.pack(f">BBBB{values.ndim}I", 0, 0, 8, values.ndim, *values.shape)
     content = header + values.astype(np.uint8).tobytes()
@@ -47,7 +47,7 @@ def write_idx(path, values):
 
 
 def write_fashion_mnist(folder, train_labels, test_labels, suffix=".gz"):
-    """The four files. Returns the images, N 28 28, by split."""
+    """Write the four files. Return the images, N 28 28, by split."""
     written = {}
     for split, labels in (("train", train_labels), ("t10k", test_labels)):
         written[split] = compasses(len(labels), 28, channels=1)[:, 0]
@@ -57,7 +57,7 @@ def write_fashion_mnist(folder, train_labels, test_labels, suffix=".gz"):
 
 
 def write_cifar10(data_dir, labels_by_batch):
-    """Batches named as CIFAR-10's, each a pickle of rows of 3,072 bytes. Returns the images, N 3 32 32, by batch."""
+    """Write CIFAR-10's batches, each a pickle of rows of 3,072 bytes. Return the images, N 3 32 32, by batch."""
     folder = data_dir / CIFAR10_FOLDER
     folder.mkdir(parents=True)
     written = {}
@@ -70,7 +70,7 @@ def write_cifar10(data_dir, labels_by_batch):
 
 
 def write_image(path, image):
-    """An image (3 H W uint8) in the format that the name says."""
+    """Write an image, 3 H W uint8, in the format of the file name's ending."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(image.transpose(1, 2, 0)).save(path)
 

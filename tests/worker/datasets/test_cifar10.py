@@ -1,4 +1,4 @@
-"""CIFAR-10, from small batches in its own layout; its pickles are opened only by their checksum."""
+"""CIFAR-10, from small batches in its own layout. Its pickles are opened only if their MD5 is right."""
 
 import pickle
 
@@ -14,52 +14,55 @@ from worker.datasets.splits import Request
 BATCHES = {f"data_batch_{number}": [number, number + 4] for number in range(1, 6)} | {"test_batch": [0, 9, 4]}
 
 
-def test_images_of_all_batches_stand_upright_in_their_colours(tmp_path, nowhere):
-    written = write_cifar10(tmp_path, BATCHES)
-    data = load_cifar10(Request(tmp_path, 32), small_cifar10(tmp_path, nowhere))
-    train = [torch.from_numpy(written[f"data_batch_{number}"]) for number in range(1, 6)]
-    assert torch.equal(data.train.images, torch.cat(train))
-    assert torch.equal(data.test.images, torch.from_numpy(written["test_batch"]))
-    assert data.train.labels.tolist() == [1, 5, 2, 6, 3, 7, 4, 8, 5, 9]
-    assert data.test.labels.tolist() == [0, 9, 4]
-    assert data.classes == 10
+class TestLoad:
+    def test_returns_all_batches_upright_and_in_colour(self, tmp_path, nowhere):
+        """Images of all batches come in order, not flipped, turned or with swapped channels."""
+        written = write_cifar10(tmp_path, BATCHES)
+        data = load_cifar10(Request(tmp_path, 32), small_cifar10(tmp_path, nowhere))
+        train = [torch.from_numpy(written[f"data_batch_{number}"]) for number in range(1, 6)]
+        assert torch.equal(data.train.images, torch.cat(train))
+        assert torch.equal(data.test.images, torch.from_numpy(written["test_batch"]))
+        assert data.train.labels.tolist() == [1, 5, 2, 6, 3, 7, 4, 8, 5, 9]
+        assert data.test.labels.tolist() == [0, 9, 4]
+        assert data.classes == 10
+
+    def test_never_opens_another_pickle(self, tmp_path, nowhere):
+        """A file whose MD5 is not CIFAR-10's is not unpickled, because a pickle can run any program."""
+        write_cifar10(tmp_path, BATCHES)
+        known = small_cifar10(tmp_path, nowhere)
+        created = tmp_path / "created"
+        (tmp_path / CIFAR10_FOLDER / "data_batch_1").write_bytes(pickle.dumps(Trap(created)))
+        with pytest.raises(DatasetUnavailable):
+            load_cifar10(Request(tmp_path, 32), known)
+        assert not created.exists()
+
+    def test_without_files_and_network_says_what_to_do(self, tmp_path, nowhere):
+        """If the download fails, the message names the files, their MD5s and the folder."""
+
+        class Elsewhere(CIFAR10):
+            url = f"{nowhere}cifar-10-python.tar.gz"
+
+        with pytest.raises(DatasetUnavailable) as raised:
+            load_cifar10(Request(tmp_path, 32), Elsewhere)
+        message = str(raised.value)
+        assert f"cifar-10-python.tar.gz (MD5 c58f30108f718f92721af3b95e74349a) into {tmp_path}" in message
+        assert "data_batch_5 (MD5 482c414d41f54cd18b22e5b47cb7c3cb), test_batch (MD5" in message
+        assert "batches.meta (MD5 5ff9c542aee3614f3951f8cda6e48888)" in message
+        assert str(tmp_path / "cifar-10-batches-py") in message
 
 
 class Trap:
-    """What a pickle can do to whoever opens it."""
+    """An object whose pickle runs a program when it is opened."""
 
-    def __init__(self, sprung):
-        self.sprung = sprung
+    def __init__(self, created):
+        self.created = created
 
     def __reduce__(self):
-        return type(self.sprung).touch, (self.sprung,)
-
-
-def test_a_pickle_that_is_not_cifar10s_is_never_opened(tmp_path, nowhere):
-    write_cifar10(tmp_path, BATCHES)
-    known = small_cifar10(tmp_path, nowhere)
-    sprung = tmp_path / "sprung"
-    (tmp_path / CIFAR10_FOLDER / "data_batch_1").write_bytes(pickle.dumps(Trap(sprung)))
-    with pytest.raises(DatasetUnavailable):
-        load_cifar10(Request(tmp_path, 32), known)
-    assert not sprung.exists()
-
-
-def test_without_files_and_network_the_message_says_which_files_to_put_where(tmp_path, nowhere):
-    class Elsewhere(CIFAR10):
-        url = f"{nowhere}cifar-10-python.tar.gz"
-
-    with pytest.raises(DatasetUnavailable) as raised:
-        load_cifar10(Request(tmp_path, 32), Elsewhere)
-    message = str(raised.value)
-    assert f"cifar-10-python.tar.gz (MD5 c58f30108f718f92721af3b95e74349a) into {tmp_path}" in message
-    assert "data_batch_5 (MD5 482c414d41f54cd18b22e5b47cb7c3cb), test_batch (MD5" in message
-    assert "batches.meta (MD5 5ff9c542aee3614f3951f8cda6e48888)" in message
-    assert str(tmp_path / "cifar-10-batches-py") in message
+        return type(self.created).touch, (self.created,)
 
 
 def small_cifar10(data_dir, address):
-    """CIFAR-10 as if the files written here were the published ones, the way torchvision defines CIFAR-100."""
+    """Return CIFAR-10 with the MD5s of the files written here."""
     folder = data_dir / CIFAR10_FOLDER
 
     class SmallCIFAR10(CIFAR10):

@@ -1,4 +1,4 @@
-"""What surrounds a download: patience with an end, and one error that says what to do."""
+"""The context of a download: a timeout, and one error that says what to do."""
 
 import socket
 from http.client import IncompleteRead
@@ -8,46 +8,54 @@ from urllib.request import urlopen
 import pytest
 
 from worker.datasets import DatasetUnavailable
-from worker.datasets.downloads import STALLED_AFTER_SECONDS, downloading
+from worker.datasets.downloads import RECEIVE_TIMEOUT_SECONDS, downloading
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [
-        URLError("no route"),
-        TimeoutError("timed out"),
-        IncompleteRead(b"", 5),
-        RuntimeError("corrupted."),
-        OSError("full"),
-    ],
-    ids=lambda refusal: type(refusal).__name__,
-)
-def test_whatever_a_network_or_a_disk_refuses_ends_in_what_to_do(refusal, tmp_path):
-    message = r"^Clocks is not in .*[^.]\. Put them there\.$"
-    with pytest.raises(DatasetUnavailable, match=message) as raised, downloading_clocks(tmp_path):
-        raise refusal
-    assert raised.value.__cause__ is refusal
+class TestDownloading:
+    @pytest.mark.parametrize(
+        "refusal",
+        [
+            URLError("no route"),
+            TimeoutError("timed out"),
+            IncompleteRead(b"", 5),
+            RuntimeError("corrupted."),
+            OSError("full"),
+        ],
+        ids=lambda refusal: type(refusal).__name__,
+    )
+    def test_errors_of_network_and_disk_say_what_to_do(self, refusal, tmp_path):
+        """Every error of the network or the disk becomes DatasetUnavailable and ends in the remedy."""
+        message = r"^Clocks is not in .*[^.]\. Put them there\.$"
+        with pytest.raises(DatasetUnavailable, match=message) as raised, downloading_clocks(tmp_path):
+            raise refusal
+        assert raised.value.__cause__ is refusal
+
+    def test_folder_that_cannot_be_created_says_what_to_do(self, tmp_path):
+        """A data directory that cannot be created is reported in the same way."""
+        (tmp_path / "file").touch()
+        with pytest.raises(DatasetUnavailable, match="Put them there"), downloading_clocks(tmp_path / "file" / "data"):
+            pass
+
+    def test_other_errors_are_passed_on(self, tmp_path):
+        """An error in our own code is not reported as a failed download."""
+        with pytest.raises(KeyError), downloading_clocks(tmp_path):
+            raise KeyError("typo")
+
+    def test_silent_server_times_out(self, tmp_path):
+        """A server that sends nothing is given up, and the default timeout of other sockets is restored."""
+        silent = socket.create_server(("127.0.0.1", 0))
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        refused = pytest.raises(DatasetUnavailable, match="timed out")
+        with silent, refused, downloading_clocks(tmp_path, timeout_seconds=0.1):
+            urlopen(address)
+        assert socket.getdefaulttimeout() is None
+
+    def test_has_a_timeout_by_default(self, tmp_path):
+        """torchvision sets no timeout, so the default of all sockets is changed during a download."""
+        with downloading_clocks(tmp_path):
+            assert socket.getdefaulttimeout() == RECEIVE_TIMEOUT_SECONDS
+        assert socket.getdefaulttimeout() is None
 
 
-def test_a_data_directory_that_cannot_be_made_is_told_the_same_way(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(DatasetUnavailable, match="Put them there"), downloading_clocks(tmp_path / "file" / "data"):
-        pass
-
-
-def test_a_mistake_of_ours_is_not_blamed_on_the_network(tmp_path):
-    with pytest.raises(KeyError), downloading_clocks(tmp_path):
-        raise KeyError("typo")
-
-
-def test_a_server_that_falls_silent_is_given_up_and_other_connections_keep_their_patience(tmp_path):
-    silent = socket.create_server(("127.0.0.1", 0))
-    with silent, pytest.raises(DatasetUnavailable, match="timed out"), downloading_clocks(tmp_path):
-        assert socket.getdefaulttimeout() == STALLED_AFTER_SECONDS
-        socket.setdefaulttimeout(0.1)
-        urlopen(f"http://127.0.0.1:{silent.getsockname()[1]}/")
-    assert socket.getdefaulttimeout() is None
-
-
-def downloading_clocks(data_dir):
-    return downloading("Clocks", data_dir, "Put them there.")
+def downloading_clocks(data_dir, **options):
+    return downloading("Clocks", data_dir, "Put them there.", **options)

@@ -1,4 +1,4 @@
-"""What a step frees, the next one gets again without asking the system."""
+"""Memory that a step frees stays with the process, so that the next step gets it without asking the system."""
 
 import subprocess
 import sys
@@ -18,10 +18,11 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="of glibc's malloc")
-def test_a_large_tensor_made_again_takes_no_new_pages_from_the_system():
+@pytest.mark.skipif(sys.platform != "linux", reason="needs glibc's malloc")
+def test_large_tensors_reuse_the_memory_of_freed_ones():
+    """Without the settings of malloc, each large tensor causes a page fault for each of its pages."""
     faults = {}
-    for how in ("kept", "by default"):
-        program = [sys.executable, "-c", PROGRAM, how]
-        faults[how] = int(subprocess.run(program, check=True, capture_output=True, text=True, timeout=120).stdout)
+    for mode in ("kept", "by default"):
+        program = [sys.executable, "-c", PROGRAM, mode]
+        faults[mode] = int(subprocess.run(program, check=True, capture_output=True, text=True, timeout=120).stdout)
     assert faults["kept"] < faults["by default"] / 20

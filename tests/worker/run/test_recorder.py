@@ -1,75 +1,67 @@
-"""A record that waits for a database that is away: how often it is tried, and that training goes on meanwhile."""
+"""A record that waits for the database: how often it is tried, and that the training continues meanwhile."""
 
 import time
 
-import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from normlab.store import claims
-from normlab.store.claims import Claim
-from normlab.store.models import Experiment
-from tests.experiments import claimed, enqueue
+from tests.experiments import claimed, enqueue, read
 from tests.factories import record_of
-from worker.run import recorder
 from worker.run.recorder import Recorder
 
 
-class Away:
-    """A database that is away until it is back; a try lasts a tenth of a second."""
+class AwayDatabase:
+    """A database that does not answer until `is_back`. An attempt takes a tenth of a second."""
 
-    def __init__(self):
-        self.tries, self.is_back = 0, False
+    def __init__(self, database):
+        self._database, self.attempts, self.is_back = database, 0, False
+
+    @property
+    def writing(self):
+        return self
 
     def begin(self):
-        self.tries += 1
+        self.attempts += 1
         if not self.is_back:
             time.sleep(0.1)
-            raise OperationalError("", {}, Exception("away"))
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
+            raise OperationalError("", {}, Exception("the database is away"))
+        return self._database.writing.begin()
 
 
-@pytest.fixture
-def away(monkeypatch):
-    monkeypatch.setattr(recorder.records, "record", lambda session, claim, record: None)
-    return Away()
+class TestPendingRecord:
+    def test_is_tried_for_half_of_the_time_and_then_written(self, postgresql):
+        """A pending record is tried between steps, takes at most half of the time, and is written in the end."""
+        number, claim = enqueue(postgresql), claimed(postgresql)
+        away = AwayDatabase(postgresql)
+        recorder = Recorder(away, claim, lambda: None, retry_seconds=0.05)
+        recorder.record(record_of(0))
+        began, steps = time.monotonic(), 0
+        while time.monotonic() - began < 1.0:
+            assert not recorder.is_free()
+            steps += 1
+            time.sleep(0.001)
+        assert 3 <= away.attempts <= 6
+        assert steps > 200
+        assert read(postgresql, number).epochs_done == 0
+        away.is_back = True
+        time.sleep(0.15)
+        assert recorder.is_free()
+        assert read(postgresql, number).epochs_done == 1
 
 
-def test_a_record_that_waits_is_tried_between_steps_for_half_of_the_time_at_most_and_written_when_it_can_be(away):
-    class Database:
-        writing = away
+class TestWrite:
+    def test_waits_for_a_read_only_server(self, postgresql):
+        """A server that is read-only for a while, as after a failover, is tried again."""
+        number, claim = enqueue(postgresql), claimed(postgresql)
+        calls = []
 
-    one = Recorder(Database, Claim(1, 1), lambda: None, retry_seconds=0.05)
-    one.record(record_of(0))
-    began, steps = time.monotonic(), 0
-    while time.monotonic() - began < 1.0:
-        assert not one.is_free()
-        steps += 1
-        time.sleep(0.001)
-    assert 3 <= away.tries <= 6
-    assert steps > 200
-    away.is_back = True
-    time.sleep(0.15)
-    assert one.is_free()
+        def succeed(session, claim):
+            calls.append(claim)
+            if len(calls) == 1:
+                session.execute(text("SET TRANSACTION READ ONLY"))
+            claims.succeed(session, claim)
 
-
-def test_a_server_that_is_read_only_for_a_while_as_after_a_failover_is_waited_for(postgresql):
-    number, held = enqueue(postgresql), claimed(postgresql)
-    tries = []
-
-    def succeed(session, held):
-        tries.append(held)
-        if len(tries) == 1:
-            session.execute(text("SET TRANSACTION READ ONLY"))
-        claims.succeed(session, held)
-
-    Recorder(postgresql, held, lambda: None).write(succeed)
-    assert len(tries) == 2
-    with postgresql.reading() as session:
-        assert session.get_one(Experiment, number).status == "succeeded"
+        Recorder(postgresql, claim, lambda: None, retry_seconds=0.01).write(succeed)
+        assert len(calls) == 2
+        assert read(postgresql, number).status == "succeeded"

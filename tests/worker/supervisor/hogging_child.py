@@ -1,4 +1,4 @@
-"""A worker's child whose training never lets go of the interpreter's lock, so that no other thread of it can run."""
+"""A training process that never releases the interpreter's lock, so that no other thread of it can run."""
 
 import ctypes
 import sys
@@ -8,10 +8,10 @@ from worker.run import child, experiment
 
 
 def hog(*_: object) -> Never:
-    """Sleep as an extension module would that forgot to release the lock."""
+    """Sleep like an extension module that forgets to release the lock."""
     print("holds the lock", file=sys.stderr, flush=True)
     ctypes.PyDLL(None).sleep(1000)
-    raise AssertionError("it was to be killed")
+    raise AssertionError("the process should have been killed")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A worker's child whose training makes no more steps, and gets on: it searches, tests or waits for the database."""
+"""A training process that advances without making a step, as in a test pass or while it waits for the database."""
 
 import time
 from typing import Any
@@ -7,7 +7,7 @@ from worker.run import child, experiment
 
 
 def linger(database: Any, claim: Any, settings: Any, control: Any) -> bool:
-    """Give signs of life at one and the same step."""
+    """Count progress at one and the same step, without end."""
     control.step = 7
     while True:
         control.progress_count += 1

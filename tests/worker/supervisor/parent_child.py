@@ -1,4 +1,4 @@
-"""A worker's child whose training starts another process, as a compilation does, and that one outlives it."""
+"""A training process that starts another process, as a compilation does. The other process outlives it."""
 
 import subprocess
 import time
@@ -8,7 +8,7 @@ from worker.run import child, experiment
 
 
 def start_another(database: Any, claim: Any, settings: Any, control: Any) -> bool:
-    """Have somebody else hold what this process holds."""
+    """Start a process that inherits every file descriptor that can be inherited."""
     subprocess.Popen(["sleep", "20"])
     control.step, control.progress_count = 1, 1
     time.sleep(1000)

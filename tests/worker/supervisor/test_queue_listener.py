@@ -1,4 +1,4 @@
-"""How a worker waits that found nothing: by the clock, and on PostgreSQL until it hears that something was queued."""
+"""How an idle worker waits: for its poll interval, and on PostgreSQL until a notification comes."""
 
 import threading
 import time
@@ -8,116 +8,128 @@ import pytest
 from sqlalchemy import text
 
 from normlab.store import claims, lost_attempts, queue
-from normlab.store.database import Database
-from normlab.store.schema import migrate
-from tests.experiments import claimed, do, enqueue
+from tests.experiments import claimed, do, enqueue, until
 from worker.supervisor.queue_listener import QueueListener
 
-LONG = 30.0  # seconds that are not waited if a hint comes
+LONG = 30.0  # seconds, a poll interval that a notification ends early
 
 
 @pytest.fixture
-def listening(postgresql):
-    """One that has begun to listen, which it takes for a hint."""
-    idling = QueueListener(postgresql, LONG)
-    assert waited(idling) < LONG / 2
-    yield idling
-    idling.close()
+def listener(postgresql):
+    """A listener that has started to listen, which it counts as a notification."""
+    listener = QueueListener(postgresql, LONG)
+    assert seconds_waited(listener) < LONG / 2
+    yield listener
+    listener.close()
 
 
-def waited(idling, *, meanwhile=None, after=0.3, stop=None):
-    """The seconds that it waits, somebody doing something meanwhile."""
+def seconds_waited(listener, *, action=None, after=0.3, stop=None):
+    """Return how long the listener waits, while `action` is done `after` seconds."""
     began = time.monotonic()
     with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(idling.wait, stop or threading.Event())
+        waiting = threads.submit(listener.wait, stop or threading.Event())
         time.sleep(after)
-        if meanwhile is not None:
+        if action is not None:
             assert not waiting.done()
-            meanwhile()
+            action()
         waiting.result()
     return time.monotonic() - began
 
 
-def paused(database):
+def post(database):
+    return lambda: enqueue(database)
+
+
+def resume(database):
     number = enqueue(database)
     do(database, queue.pause, number)
-    return number
+    return lambda: do(database, queue.resume, number)
 
 
-def cancelled(database):
+def retry(database):
     number = enqueue(database)
     do(database, queue.cancel, number)
-    return number
+    return lambda: do(database, queue.retry, number)
 
 
-WAYS_INTO_THE_QUEUE = {
-    "posted": lambda database: lambda: enqueue(database),
-    "resumed": lambda database: (lambda number: lambda: do(database, queue.resume, number))(paused(database)),
-    "retried": lambda database: (lambda number: lambda: do(database, queue.retry, number))(cancelled(database)),
-    "released": lambda database: (lambda held: lambda: do(database, claims.release, held))(
-        enqueue(database) and claimed(database)
-    ),
-    "taken over": lambda database: (lambda _: lambda: do(database, lost_attempts.requeue_stalled))(
-        enqueue(database) and claimed(database, lease_seconds=-1.0)
-    ),
-}
+def release(database):
+    enqueue(database)
+    claim = claimed(database)
+    return lambda: do(database, claims.release, claim)
 
 
-@pytest.mark.parametrize("way", WAYS_INTO_THE_QUEUE)
-def test_on_postgresql_whatever_is_queued_wakes_who_waits(postgresql, way):
-    queue_it = WAYS_INTO_THE_QUEUE[way](postgresql)
-    idling = QueueListener(postgresql, LONG)
-    assert waited(idling) < LONG / 2
-    assert waited(idling, meanwhile=queue_it) < LONG / 2
-    idling.close()
+def take_over(database):
+    enqueue(database)
+    claimed(database, lease_seconds=-1.0)
+    return lambda: do(database, lost_attempts.requeue_stalled)
 
 
-def test_who_waits_is_not_woken_by_what_others_do_with_theirs(postgresql):
-    enqueue(postgresql)
-    held = claimed(postgresql)
-    idling = QueueListener(postgresql, 1.0)
-    waited(idling)
-    assert waited(idling, meanwhile=lambda: do(postgresql, claims.heartbeat, held, step=3, lease_seconds=30)) >= 1.0
-    assert waited(idling, meanwhile=lambda: do(postgresql, claims.succeed, held)) >= 1.0
-    idling.close()
+class TestOnPostgresql:
+    @pytest.mark.parametrize("prepare", [post, resume, retry, release, take_over])
+    def test_every_queued_experiment_ends_the_wait(self, postgresql, prepare):
+        """Whatever puts an experiment into the queue, an idle worker is notified."""
+        action = prepare(postgresql)
+        listener = QueueListener(postgresql, LONG)
+        assert seconds_waited(listener) < LONG / 2
+        assert seconds_waited(listener, action=action) < LONG / 2
+        listener.close()
 
+    def test_other_changes_do_not_end_the_wait(self, postgresql):
+        """Heartbeats and ends of running experiments do not wake idle workers."""
+        enqueue(postgresql)
+        claim = claimed(postgresql)
+        listener = QueueListener(postgresql, 1.0)
+        seconds_waited(listener)
 
-def test_who_listens_and_is_cut_off_waits_by_the_clock_and_listens_again(postgresql):
-    def cut_off():
+        def heartbeat():
+            do(postgresql, claims.heartbeat, claim, step=3, lease_seconds=30)
+
+        assert seconds_waited(listener, action=heartbeat) >= 1.0
+        assert seconds_waited(listener, action=lambda: do(postgresql, claims.succeed, claim)) >= 1.0
+        listener.close()
+
+    def test_listens_again_after_its_connection_was_lost(self, postgresql):
+        """After a lost connection the worker polls once, and then listens again."""
+
+        def disconnect():
+            with postgresql.writer.connect() as connection:
+                rows = connection.execute(
+                    text(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                        " WHERE query = 'LISTEN normlab_queued' AND datname = current_database()"
+                    )
+                ).all()
+                assert len(rows) == 1
+
+        listener = QueueListener(postgresql, 1.0)
+        seconds_waited(listener)
+        assert 1.0 <= seconds_waited(listener, action=disconnect) < 5.0
+        seconds_waited(listener)
+        assert seconds_waited(listener, after=0.1, action=lambda: enqueue(postgresql)) < 0.9
+        listener.close()
+
+    def test_closed_listener_holds_no_connection(self, postgresql, listener):
+        """A busy worker listens no more, because notifications that it does not read would accumulate."""
+        listener.close()
+        listening = text(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE query = 'LISTEN normlab_queued' AND datname = current_database()"
+        )
         with postgresql.writer.connect() as connection:
-            found = connection.execute(
-                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = 'LISTEN normlab_queued'")
-            ).all()
-            assert len(found) == 1
+            until(lambda: connection.execute(listening).scalar() == 0, seconds=5)
 
-    idling = QueueListener(postgresql, 1.0)
-    waited(idling)
-    assert 1.0 <= waited(idling, meanwhile=cut_off) < 5.0
-    waited(idling)
-    assert waited(idling, after=0.1, meanwhile=lambda: enqueue(postgresql)) < 0.9
-    idling.close()
-
-
-def test_who_is_busy_holds_no_connection_for_hints(postgresql, listening):
-    listening.close()
-    with postgresql.writer.connect() as connection:
-        listens = text("SELECT count(*) FROM pg_stat_activity WHERE query = 'LISTEN normlab_queued'")
-        deadline = time.monotonic() + 5
-        while connection.execute(listens).scalar() and time.monotonic() < deadline:
-            time.sleep(0.02)  # until the server has noticed
-        assert connection.execute(listens).scalar() == 0
-
-
-def test_who_waits_stops_soon_when_it_is_told_to(postgresql, listening, tmp_path):
-    on_sqlite = Database(f"sqlite:///{tmp_path / 'normlab.db'}")
-    for idling in (listening, QueueListener(on_sqlite, LONG)):
+    def test_stop_ends_the_wait(self, listener):
+        """A worker that listens stops soon after it is asked to."""
         stop = threading.Event()
-        assert waited(idling, stop=stop, meanwhile=stop.set) < LONG / 2
-    on_sqlite.close()
+        assert seconds_waited(listener, stop=stop, action=stop.set) < LONG / 2
 
 
-def test_on_sqlite_it_waits_by_the_clock(tmp_path):
-    database = Database(f"sqlite:///{tmp_path / 'normlab.db'}")
-    migrate(database)
-    assert waited(QueueListener(database, 1.0), meanwhile=lambda: enqueue(database)) >= 1.0
-    database.close()
+class TestOnSqlite:
+    def test_waits_for_the_poll_interval(self, sqlite):
+        """SQLite has no notifications, so the worker waits for its poll interval."""
+        assert seconds_waited(QueueListener(sqlite, 1.0), action=lambda: enqueue(sqlite)) >= 1.0
+
+    def test_stop_ends_the_wait(self, sqlite):
+        """A worker that polls stops as soon as it is asked to."""
+        stop = threading.Event()
+        assert seconds_waited(QueueListener(sqlite, LONG), stop=stop, action=stop.set) < LONG / 2

@@ -1,16 +1,21 @@
-"""The line between a supervisor and its child, at both ends, with real children."""
+"""The socket between a supervisor and its training process, at both ends, with real processes."""
 
+import gc
 import re
 import select
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
+from normlab.spec.lifecycle import StopReason
 from normlab.store.claims import Claim
-from worker.messages import Died, Progress, Ready
-from worker.supervisor.training_process import TrainingProcess
+from worker.messages import Finished, Progress, Ready
+from worker.supervisor.training_process import Died, TrainingProcess
+
+CLAIM = Claim(1, 1)
 
 
 @pytest.fixture
@@ -18,46 +23,92 @@ def environment(tmp_path):
     return {"NORMLAB_DATABASE_URL": f"sqlite:///{tmp_path / 'normlab.db'}"}
 
 
-def test_a_childs_death_is_heard_though_what_it_started_lives_on(environment):
-    child = TrainingProcess(environment, module="tests.worker.supervisor.parent_child")
-    child.run(Claim(1, 1))
-    assert isinstance(child.receive(timeout=60), Ready)
-    assert child.receive(timeout=10) == Progress(claim=Claim(1, 1), step=1)  # it has started another process
-    child.kill()
-    assert child.receive(timeout=5) == Died(how="signal SIGKILL")
+@pytest.fixture
+def started(environment):
+    """Return a function that starts a training process of a module in this folder, which is killed in the end."""
+    processes = []
+
+    def start(module):
+        process = TrainingProcess(environment, module=f"tests.worker.supervisor.{module}")
+        processes.append(process)
+        process.run(CLAIM)
+        assert isinstance(process.receive(timeout=60), Ready)
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
 
 
-def test_a_child_whose_supervisor_left_its_words_unread_ends_too(environment):
-    ours, its_end = socket.socketpair()
-    with its_end:
-        child = subprocess.Popen([sys.executable, "-m", "worker.run.child"], env=environment, stdin=its_end.fileno())
+class TestStart:
+    def test_that_fails_closes_the_socket(self):
+        """If the process cannot be started, OSError is raised and no file descriptor is left open."""
+        with pytest.raises(OSError, match="Argument list too long"):
+            TrainingProcess({"NORMLAB_DATA_DIR": "x" * 2**22})
+        gc.collect()  # an open socket would warn here, and a warning fails the test
+
+
+class TestReceive:
+    def test_reports_the_death_though_a_grandchild_lives(self, started):
+        """The death of a training process is reported even while a process that it started still runs."""
+        process = started("parent_child")
+        assert process.receive(timeout=10) == Progress(claim=CLAIM, step=1)  # it has started another process
+        process.kill()
+        assert process.receive(timeout=5) == Died(how="signal SIGKILL")
+
+    def test_reports_progress_without_a_step(self, started):
+        """A training that advances without a step, such as in a test pass, is reported again and again."""
+        process = started("lingering_child")
+        assert [process.receive(timeout=10) for _ in range(3)] == 3 * [Progress(claim=CLAIM, step=7)]
+        process.kill()
+        while isinstance(report := process.receive(timeout=10), Progress):
+            pass
+        assert report == Died(how="signal SIGKILL")
+
+
+class TestHasDied:
+    def test_sees_the_death_behind_unread_reports(self, started):
+        """A death is seen even if progress reports came before it that nobody has read."""
+        process = started("lingering_child")
+        assert not process.has_died()
+        assert isinstance(process.receive(timeout=10), Progress)
+        time.sleep(0.6)  # more reports come
+        process.kill()
+        time.sleep(0.3)
+        assert process.has_died()
+
+
+class TestFinished:
+    @pytest.mark.parametrize("stop", [None, StopReason.CLAIM_LOST])
+    def test_counts_a_refused_write_once(self, started, stop):
+        """A refused write is reported, unless the supervisor knew of the lost claim and has counted it."""
+        process = started("refusing_child")
+        assert process.receive(timeout=10) == Progress(claim=CLAIM, step=1)
+        process.send_stop(stop or StopReason.RELEASE)
+        assert process.receive(timeout=10) == Finished(claim=CLAIM, refused_write=stop is None, must_exit=False)
+
+
+class TestAbort:
+    def test_logs_the_stack_of_a_process_that_holds_the_lock(self, started, capfd):
+        """A training that hangs with the interpreter's lock cannot react to an Abort, and still writes its stack."""
+        process = started("hogging_child")
+        errors = ""
+        while "holds the lock" not in errors:
+            errors += capfd.readouterr().err
+        process.abort()
+        assert re.search(r'File ".*hogging_child.py", line \d+ in hog', capfd.readouterr().err)
+        assert process.receive(timeout=1) == Died(how="signal SIGABRT")
+
+
+def test_child_ends_though_its_reports_were_not_read(environment):
+    """A training process ends with its supervisor even if that has not read all its reports."""
+    ours, childs_end = socket.socketpair()
+    with childs_end:
+        child = subprocess.Popen([sys.executable, "-m", "worker.run.child"], env=environment, stdin=childs_end.fileno())
     try:
-        assert select.select([ours], [], [], 60)[0]  # it has said that it is ready
+        assert select.select([ours], [], [], 60)[0]  # it has reported that it is ready
         ours.close()
         assert child.wait(5) == 1
     finally:
         child.kill()
         child.wait()
-
-
-def test_a_training_that_hangs_with_the_interpreters_lock_still_leaves_its_stack(environment, capfd):
-    child = TrainingProcess(environment, module="tests.worker.supervisor.hogging_child")
-    child.run(Claim(1, 1))
-    assert isinstance(child.receive(timeout=60), Ready)
-    said = ""
-    while "holds the lock" not in said:
-        said += capfd.readouterr().err
-    child.abort()
-    assert re.search(r'File ".*hogging_child.py", line \d+ in hog', capfd.readouterr().err)
-    assert child.receive(timeout=1) == Died(how="signal SIGABRT")
-
-
-def test_a_training_that_gets_on_without_a_step_is_heard_of_again_and_again(environment):
-    child = TrainingProcess(environment, module="tests.worker.supervisor.lingering_child")
-    child.run(Claim(1, 1))
-    try:
-        assert isinstance(child.receive(timeout=60), Ready)
-        assert [child.receive(timeout=10) for _ in range(3)] == 3 * [Progress(claim=Claim(1, 1), step=7)]
-    finally:
-        child.kill()
-    assert child.receive(timeout=10) == Died(how="signal SIGKILL")

@@ -1,0 +1,58 @@
+"""The fields that decide how the training is computed: its seed, its device, its engine, its check."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+Seed = Annotated[
+    int,
+    Field(
+        ge=0,
+        lt=2**32,
+        description="The seed of everything random: the initial weights, the order of the images and the masks of "
+        "dropout. Variants with the same seed and network start from the same weights and see the same batches, on "
+        "every device.",
+    ),
+]
+Device = Annotated[
+    str,
+    Field(
+        pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$",
+        description="What the training runs on. The experiment fails on a worker that does not have it.\n\n"
+        "- `auto`: cuda if the worker has it, else mps, else cpu.\n"
+        "- `cpu`: the processor.\n"
+        "- `cuda`: the current NVIDIA GPU; `cuda:1` is the one with that number, from 0.\n"
+        "- `mps`: the GPU of an Apple computer.",
+    ),
+]
+Engine = Annotated[
+    Literal["auto", "eager", "compiled", "cuda_graph"],
+    Field(
+        description="How a training step is executed. The last bits of a result depend on it, so name one where two "
+        "experiments must end with the same hash. If the named one cannot be used, eager is used instead; `provenance` "
+        "says which engine ran and why.\n\n"
+        "- `auto`: the fastest, by timing some steps of each. compiled is timed only if the training is long enough to "
+        "repay the compilation, cuda_graph only on an NVIDIA GPU.\n"
+        "- `eager`: one operator after another.\n"
+        "- `compiled`: the whole step compiled by torch.compile. It needs a C++ compiler on the worker.\n"
+        "- `cuda_graph`: the whole step recorded once as a CUDA graph and replayed."
+    ),
+]
+Memory = Annotated[
+    Literal["standard", "recompute"],
+    Field(
+        description="What the forward pass keeps for the backward pass.\n\n"
+        "- `standard`: everything that the backward pass needs.\n"
+        "- `recompute`: a convolution does not keep its input if the layer before can compute it again in the backward "
+        "pass (activation recomputation). This keeps about half as much and gives the same numbers, to the bit."
+    ),
+]
+GradientCheck = Annotated[
+    bool,
+    Field(
+        description="Whether the hand-written gradients are compared with autograd's before training, in float64, on "
+        "the first batch. The experiment fails if a relative error is above 1e-8. The errors are in its "
+        "`gradient_check`. Where a protocol's field departs from the true gradient on purpose, the true gradient is "
+        "compared."
+    ),
+]

@@ -1,0 +1,251 @@
+"""A database of an older release, made by its own service and workers, upgraded to the newest revision."""
+
+import json
+
+import pytest
+import torch
+from fastapi.testclient import TestClient
+
+from normlab.spec.experiment import ExperimentSpec
+from normlab.store import lost_attempts, queue, records
+from normlab.store.database import Database
+from normlab.store.schema import SchemaStatus, migrate, schema_status
+from service.app import create_app
+from service.settings import ServiceSettings
+from tests.experiments import claimed, do, enqueue, read
+from tests.migrations.make_revision_0005 import SPECS, processor
+from tests.migrations.revisions import PROCESSOR, REVISIONS, downgrade, make, rows_of
+from worker.commands import RunControl
+from worker.run.experiment import run
+from worker.settings import WorkerSettings
+
+SUCCEEDED, ORIGINAL, DIVERGED, UNREADABLE, CANCELLED, PAUSED, RUNNING, ASKED, QUEUED = range(1, 10)
+RETIRED_FIELDS = {"weight_std", "memory", "network"}  # renamed, or with renamed values
+RETIRED_COLUMNS = {"wish", "attempts_before", "group", "idempotency_key", "idempotency_digest"}
+REWRITTEN_COLUMNS = {"spec", "gradient_check"}
+
+
+@pytest.fixture
+def empty(unmigrated_url):
+    """A database without a schema."""
+    database = Database(unmigrated_url)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def old(empty):
+    """A database at revision 0005, with experiments in every state."""
+    make(empty, "0005")
+    return empty
+
+
+@pytest.fixture
+def one_thread():
+    """Torch on one thread, as in the trainings of the old database: the last bits depend on it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def without(row, names):
+    return {name: row[name] for name in row.keys() - set(names)}
+
+
+class TestUpgrade:
+    """Revision 0006, from each older one."""
+
+    @pytest.mark.parametrize("revision", REVISIONS)
+    def test_keeps_all_records(self, empty, revision):
+        """Every row of every table is kept, and all but the renamed columns are as they were."""
+        make(empty, revision)
+        before = rows_of(empty)
+        migrate(empty)
+        after = rows_of(empty)
+        assert schema_status(empty.reader) == SchemaStatus.CURRENT
+        for name in before.keys() - {"experiments", "attempts", "checkpoints"}:
+            assert after[name] == before[name]
+        for name, changed in {"experiments": RETIRED_COLUMNS | REWRITTEN_COLUMNS, "attempts": {"outcome"}}.items():
+            assert len(after[name]) == len(before.get(name, ()))
+            for old_row, new_row in zip(before.get(name, ()), after[name], strict=True):
+                kept = without(old_row, changed | {"cancel_requested"})
+                assert without(new_row, new_row.keys() - kept.keys()) == kept
+        for old_row, new_row in zip(before["checkpoints"], after["checkpoints"], strict=True):
+            assert (new_row["content"], new_row["sha256"]) == (old_row["content"], old_row["sha256"])
+
+    @pytest.mark.parametrize("revision", REVISIONS)
+    def test_renames_the_specs_fields(self, empty, revision):
+        """A spec's renamed fields, layer kinds and values have their new names. Its other fields are unchanged."""
+        make(empty, revision)
+        before = rows_of(empty)["experiments"]
+        migrate(empty)
+        after = rows_of(empty)["experiments"]
+        for old_row, new_row in zip(before, after, strict=True):
+            old_spec, new_spec = old_row["spec"], new_row["spec"]
+            assert new_spec.keys() == old_spec.keys() - {"weight_std"} | {"init_std"}
+            assert without(new_spec, {"init_std", "memory", "network"}) == without(old_spec, RETIRED_FIELDS)
+            assert new_spec["init_std"] == old_spec["weight_std"]
+            # Today's rules accept what the old rules accepted.
+            assert ExperimentSpec(**new_spec).model_dump(mode="json") == new_spec
+        spec = after[SUCCEEDED - 1]["spec"]
+        assert (spec["init_std"], spec["memory"], spec["seed"]) == (0.1, "recompute", 7)
+        assert [layer["kind"] for layer in spec["network"]] == [
+            "convolution", "normalization", "activation", "convolution", "add", "global_average_pool", "linear",
+        ]  # fmt: skip
+        assert spec["network"][4]["shortcut"] == 2
+        assert after[CANCELLED - 1]["spec"]["memory"] == "standard"
+
+    @pytest.mark.parametrize("revision", REVISIONS)
+    def test_fills_the_new_columns(self, empty, revision):
+        """Name and seed are copied from the spec."""
+        make(empty, revision)
+        migrate(empty)
+        for row in rows_of(empty)["experiments"]:
+            assert (row["name"], row["seed"]) == (row["spec"]["name"], row["spec"]["seed"])
+        names = [row["name"] for row in rows_of(empty)["experiments"]]
+        assert (names[SUCCEEDED - 1], names[ORIGINAL - 1], names[PAUSED - 1]) == ("thresholds", None, "paused")
+        assert read(empty, RUNNING).seed == 2**32 - 1
+
+    @pytest.mark.parametrize("revision", REVISIONS)
+    def test_moves_idempotency_keys(self, empty, revision):
+        """Each idempotency key and its digest are in a table of their own, as sent without an API key."""
+        make(empty, revision)
+        before = rows_of(empty)["experiments"]
+        migrate(empty)
+        assert {row["experiment_id"]: row for row in rows_of(empty)["idempotency_keys"]} == {
+            row["id"]: {
+                "api_key": "", "key": row["idempotency_key"], "digest": row["idempotency_digest"],
+                "experiment_id": row["id"],
+            }
+            for row in before
+        }  # fmt: skip
+        assert len(before) == 9
+
+    @pytest.mark.parametrize("revision", REVISIONS)
+    def test_never_gives_an_id_twice(self, empty, revision):
+        """A new experiment has a larger id than all before the upgrade, even if the last one was removed."""
+        make(empty, revision)
+        migrate(empty)
+        do(empty, queue.remove, QUEUED)
+        assert enqueue(empty) == QUEUED + 1
+
+    def test_renames_columns_kinds_and_outcomes(self, old):
+        """The place in the queue, the requested action, the gradient check and the outcomes have their new names."""
+        before = rows_of(old)
+        migrate(old)
+        after = rows_of(old)
+        for old_row, new_row in zip(before["experiments"], after["experiments"], strict=True):
+            for old_name, new_name in (
+                ("wish", "requested_action"), ("attempts_before", "attempts_before_retry"), ("group", "queue_group"),
+            ):  # fmt: skip
+                assert new_row[new_name] == old_row[old_name]
+            assert not new_row.keys() & RETIRED_COLUMNS
+        assert (read(old, ASKED).status, read(old, ASKED).requested_action) == ("running", "pause")
+        assert (read(old, QUEUED).queue_group, read(old, QUEUED).priority) == ("second", 5)
+        assert {row["outcome"] for row in before["attempts"]} >= {"given back", "paused", None}
+        assert [row["outcome"] for row in after["attempts"]] == [
+            "released" if row["outcome"] == "given back" else row["outcome"] for row in before["attempts"]
+        ]
+        old_check = before["experiments"][SUCCEEDED - 1]["gradient_check"]
+        assert "threshold" in {row["kind"] for row in old_check}
+        kinds = {"threshold": "thresholded_linear", "sum": "add", "mean_pool": "global_average_pool"}
+        assert read(old, SUCCEEDED).gradient_check == [
+            row | {"kind": kinds.get(row["kind"], row["kind"])} for row in old_check
+        ]
+        assert read(old, CANCELLED).gradient_check is None
+
+    def test_keeps_a_requested_cancellation(self, empty):
+        """A cancellation requested before revision 0003 is still requested."""
+        make(empty, "0002")
+        migrate(empty)
+        assert (read(empty, ASKED).requested_action, read(empty, RUNNING).requested_action) == ("cancel", None)
+
+
+class TestDowngrade:
+    """From the newest revision to 0005."""
+
+    def test_and_upgrade_keep_every_row(self, old):
+        """After an upgrade and a downgrade all rows of revision 0005 are as they were; so they are after an upgrade."""
+        before = rows_of(old)
+        migrate(old)
+        upgraded = rows_of(old)
+        downgrade(old, "0005")
+        assert rows_of(old) == before
+        migrate(old)
+        assert rows_of(old) == upgraded
+
+
+class TestService:
+    """The service on an upgraded database."""
+
+    @pytest.fixture
+    def client(self, old):
+        """The service, asked in the name of localhost."""
+        migrate(old)
+        with TestClient(create_app(ServiceSettings(database_url=old.url)), base_url="http://localhost") as client:
+            yield client
+
+    def test_answers_every_old_experiment(self, client):
+        """Every experiment is answered with its spec in today's words."""
+        listed = client.get("/experiments?sort=id").json()["experiments"]
+        statuses = ["succeeded", "succeeded", "failed", "failed", "cancelled", "paused", "running", "running", "queued"]
+        assert [experiment["status"] for experiment in listed] == statuses
+        for experiment, (name, sent) in zip(listed, SPECS.items(), strict=True):
+            answer = client.get(f"/experiments/{experiment['id']}").json()
+            assert answer == experiment
+            assert (answer["spec"]["init_std"], answer["spec"]["seed"]) == (
+                sent.get("weight_std", 0.05), sent.get("seed", 0),
+            ), name  # fmt: skip
+            assert answer["spec"]["memory"] in ("standard", "recompute")
+            assert not {"weight_std", "mean_pool", "threshold"} & set(json.dumps(answer).split('"'))
+
+    def test_renders_figures_of_old_records(self, client, old):
+        """Figures, statistics and metrics of records of the old release are served."""
+        for path in ("plots/weight_gradient.png?epoch=1", "plots/weight_gradient.gif", "plots/loss.svg", "checkpoint"):
+            assert client.get(f"/experiments/{SUCCEEDED}/{path}").status_code == 200
+        metrics = client.get(f"/experiments/{DIVERGED}/metrics").json()["metrics"]
+        assert [row["train_loss"] for row in metrics] == [None]
+        layers = client.get(f"/experiments/{SUCCEEDED}/layers").json()["layers"]
+        assert len(layers) == sum(row["experiment_id"] == SUCCEEDED for row in rows_of(old)["histograms"])
+
+    def test_knows_old_idempotency_keys(self, client):
+        """A request of before the upgrade that is repeated after it does not create a second experiment."""
+        answer = client.post("/experiments", json=SPECS["queued"], headers={"idempotency-key": "key of queued"})
+        assert (answer.status_code, answer.json()["id"]) == (201, QUEUED)
+        answer = client.post("/experiments", json={}, headers={"idempotency-key": "key of paused"})
+        assert answer.status_code == 422
+
+
+class TestWorker:
+    """Today's worker on an upgraded database."""
+
+    @pytest.mark.usefixtures("one_thread")
+    def test_resumes_old_trainings_to_the_same_bits(self, old, tmp_path):
+        """A paused training, and one whose worker was killed, end as the same specs trained without interruption."""
+        migrate(old)
+        twins = {
+            number: enqueue(old, ExperimentSpec(**read(old, number).spec | {"gradient_check": False}))
+            for number in (PAUSED, RUNNING)
+        }
+        stored_steps = {number: read(old, number).step for number in twins}
+        do(old, queue.resume, PAUSED)
+        assert do(old, lost_attempts.requeue_stalled) == 2
+        assert read(old, ASKED).status == "paused"
+        while (claim := claimed(old)) is not None:
+            run(old, claim, WorkerSettings(database_url=old.url, data_dir=tmp_path), RunControl())
+        for number, twin in twins.items():
+            resumed = read(old, number)
+            assert (resumed.status, resumed.error, resumed.epochs_done) == ("succeeded", None, 24)
+            assert 0 < resumed.provenance["resumed_at_step"] <= stored_steps[number]
+            assert read(old, twin).provenance["resumed_at_step"] is None
+            with old.reading() as session:
+                metrics, expected_metrics = (records.metrics(session, each) for each in (number, twin))
+                checkpoint, expected = (records.checkpoint(session, each) for each in (number, twin))
+            assert [row.epoch for row in metrics] == list(range(24))
+            if (PROCESSOR, resumed.provenance["differs"]) == (processor(), []):
+                assert checkpoint.sha256 == expected.sha256
+                assert [row.train_loss for row in metrics] == [row.train_loss for row in expected_metrics]
+            else:  # another processor or another torch rounds differently
+                assert metrics[-1].train_loss == pytest.approx(expected_metrics[-1].train_loss, rel=0.02)
+        assert read(old, QUEUED).status == "succeeded"

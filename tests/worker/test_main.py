@@ -1,0 +1,91 @@
+"""The command `python -m worker`: several workers, its signals, its log and its settings."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.experiments import attempts, enqueue, read, until
+from tests.worker.worker_process import ENDLESS, worker_process
+from worker import __main__ as command
+from worker.supervisor.supervisor import Supervisor
+
+
+class TestSeveralWorkers:
+    def test_of_one_command_train_at_the_same_time(self, sqlite):
+        """`--workers 2` trains two experiments at once, and both are released at a SIGTERM."""
+        numbers = [enqueue(sqlite, **ENDLESS) for _ in range(2)]
+        with worker_process(sqlite, "--workers", "2") as process:
+            for number in numbers:
+                until(lambda number=number: read(sqlite, number).epochs_done >= 1)
+            assert len({read(sqlite, number).worker for number in numbers}) == 2
+            process.terminate()
+            assert process.wait(60) == 0
+        assert [read(sqlite, number).status for number in numbers] == ["queued", "queued"]
+        assert attempts(sqlite, numbers[0]) == [("released", None)]
+
+    def test_all_stop_if_one_fails(self, sqlite, monkeypatch):
+        """If one of several supervisors fails, the others stop and the command raises its error."""
+        stopped = []
+
+        def work(self, stop):
+            if self._name.endswith(":0"):
+                stopped.append(stop.wait(10))
+            else:
+                raise ZeroDivisionError
+
+        monkeypatch.setattr(Supervisor, "work", work)
+        monkeypatch.setattr(sys, "argv", ["worker", "--workers", "2"])
+        monkeypatch.setenv("NORMLAB_DATABASE_URL", sqlite.url)
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            with pytest.raises(ZeroDivisionError):
+                command.main()
+            assert stopped == [True]
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def test_share_the_cores_and_take_a_gpu_each(self, monkeypatch):
+        """Each of several training processes gets its share of the cores and, in turn, one of the visible GPUs."""
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        monkeypatch.setattr(os, "cpu_count", lambda: 8)
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+        environments = command._environments(3)
+        assert [environment["OMP_NUM_THREADS"] for environment in environments] == ["2", "2", "2"]
+        assert [environment["CUDA_VISIBLE_DEVICES"] for environment in environments] == ["2", "5", "2"]
+        assert command._environments(1) == [{}]
+
+    @pytest.mark.parametrize("number", ["0", "-1", "two"])
+    def test_need_a_positive_number(self, number):
+        """A number of workers that is not positive is refused."""
+        result = subprocess.run([sys.executable, "-m", "worker", "--workers", number], capture_output=True, text=True)
+        assert result.returncode == 2
+        assert "--workers" in result.stderr
+
+
+class TestCommand:
+    def test_logs_an_epoch_per_line_and_stops_at_sigterm(self, database, tmp_path):
+        """The log has one line per epoch with its metrics. At a SIGTERM the experiment is queued again."""
+        number = enqueue(database, **ENDLESS)
+        environment = os.environ | {"NORMLAB_DATABASE_URL": database.url, "NORMLAB_DATA_DIR": str(tmp_path)}
+        with subprocess.Popen(
+            [sys.executable, "-m", "worker"], env=environment, stderr=subprocess.PIPE, text=True
+        ) as process:
+            line = next(line for line in process.stderr if "epoch 0/99999 loss" in line)
+            process.send_signal(signal.SIGTERM)
+            rest = process.stderr.read()
+        assert process.returncode == 0, rest
+        for word in ("loss 2.", "train ", "test ", "images/s", "s left"):
+            assert word in line
+        assert read(database, number).status == "queued"
+
+    def test_stops_when_standard_input_closes(self, database, tmp_path):
+        """With --stop-with-stdin, a worker stops when its parent closes the pipe or dies."""
+        environment = os.environ | {"NORMLAB_DATABASE_URL": database.url, "NORMLAB_DATA_DIR": str(tmp_path)}
+        arguments = [sys.executable, "-m", "worker", "--stop-with-stdin"]
+        process = subprocess.Popen(arguments, env=environment, stdin=subprocess.PIPE)
+        process.stdin.close()
+        assert process.wait(60) == 0
