@@ -1,1 +1,1 @@
-"""Every performance figure the README quotes, each beside its peer in one run: `python -m benchmarks`."""
+"""Every performance figure in the README, measured together with its peer in one run: `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measure everything, print it as tables, and keep it as JSON and Markdown."""
+"""`python -m benchmarks`: measure everything, print it as tables, and store it as JSON and Markdown."""
 
 import json
 import platform
@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import counting, epochs, looking, memory, steps
+from benchmarks import capture, epochs, histograms, memory, steps
 from worker.run.malloc import keep_freed_memory
 from worker.training import device as devices
 
@@ -17,29 +17,30 @@ RESULTS = Path(__file__).parent / "results"
 
 PARTS: dict[str, tuple[str, Callable[[torch.device], list[dict[str, Any]]]]] = {
     "steps": ("A training step of the study's network: milliseconds, medians by turns", steps.measure),
-    "looking": ("What looking at every step adds, 20 images, batch normalization", looking.measure),
+    "capture": ("What a capture at every step adds, 20 images, batch normalization", capture.measure),
     "memory": (f"Activation memory, {memory.BATCH} images", memory.measure),
     "epochs": ("An epoch at STL-10's size, 5,000 training and 8,000 test images: seconds", epochs.measure),
-    "counting": (f"Counting {counting.VALUES:,} values", counting.measure),
+    "histograms": (f"A histogram of {histograms.VALUES:,} values", histograms.measure),
 }
 
 
 def main() -> None:
-    """All parts, one after another, on the best device here."""
-    keep_freed_memory()  # as the worker does; the peers run in the same process and have the good of it too
+    """Measure all parts, one after another, on the best device of this machine."""
+    keep_freed_memory()  # as the worker does; the peers run in the same process, so they gain from it too
     device, began = devices.choose("auto"), time.perf_counter()
-    found: dict[str, Any] = {"machine": _machine(device)}
-    pages = [f"# {found['machine']['name']}\n", *(f"- {key}: {value}" for key, value in found["machine"].items())]
+    machine = _machine(device)
+    results: dict[str, Any] = {"machine": machine}
+    lines = [f"# {machine['name']}\n", *(f"- {key}: {value}" for key, value in machine.items())]
     for name, (title, measure) in PARTS.items():
-        found[name] = measure(device)
-        pages += ["", f"## {title}\n", *_table([_flat(row) for row in found[name]])]
-        print("\n".join(pages[-len(found[name]) - 3 :]), flush=True)
-    pages.append(f"\nMeasured in {time.perf_counter() - began:.0f} s by `make bench`.")
+        results[name] = measure(device)
+        lines += ["", f"## {title}\n", *_table([_flat(row) for row in results[name]])]
+        print("\n".join(lines[-len(results[name]) - 3 :]), flush=True)
+    lines.append(f"\nMeasured in {time.perf_counter() - began:.0f} s by `make bench`.")
     RESULTS.mkdir(exist_ok=True)
-    stem = f"{device.type}-{found['machine']['name'].lower().replace(' ', '-')}"
-    RESULTS.joinpath(f"{stem}.json").write_text(json.dumps(found, indent=1) + "\n")
-    RESULTS.joinpath(f"{stem}.md").write_text("\n".join(pages) + "\n")
-    print(f"\n{time.perf_counter() - began:.0f} s; kept as {RESULTS / stem}.json and .md")
+    stem = f"{device.type}-{machine['name'].lower().replace(' ', '-')}"
+    RESULTS.joinpath(f"{stem}.json").write_text(json.dumps(results, indent=1) + "\n")
+    RESULTS.joinpath(f"{stem}.md").write_text("\n".join(lines) + "\n")
+    print(f"\n{time.perf_counter() - began:.0f} s; stored as {RESULTS / stem}.json and .md")
 
 
 def _machine(device: torch.device) -> dict[str, Any]:
@@ -54,21 +55,21 @@ def _machine(device: torch.device) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """By its own name, where Linux tells it."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text().splitlines() if told.exists() else []
+    """Return the processor's own name where Linux knows it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A column for each candidate's median."""
-    timed = row.get("milliseconds")
-    if not isinstance(timed, Mapping):
+    """Return the row with a column for each candidate's median."""
+    timings = row.get("milliseconds")
+    if not isinstance(timings, Mapping):
         return dict(row)
     rest = {key: value for key, value in row.items() if key != "milliseconds"}
     head = {key: rest.pop(key) for key in ("variant", "batch")}
-    return head | {name: timing["median"] for name, timing in timed.items()} | rest
+    return head | {name: timing["median"] for name, timing in timings.items()} | rest
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -1,4 +1,4 @@
-"""(d) A whole epoch at STL-10's size, test pass and one look included, beside autograd's."""
+"""(d) A whole epoch at STL-10's size, test pass and one capture included, compared with autograd's."""
 
 import time
 from pathlib import Path
@@ -13,34 +13,34 @@ from worker import datasets
 from worker.datasets import ImageData, Split
 
 STUDY_EPOCHS = 150
-EPOCHS = 2  # timed of each, after one that warms up
+EPOCHS = 2  # timed of each, after a first one that is not
 
 
 def measure(device: torch.device) -> list[dict[str, Any]]:
-    """A row for each variant, and what the article's study would take: seconds."""
+    """Return a row for each variant, in seconds, and one for the whole study of the article."""
     data = datasets.load("synthetic", data_dir=Path(), image_size=96, train_size=5000, test_size=8000)
     train, test = (Split(each.images.to(device), each.labels.to(device)) for each in (data.train, data.test))
     data = ImageData(train, test, data.classes)
     rows = [_row(variant, data, device) for variant in track(peers.VARIANTS, "epochs")]
-    mine, theirs = (STUDY_EPOCHS * sum(row[who] for row in rows) for who in ("normlab", "autograd"))
+    normlab, autograd = (STUDY_EPOCHS * sum(row[name] for row in rows) for name in ("normlab", "autograd"))
     study = f"the study: all five, {STUDY_EPOCHS} epochs (extrapolated)"
-    return [*rows, {"variant": study, "normlab": mine, "autograd": theirs, "over autograd": mine / theirs}]
+    return [*rows, {"variant": study, "normlab": normlab, "autograd": autograd, "over autograd": normlab / autograd}]
 
 
 def _row(variant: str, data: ImageData, device: torch.device) -> dict[str, Any]:
     training = ours.training(variant, 20, data, device)
     choice = training.ready("auto")
     peer = peers.peer(variant, device, channels_last=device.type == "cpu")
-    taken: dict[str, list[float]] = {"normlab": [], "autograd": []}
+    seconds: dict[str, list[float]] = {"normlab": [], "autograd": []}
     for _ in range(1 + EPOCHS):
         began = time.perf_counter()
         training.run_epoch(lambda step, loss: None)
         middle = time.perf_counter()
         _epoch(peer, data)
-        taken["normlab"].append(middle - began)
-        taken["autograd"].append(time.perf_counter() - middle)
-    least = {name: min(seconds[1:]) for name, seconds in taken.items()}
-    return {"variant": variant, "engine": choice.name} | least | {"over autograd": least["normlab"] / least["autograd"]}
+        seconds["normlab"].append(middle - began)
+        seconds["autograd"].append(time.perf_counter() - middle)
+    best = {name: min(timed[1:]) for name, timed in seconds.items()}
+    return {"variant": variant, "engine": choice.name} | best | {"over autograd": best["normlab"] / best["autograd"]}
 
 
 def _epoch(peer: peers.Peer, data: ImageData) -> float:

@@ -1,4 +1,4 @@
-"""(c) Activation memory: what is held between the forward and the backward pass, beside what autograd saves."""
+"""(c) Activation memory: what is kept between the forward and the backward pass, compared with autograd."""
 
 from typing import Any
 
@@ -15,21 +15,21 @@ BATCH = 256
 
 
 def measure(device: torch.device) -> list[dict[str, Any]]:
-    """A row for each variant: megabytes, and the ratios to autograd's."""
+    """Return a row for each variant: megabytes, and the ratios to autograd's."""
     data = ours.random_images(device)
     return [_row(variant, data, device) for variant in peers.VARIANTS]
 
 
 def _row(variant: str, data: ImageData, device: torch.device) -> dict[str, Any]:
     autograds = _saved_by_autograd(variant, data, device)
-    held = {memory: _held(variant, memory, data, device) for memory in ("standard", "recompute")}
+    kept = {memory: _kept(variant, memory, data, device) for memory in ("standard", "recompute")}
     row: dict[str, Any] = {"variant": variant, "autograd MB": autograds / 1e6}
-    for memory, size in held.items():
+    for memory, size in kept.items():
         row |= {f"{memory} MB": size / 1e6, f"{memory} over autograd": size / autograds}
     return row
 
 
-def _held(variant: str, memory: str, data: ImageData, device: torch.device) -> int:
+def _kept(variant: str, memory: str, data: ImageData, device: torch.device) -> int:
     network = ours.training(variant, BATCH, data, device, memory=memory).network
     _, caches = network.forward(scaled(data.train.images[:BATCH]))
     return _bytes(tree_leaves(caches), list(network.parameters().values()))
@@ -50,10 +50,10 @@ def _saved_by_autograd(variant: str, data: ImageData, device: torch.device) -> i
     return size
 
 
-def _bytes(held: list[object], parameters: list[Tensor]) -> int:
-    """Of the tensors among what is held, each piece of memory once, parameters left out."""
-    tensors = [each for each in held if isinstance(each, Tensor)]
-    pieces = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+def _bytes(objects: list[object], parameters: list[Tensor]) -> int:
+    """Return the size of the tensors among the objects. Each storage counts once, and parameters do not count."""
+    tensors = [each for each in objects if isinstance(each, Tensor)]
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
     for parameter in parameters:
-        pieces.pop(parameter.untyped_storage().data_ptr(), None)
-    return sum(pieces.values())
+        storages.pop(parameter.untyped_storage().data_ptr(), None)
+    return sum(storages.values())

@@ -1,4 +1,4 @@
-"""normlab's own training of the study's network, through the very classes the worker uses."""
+"""normlab's own training of the study's network, by the classes that the worker uses."""
 
 from collections.abc import Callable
 from typing import get_args
@@ -16,7 +16,7 @@ QUANTITIES = get_args(QuantityName)
 
 
 def random_images(device: torch.device, *, train: int = 1024, test: int = 500) -> ImageData:
-    """As many images of STL-10's size as a few batches take."""
+    """Return random images of STL-10's size, enough for a few batches."""
     generator = torch.Generator().manual_seed(1)
 
     def split(count: int) -> Split:
@@ -27,41 +27,43 @@ def random_images(device: torch.device, *, train: int = 1024, test: int = 500) -
 
 
 def training(variant: str, batch: int, data: ImageData, device: torch.device, *, memory: str = "standard") -> Training:
-    """An experiment of the study, looked into at every step if asked."""
+    """Return a training of one of the study's variants."""
     fields = {"normalization": variant, "batch_size": batch, "dataset": "synthetic", "memory": memory}
     return Training(ExperimentSpec.model_validate(fields), data, device)
 
 
-def engines(made: Callable[[], Training]) -> dict[str, tuple[Training, Engine]]:
-    """Every engine this machine has, each with a training of its own."""
+def engines(new_training: Callable[[], Training]) -> dict[str, tuple[Training, Engine]]:
+    """Return every engine of this machine, each with a training of its own."""
 
-    def of(maker: Callable[[Training], Engine]) -> tuple[Training, Engine]:
-        training = made()
-        return training, maker(training)
+    def with_training(new_engine: Callable[[Training], Engine]) -> tuple[Training, Engine]:
+        training = new_training()
+        return training, new_engine(training)
 
-    found = {"eager": of(lambda training: Eager(training.step))}
-    found["compiled"] = of(lambda training: Compiled(training.step, layers_to_capture(training.layers, QUANTITIES)))
+    engines = {"eager": with_training(lambda training: Eager(training.step))}
+    engines["compiled"] = with_training(
+        lambda training: Compiled(training.step, layers_to_capture(training.layers, QUANTITIES))
+    )
     if torch.cuda.is_available():
-        found["cuda_graph"] = of(lambda training: CudaGraph(training.step, training.batches(0)[0]))
-    return found
+        engines["cuda_graph"] = with_training(lambda training: CudaGraph(training.step, training.batches(0)[0]))
+    return engines
 
 
 def step(training: Training, engine: Engine) -> Callable[[], object]:
-    """A training step."""
+    """Return a function that runs one training step."""
     batch = training.batches(0)[0]
     return lambda: engine(batch)
 
 
-def looked_step(training: Training, engine: Engine) -> Callable[[], object]:
-    """A training step with every quantity of every layer counted and fetched."""
+def captured_step(training: Training, engine: Engine) -> Callable[[], object]:
+    """Return a function that runs one training step and captures every quantity of every layer."""
     batch = training.batches(0)[0]
 
     def run() -> object:
-        look = LayerCapture(training.layers, QUANTITIES)
-        before = {place: weight.clone() for place, weight in training.weights.items()}
-        outcome = engine(batch, look)
-        look.see_weights(before, outcome.gradients)
-        look.see_updates(before, training.weights)
-        return look.capture(0, 1)
+        capture = LayerCapture(training.layers, QUANTITIES)
+        before = {index: weight.clone() for index, weight in training.weights.items()}
+        result = engine(batch, capture)
+        capture.capture_weights(before, result.gradients)
+        capture.capture_updates(before, training.weights)
+        return capture.capture(0, 1)
 
     return run

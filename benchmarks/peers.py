@@ -1,4 +1,4 @@
-"""The study's network as one would write it in torch today: modules, autograd, fused Adam."""
+"""The study's network as it is usually written in torch: modules, autograd, fused Adam."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -16,29 +16,29 @@ class SameConvolution(nn.Conv2d):
     """TensorFlow's SAME padding of a 3×3 kernel on an even size."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """torch pads both sides alike by itself; a stride of 2 needs its zeros at the bottom and the right alone."""
+        """Pad by hand for a stride of 2, whose zeros are at the bottom and right only; torch pads all sides alike."""
         if self.stride[0] == 1:
             return F.conv2d(x, self.weight, padding=1)
         return F.conv2d(F.pad(x, (0, 1, 0, 1)), self.weight, stride=self.stride)
 
 
 class SampleNorm(nn.Module):
-    """Layer normalization over C, H, W, whatever they are."""
+    """Layer normalization over C, H, W of any size."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """By torch's own kernel."""
+        """Normalize by torch's own kernel."""
         return F.layer_norm(x, x.shape[1:], eps=EPS)
 
 
 class BoxCox(nn.Module):
-    """One trainable λ."""
+    """Box-Cox with one learned λ."""
 
     def __init__(self) -> None:
         super().__init__()
         self.lam = nn.Parameter(torch.tensor(2.0))
 
     def forward(self, x: Tensor) -> Tensor:
-        """As the article writes it."""
+        """Compute the formula as the article writes it."""
         return ((1 + x) ** self.lam - 1) / self.lam
 
 
@@ -52,7 +52,7 @@ NORMALIZATIONS: dict[str, Callable[[int], list[nn.Module]]] = {
 
 
 def network(variant: str) -> nn.Sequential:
-    """The study's six blocks."""
+    """Return the study's six blocks."""
     layers: list[nn.Module] = []
     for block, stride in enumerate(STRIDES):
         convolution = SameConvolution(CHANNELS[block], CHANNELS[block + 1], 3, stride, bias=False)
@@ -64,7 +64,7 @@ def network(variant: str) -> nn.Sequential:
 
 
 class Peer(NamedTuple):
-    """A network with its optimizer and what runs its forward pass."""
+    """A network, the function that runs its forward pass, its optimizer, and the memory format of its images."""
 
     module: nn.Sequential
     run: Callable[[Tensor], Tensor]
@@ -72,11 +72,11 @@ class Peer(NamedTuple):
     layout: torch.memory_format
 
     def batch(self, images: Tensor) -> Tensor:
-        """Pixels as float32, in the layout."""
+        """Return uint8 images as float32 in 0 … 1, in the layout."""
         return images.to(torch.float32, memory_format=self.layout) / 255
 
     def gradients(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss and how many are right; the gradients lie in the parameters."""
+        """Return the loss and how many images are classified correctly; the gradients are in the parameters."""
         self.optimizer.zero_grad(set_to_none=True)
         logits = self.run(x)
         loss = F.cross_entropy(logits, labels)
@@ -84,14 +84,14 @@ class Peer(NamedTuple):
         return loss, (logits.argmax(1) == labels).sum()
 
     def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One training step on uint8 images."""
-        told = self.gradients(self.batch(images), labels)
+        """Train one step on uint8 images."""
+        result = self.gradients(self.batch(images), labels)
         self.optimizer.step()
-        return told
+        return result
 
 
 def peer(variant: str, device: torch.device, *, channels_last: bool = False, mode: str | None = None) -> Peer:
-    """mode: torch.compile's, or None for eager."""
+    """Return the network of a variant. mode: torch.compile's mode, or None for eager."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     module = network(variant).to(device).to(memory_format=layout)
     optimizer = torch.optim.Adam(module.parameters(), lr=8e-4, eps=1e-9, fused=True)

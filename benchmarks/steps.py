@@ -1,4 +1,4 @@
-"""(a) A training step: normcore's engines beside autograd, eager and compiled; (b) what looking adds to it."""
+"""(a) A training step: normcore's engines compared with autograd, eager and compiled; (b) what a capture adds."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,19 +14,21 @@ BATCHES = (20, 256)
 
 
 def measure(device: torch.device) -> list[dict[str, Any]]:
-    """A row for each variant and batch size."""
+    """Return a row for each variant and batch size."""
     data = ours.random_images(device)
     cases = [(batch, variant) for batch in BATCHES for variant in peers.VARIANTS]
     return [_row(variant, batch, data, device) for batch, variant in track(cases, "training steps")]
 
 
 def _row(variant: str, batch: int, data: ImageData, device: torch.device) -> dict[str, Any]:
-    engines = ours.engines(lambda: ours.training(variant, batch, data, device))  # first: it resets torch.compile
+    engines = ours.engines(
+        lambda: ours.training(variant, batch, data, device)
+    )  # first, because this resets torch.compile
     candidates = {f"normcore {name}": ours.step(*engine) for name, engine in engines.items()}
-    candidates |= {f"normcore {name}, looking": ours.looked_step(*engine) for name, engine in engines.items()}
+    candidates |= {f"normcore {name}, capturing": ours.captured_step(*engine) for name, engine in engines.items()}
     candidates |= _peers(variant, batch, data, device)
     timings = by_turns(candidates)
-    return {"variant": variant, "batch": batch, "milliseconds": _described(timings)} | _ratios(timings)
+    return {"variant": variant, "batch": batch, "milliseconds": _medians(timings)} | _ratios(timings)
 
 
 def _peers(variant: str, batch: int, data: ImageData, device: torch.device) -> dict[str, Callable[[], object]]:
@@ -38,7 +40,7 @@ def _peers(variant: str, batch: int, data: ImageData, device: torch.device) -> d
     if device.type == "cuda":
         ways["torch.compile, reduce-overhead"] = {"mode": "reduce-overhead"}
         ways["torch.compile, max-autotune"] = {"mode": "max-autotune"}
-    elif batch == BATCHES[0]:  # at the larger it was never the faster one, and compiling it takes its time
+    elif batch == BATCHES[0]:  # it was never faster for the larger batch, and compiling it takes long
         ways["torch.compile, channels last"] = {"mode": "default", "channels_last": True}
     indices = torch.randperm(len(data.train.labels), generator=torch.Generator().manual_seed(0))[:batch].to(device)
 
@@ -49,22 +51,22 @@ def _peers(variant: str, batch: int, data: ImageData, device: torch.device) -> d
 
 
 def _ratios(timings: dict[str, Timing]) -> dict[str, Any]:
-    def best(start: str) -> tuple[str, Timing]:
+    def best(prefix: str) -> tuple[str, Timing]:
         return min(
-            ((name, timing) for name, timing in timings.items() if name.startswith(start) and "looking" not in name),
-            key=lambda found: found[1].median,
+            ((name, timing) for name, timing in timings.items() if name.startswith(prefix) and "capturing" not in name),
+            key=lambda candidate: candidate[1].median,
         )
 
-    (our_name, our_best), (_, autograds), (_, compiled) = best("normcore"), best("autograd"), best("torch.compile")
-    looking = timings[f"{our_name}, looking"]
+    (our_name, our_best), (_, autograd), (_, compiled) = best("normcore"), best("autograd"), best("torch.compile")
+    capturing = timings[f"{our_name}, capturing"]
     return {
         "best engine": our_name.removeprefix("normcore "),
-        "over best autograd": our_best.over(autograds),
+        "over best autograd": our_best.over(autograd),
         "over best compiled autograd": our_best.over(compiled),
-        "looking at every step": looking.over(our_best),
-        "looking once in 250 steps": 1 + (looking.over(our_best) - 1) / 250,
+        "capture at every step": capturing.over(our_best),
+        "capture once in 250 steps": 1 + (capturing.over(our_best) - 1) / 250,
     }
 
 
-def _described(timings: dict[str, Timing]) -> dict[str, Any]:
+def _medians(timings: dict[str, Timing]) -> dict[str, Any]:
     return {name: {"median": timing.median, "quartiles": timing.spread} for name, timing in timings.items()}

@@ -1,4 +1,4 @@
-"""Timing candidates by turns, so that a machine's moods fall on all of them alike."""
+"""Timing of candidates that take turns, so that other load on the machine affects all of them alike."""
 
 import statistics
 import time
@@ -11,30 +11,30 @@ WARM_UP = 3
 
 
 class Timing(NamedTuple):
-    """Milliseconds a call, a reading a round."""
+    """Milliseconds per call, one reading per round."""
 
     readings: tuple[float, ...]
 
     @property
     def median(self) -> float:
-        """The middle one."""
+        """The median reading."""
         return statistics.median(self.readings)
 
     @property
     def spread(self) -> tuple[float, float]:
-        """First and third quartile."""
+        """The first and the third quartile."""
         low, _, high = statistics.quantiles(self.readings, n=4)
         return low, high
 
     def over(self, other: "Timing") -> float:
-        """The median of the ratios round by round: both of a ratio were read within seconds of each other."""
+        """Return the median of the ratios round by round: the two readings of a ratio are seconds apart."""
         return statistics.median(a / b for a, b in zip(self.readings, other.readings, strict=True))
 
 
 def by_turns(
     candidates: Mapping[str, Callable[[], object]], *, rounds: int = 9, seconds: float = 0.25
 ) -> dict[str, Timing]:
-    """Each candidate's timing; in each round each runs for so many seconds."""
+    """Return each candidate's timing. In each round each candidate runs for about so many seconds."""
     calls = {}
     for name, run in candidates.items():
         for _ in range(WARM_UP):
@@ -44,11 +44,11 @@ def by_turns(
     for _ in range(rounds):
         for name, run in candidates.items():
             readings[name].append(1e3 * _seconds(run, calls[name]))
-    return {name: Timing(tuple(read)) for name, read in readings.items()}
+    return {name: Timing(tuple(of_rounds)) for name, of_rounds in readings.items()}
 
 
 def _seconds(run: Callable[[], object], calls: int) -> float:
-    """A call's, over so many."""
+    """Return the seconds of one call, the mean of so many."""
     _wait()
     began = time.perf_counter()
     for _ in range(calls):

@@ -1,6 +1,5 @@
-"""A whole training step: forward, backward, optimizer. What every engine runs, each in its own way."""
+"""A whole training step: forward, backward, optimizer. Every engine runs this step, each in its own way."""
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -13,29 +12,48 @@ from normcore.optimizers.optimizer import Optimizer
 
 
 class StepResult(NamedTuple):
-    """loss: scalar, the batch's mean; correct: int64 scalar, how many images were told right; gradients: by name."""
+    """What a step computes.
+
+    loss is a scalar, the mean over the batch. correct, an int64 scalar, is how many images were classified correctly.
+    gradients are named as the network's parameters.
+    """
 
     loss: Tensor
     correct: Tensor
     gradients: Gradients
 
 
-@dataclass(frozen=True)
 class TrainingStep:
-    """One network's training step on some of the images, which lie on the training device as they were read.
+    """One network's training step on some of the training images.
 
-    images: M 3 H W uint8; labels: M int64. Scaling to 0…1 is the only thing done to an image.
+    A step has two halves with a seam between them: `gradients` reads the parameters, and `update` changes them.
+    Training on several devices would average the gradients between the two.
+
+    Args:
+        network: The network to train.
+        optimizer: The optimizer of the network's parameters.
+        images: All training images, M 3 H W uint8, on the training device. Each is scaled to 0 … 1 when it is used.
+        labels: The index of each image's class, M int64.
     """
 
-    network: Network
-    optimizer: Optimizer
-    images: Tensor
-    labels: Tensor
+    def __init__(self, network: Network, optimizer: Optimizer, images: Tensor, labels: Tensor) -> None:
+        self.network, self.optimizer = network, optimizer
+        self.images, self.labels = images, labels
+        self._inference = network.for_inference()
 
     def __call__(
         self, indices: Tensor, coefficients: Tensor, probe: Probe | None = None, *, images_gradient: bool = False
     ) -> StepResult:
-        """Train on the images of these indices, N int64. coefficients: of the optimizer's coming step."""
+        """Train on the images of the indices, N int64, with the optimizer's next_coefficients()."""
+        result = self.gradients(indices, probe, images_gradient=images_gradient)
+        self.update(result.gradients, coefficients)
+        return result
+
+    def gradients(self, indices: Tensor, probe: Probe | None = None, *, images_gradient: bool = False) -> StepResult:
+        """Return the loss and gradients on the images of the indices. Updates running statistics, no parameter.
+
+        images_gradient: whether the first layer computes its dx, for a probe to observe.
+        """
         labels = self.labels[indices]
 
         def images() -> Tensor:
@@ -44,24 +62,27 @@ class TrainingStep:
         logits, caches = self.network.forward(images())
         loss, dlogits = cross_entropy(logits, labels)
         gradients = self.network.backward(dlogits, caches, probe, images=images, images_gradient=images_gradient)
-        self.optimizer.update(gradients, coefficients)
-        return StepResult(loss, (logits.argmax(1) == labels).sum(), gradients)
+        return StepResult(loss, (logits.argmax(-1) == labels).sum(), gradients)
 
-    def infer(self, images: Tensor) -> Tensor:
-        """Scores, N K, of uint8 images, N 3 H W, at test time."""
-        return self.network.infer(scaled(images))
+    def update(self, gradients: Gradients, coefficients: Tensor) -> None:
+        """Update every parameter by its gradient."""
+        self.optimizer.update(gradients, coefficients)
+
+    def test_logits(self, images: Tensor) -> Tensor:
+        """Return the logits, N classes, of uint8 images, N 3 H W, at test time. Changes nothing."""
+        return self._inference.logits(scaled(images))
 
     def next_coefficients(self) -> Tensor:
-        """Of the optimizer's coming step, which counts as taken; on the device, in the parameters' precision."""
+        """Return the coefficients of the optimizer's next step as a tensor like the parameters; counts the step."""
         like = next(iter(self.network.parameters().values()))
         return torch.tensor(self.optimizer.next_coefficients(), dtype=like.dtype, device=like.device)
 
 
 def scaled(images: Tensor) -> Tensor:
-    """Pixel values / 255. uint8 to float32, N C H W."""
+    """Return uint8 images, N C H W, as float32 in 0 … 1: pixel values divided by 255."""
     return images.to(torch.float32, memory_format=layout(images.device)) / 255
 
 
 def layout(device: torch.device) -> torch.memory_format:
-    """How images and convolutions' weights best lie in memory: on a CPU with their channels last."""
+    """Return the memory format in which the device's convolutions are fastest: on a CPU, channels last."""
     return torch.channels_last if device.type == "cpu" else torch.contiguous_format

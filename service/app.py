@@ -1,4 +1,4 @@
-"""The service, assembled: everything it is made of, in one visible place."""
+"""The service as an application: its parts, in one place."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,7 +16,9 @@ from service.middleware.authentication import Authentication
 from service.middleware.host_and_origin import HostAndOrigin
 from service.middleware.request_body import RequestBody
 from service.middleware.request_log import RequestLog
-from service.problems import UnhandledErrors, map_errors, problems
+from service.middleware.unhandled import UnhandledErrors
+from service.openapi import DocumentedFastAPI
+from service.problems import map_errors, problems
 from service.prometheus import PrometheusMetrics
 from service.readiness import Readiness
 from service.render_pool import RenderPool
@@ -34,38 +36,46 @@ from service.routes import (
 )
 from service.settings import ServiceSettings
 
-WRITERS = 4  # requests that change something at once: all wait for one another, and readers need threads too
+ROUTES = (
+    experiments, groups, attempts, checkpoints, records, plots, comparisons, monitoring, health, documentation,
+)  # fmt: skip
+MAX_WRITERS = 4  # requests that write at once. They wait for each other, and readers need threads too.
 DESCRIPTION = "Experiments on what normalization does to gradients: post a spec, read its records, fetch its figures."
 
 
 def create_app(settings: ServiceSettings, *, database: Database | None = None) -> FastAPI:
-    """The service as an application. Nothing connects before the first request. database: not the settings' one."""
+    """Return the service as an application. It connects to nothing before the first request.
+
+    database: another one than the settings name, such as one with shorter timeouts.
+    """
     database = database or Database(settings.database_url)
-    readiness = Readiness(database)
-    metrics = PrometheusMetrics(database, readiness)
-
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        watching = asyncio.create_task(metrics.watch_the_loop())
-        to_thread.current_default_thread_limiter().total_tokens = CONNECTIONS
-        yield
-        watching.cancel()
-        app.state.render_pool.close()
-        database.close()
-
-    app = FastAPI(
-        title="normlab", version=version("normlab"), description=DESCRIPTION, lifespan=lifespan,
-        # Only said, for the page's Authorize button: the door is what looks at keys.
+    app = DocumentedFastAPI(
+        title="normlab", version=version("normlab"), description=DESCRIPTION, lifespan=_lifespan,
+        # For the documentation page's Authorize button alone. The middleware checks the keys.
         dependencies=[Security(HTTPBearer(auto_error=False))] if settings.key_needed() else [],
-        responses=problems(401, 403, 408, 413, 415, 421, 422, 429, 503),  # what the door may answer, before any route
-        openapi_url=None, docs_url=None, redoc_url=None,  # FastAPI's own would be open without saying so
+        responses=problems(401, 403, 408, 413, 415, 421, 422, 429, 503),  # what the middleware may answer to any route
+        openapi_url=None, docs_url=None, redoc_url=None,  # FastAPI's own routes would not declare what they need
     )  # fmt: skip
-    app.state.settings, app.state.database = settings, database
-    app.state.metrics, app.state.readiness = metrics, readiness
-    app.state.writers = asyncio.Semaphore(WRITERS)
-    app.state.enqueue_batch, app.state.render_pool = EnqueueBatch(database.writing), RenderPool()
+    _add_state(app, settings, database)
+    _add_middleware(app, settings, database)
     map_errors(app)
-    # From the inside out: a request comes by the last of these first.
+    for module in ROUTES:
+        app.include_router(module.router)
+    return app
+
+
+def _add_state(app: FastAPI, settings: ServiceSettings, database: Database) -> None:
+    """Set what the routes find in `request.app.state`."""
+    app.state.settings, app.state.database = settings, database
+    app.state.readiness = Readiness(database)
+    app.state.metrics = PrometheusMetrics(database, app.state.readiness)
+    app.state.writers = asyncio.Semaphore(MAX_WRITERS)
+    app.state.enqueue_batch = EnqueueBatch(database.writing)
+    app.state.render_pool = RenderPool()
+
+
+def _add_middleware(app: FastAPI, settings: ServiceSettings, database: Database) -> None:
+    """Add the middleware, the innermost first: a request passes the last one first."""
     app.add_middleware(UnhandledErrors)
     app.add_middleware(RequestBody)
     app.add_middleware(
@@ -74,15 +84,20 @@ def create_app(settings: ServiceSettings, *, database: Database | None = None) -
         key_needed=settings.key_needed(),
         requests_per_second=settings.requests_per_second,
     )
-    if settings.allowed_origins:  # what lets a browser show them our answers
+    if settings.allowed_origins:  # a browser shows our answers to a page of another origin only with these headers
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.allowed_origins, allow_methods=["*"],
             allow_headers=["authorization", "content-type", "idempotency-key"], expose_headers=["location", "etag"],
         )  # fmt: skip
     app.add_middleware(HostAndOrigin, hosts=settings.hosts(), origins=settings.allowed_origins)
-    app.add_middleware(RequestLog, metrics=metrics)
-    for module in (
-        experiments, groups, attempts, checkpoints, records, plots, comparisons, monitoring, health, documentation,
-    ):  # fmt: skip
-        app.include_router(module.router)
-    return app
+    app.add_middleware(RequestLog, metrics=app.state.metrics)
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    lag = asyncio.create_task(app.state.metrics.measure_loop_lag())
+    to_thread.current_default_thread_limiter().total_tokens = CONNECTIONS
+    yield
+    lag.cancel()
+    app.state.render_pool.close()
+    app.state.database.close()

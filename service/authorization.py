@@ -1,4 +1,4 @@
-"""What a route needs of who calls it, and of the database. A route that does not say so is denied to everybody."""
+"""What a route needs: a scope of the caller's API key, and the database. A route that declares no scope is closed."""
 
 from collections.abc import Callable, Coroutine
 from inspect import iscoroutinefunction
@@ -8,13 +8,13 @@ from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.routing import APIRoute
 
 from normlab.store.api_keys import KeyScope
-from service.middleware.authentication import key_needed
+from service.middleware.authentication import api_key_required
 from service.problems import problem, problems
 
 Need = Literal["nothing", "read", "write"]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., object])
 
-GIVES: dict[KeyScope | None, tuple[Need, ...]] = {
+ALLOWED: dict[KeyScope | None, tuple[Need, ...]] = {
     None: ("nothing",),
     "read": ("nothing", "read"),
     "write": ("nothing", "read", "write"),
@@ -22,24 +22,24 @@ GIVES: dict[KeyScope | None, tuple[Need, ...]] = {
 
 
 def needs(need: Need, *, database: bool = True) -> Callable[[Endpoint], Endpoint]:
-    """Mark a route's function: `nothing` is open to all who reach the service, `read` changes nothing.
+    """Declare what a route's function needs: `nothing` is open to everybody, and `read` changes nothing.
 
-    database: whether it waits until the database is ready; what needs nothing never does.
+    database: whether the route answers 503 until the database is ready. One that needs nothing never does.
     """
 
-    def marked(endpoint: Endpoint) -> Endpoint:
+    def declare(endpoint: Endpoint) -> Endpoint:
         endpoint.need = need  # type: ignore[attr-defined]
         endpoint.needs_database = database and need != "nothing"  # type: ignore[attr-defined]
         return endpoint
 
-    return marked
+    return declare
 
 
-class Guarded(APIRoute):
-    """A route that looks at neither body nor parameters before who calls is admitted and what it needs is ready."""
+class GuardedRoute(APIRoute):
+    """A route that reads neither body nor parameters before its caller is authorized and its database is ready."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """FastAPI's own, behind the guard."""
+        """Return FastAPI's handler, behind the checks."""
         handle = super().get_route_handler()
         need: Need | None = getattr(self.endpoint, "need", None)
         needs_database: bool = getattr(self.endpoint, "needs_database", True)
@@ -58,15 +58,17 @@ class Guarded(APIRoute):
 
 
 def routes(prefix: str = "", *, tag: str, may_answer: tuple[int, ...] = ()) -> APIRouter:
-    """A router of guarded routes. may_answer: problems that each of them has beside the door's."""
-    return APIRouter(prefix=prefix, tags=[tag], route_class=Guarded, responses=problems(*may_answer))
+    """Return a router of guarded routes. may_answer: statuses of the problems that all of them may answer."""
+    return APIRouter(prefix=prefix, tags=[tag], route_class=GuardedRoute, responses=problems(*may_answer))
 
 
 def _refusal(need: Need | None, request: Request) -> Response | None:
-    """401 without a key where one is needed, 403 with one that does not do."""
-    given: KeyScope | None = request.scope["state"]["key_scope"]
-    if need in GIVES[given]:
+    """Return 401 without an API key where one is needed, 403 if the key's scope does not suffice."""
+    scope: KeyScope | None = request.scope["state"]["key_scope"]
+    if need in ALLOWED[scope]:
         return None
-    if given is None and need is not None:
-        return key_needed()
-    return problem(403, f"this key may {given or 'do nothing'}; {request.method} here needs more")
+    if need is None:
+        return problem(403, "this route does not declare which scope it needs, so it is closed")
+    if scope is None:
+        return api_key_required()
+    return problem(403, f"{request.method} here needs an API key of scope {need!r}; this one has scope {scope!r}")

@@ -1,6 +1,7 @@
-"""`make demo`: the whole study on real images, in a few minutes, over HTTP, and its pictures under demo/.
+"""`make demo`: train the study's five variants on real images and save the figures under demo/, in a few minutes.
 
-A client like any other: it starts `python -m service` (which keeps a worker), posts, waits, fetches, and stops it.
+It starts `python -m service` with a local worker, posts, waits and fetches over HTTP as any client does, and stops the
+service.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -29,20 +30,22 @@ POLL_SECONDS = 0.5
 def main() -> None:
     """Run the demo; exit 1 if an experiment did not succeed."""
     parser = argparse.ArgumentParser(prog="python -m service.demo", description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--out", type=Path, default=Path("demo"), help="where the pictures go")
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of each training")
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="the folder for the figures")
     arguments = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # by way of what stops the service
+    signal.signal(
+        signal.SIGTERM, lambda number, frame: sys.exit(128 + number)
+    )  # the exit runs the code that stops the service
     try:
         _run(arguments.epochs, arguments.out)
     except KeyboardInterrupt:
-        sys.exit("interrupted; all that was started is stopped")
+        sys.exit("interrupted; the service is stopped")
 
 
 def _run(epochs: int, out: Path) -> None:
     console, began = Console(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="normlab-") as scratch, _service(Path(scratch)) as client:
-        console.print(f"normlab serves on {client.base_url}; five experiments on UCI's digits are posted")
+        console.print(f"normlab serves on {client.base_url}; posting {len(VARIANTS)} experiments on UCI digits")
         ids = {variant: _post(client, variant, epochs) for variant in VARIANTS}
         ended = _watch(client, ids, console)
         failed = [experiment for experiment in ended.values() if experiment["status"] != "succeeded"]
@@ -50,16 +53,14 @@ def _run(epochs: int, out: Path) -> None:
             console.print(f"experiment {experiment['id']} {experiment['status']}: {experiment['error']}", style="red")
         if failed:
             sys.exit(1)
-        drawn = _save_pictures(client, ids, out, console)
+        saved = _save_figures(client, ids, out, console)
         console.print(_table(client, ids))
-    console.print(
-        f"{drawn} pictures in {out.resolve()}; all of it took {time.monotonic() - began:.0f} s and is stopped"
-    )
+    console.print(f"{saved} figures in {out.resolve()}; the demo took {time.monotonic() - began:.0f} s")
 
 
 @contextmanager
-def _service(scratch: Path) -> Iterator[httpx.Client]:
-    """A service of its own, with an empty database, on a free port; stopped at the end, its worker too."""
+def _service(scratch: Path) -> Iterator[httpx2.Client]:
+    """Run a service with an empty database on a free port, and yield its client. At the end, stop it and its worker."""
     environment = os.environ | {
         "NORMLAB_DATABASE_URL": f"sqlite:///{scratch / 'normlab.db'}",
         "NORMLAB_DATA_DIR": str(scratch),
@@ -74,14 +75,14 @@ def _service(scratch: Path) -> Iterator[httpx.Client]:
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
-            start_new_session=True,  # a ctrl-C reaches the demo alone, which then stops its service
+            start_new_session=True,  # a ctrl-C in the terminal reaches the demo alone, which then stops the service
         )
         try:
             assert process.stdout is not None
-            announced = next((line for line in process.stdout if "serves on " in line), "")
-            if not announced:
+            first_line = next((line for line in process.stdout if "serves on " in line), "")
+            if not first_line:
                 sys.exit(f"the service did not start:\n{log_path.read_text()}")
-            with httpx.Client(base_url=announced.split("serves on ")[1].strip(), timeout=120) as client:
+            with httpx2.Client(base_url=first_line.split("serves on ")[1].strip(), timeout=120) as client:
                 yield client
         finally:
             process.terminate()
@@ -90,14 +91,14 @@ def _service(scratch: Path) -> Iterator[httpx.Client]:
                 process.stdout.close()
 
 
-def _post(client: httpx.Client, variant: str, epochs: int) -> int:
-    answer = client.post("/experiments", json={"dataset": "digits", "normalization": variant, "epochs": epochs})
-    answer.raise_for_status()
-    return int(answer.json()["id"])
+def _post(client: httpx2.Client, variant: str, epochs: int) -> int:
+    response = client.post("/experiments", json={"dataset": "digits", "normalization": variant, "epochs": epochs})
+    response.raise_for_status()
+    return int(response.json()["id"])
 
 
-def _watch(client: httpx.Client, ids: dict[str, int], console: Console) -> dict[str, dict[str, Any]]:
-    """Show every experiment's progress until all have ended."""
+def _watch(client: httpx2.Client, ids: dict[str, int], console: Console) -> dict[str, dict[str, Any]]:
+    """Show the progress of every experiment until all have ended, and return them by variant."""
     columns = (TextColumn("{task.description:>9}"), BarColumn(), TextColumn("{task.fields[news]}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as bars:
         tasks: dict[str, TaskID] = {
@@ -124,32 +125,32 @@ def _watch(client: httpx.Client, ids: dict[str, int], console: Console) -> dict[
     return ended
 
 
-def _save_pictures(client: httpx.Client, ids: dict[str, int], out: Path, console: Console) -> int:
-    """Per variant the summary and the four GIFs, for all five the two accuracy figures; returns how many."""
-    wanted = [
-        (out / variant / picture, f"/experiments/{experiment}/plots/{picture}")
+def _save_figures(client: httpx2.Client, ids: dict[str, int], out: Path, console: Console) -> int:
+    """Save the summary and four GIFs of each variant and the two accuracy comparisons. Return the number of files."""
+    figures = [
+        (out / variant / figure, f"/experiments/{experiment}/plots/{figure}")
         for variant, experiment in ids.items()
-        for picture in ("summary.png", *(f"{name}.gif" for name in GIFS))
+        for figure in ("summary.png", *(f"{name}.gif" for name in GIFS))
     ]
     every = ",".join(map(str, ids.values()))
-    wanted += [
+    figures += [
         (out / f"{split}-accuracy.png", f"/plots/{split}-accuracy.png?experiments={every}")
         for split in ("train", "test")
     ]
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as bars:
-        task = bars.add_task("drawing", total=len(wanted))
-        for path, url in wanted:
-            answer = client.get(url)
-            answer.raise_for_status()
+        task = bars.add_task("rendering", total=len(figures))
+        for path, url in figures:
+            response = client.get(url)
+            response.raise_for_status()
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(answer.content)
+            path.write_bytes(response.content)
             bars.advance(task)
-    return len(wanted)
+    return len(figures)
 
 
-def _table(client: httpx.Client, ids: dict[str, int]) -> Table:
-    """The figures that the pictures are about."""
-    table = Table(title="UCI digits: accuracy, and how many weight gradients are not zero")
+def _table(client: httpx2.Client, ids: dict[str, int]) -> Table:
+    """Return a table of accuracies, of the fractions of nonzero weight gradients, and of durations."""
+    table = Table(title="UCI digits: accuracy, and the fraction of weight gradients that are not 0")
     table.add_column("\nnormalization", no_wrap=True)
     for heading in (
         "train,\nepoch 0",
@@ -177,10 +178,10 @@ def _table(client: httpx.Client, ids: dict[str, int]) -> Table:
     return table
 
 
-def _get(client: httpx.Client, url: str) -> dict[str, Any]:
-    answer = client.get(url)
-    answer.raise_for_status()
-    body: dict[str, Any] = answer.json()
+def _get(client: httpx2.Client, url: str) -> dict[str, Any]:
+    response = client.get(url)
+    response.raise_for_status()
+    body: dict[str, Any] = response.json()
     return body
 
 

@@ -1,4 +1,4 @@
-"""Posts that arrive at the same moment share one transaction, so that the disk is waited for once and not for each."""
+"""Posts that arrive at the same time share one transaction, so that they wait for the disk once, not once each."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ MAX_BATCH = 200
 
 
 class EnqueueBatch:
-    """One service's. What is posted while a transaction is written goes into the next one."""
+    """The posts of one service. Those that arrive while a transaction is written go into the next one."""
 
     def __init__(self, writing: sessionmaker[Session]) -> None:
         self._writing = writing
@@ -37,9 +37,9 @@ class EnqueueBatch:
                 batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
                 try:
                     results = await run_in_threadpool(self._write, [submission for submission, _ in batch])
-                except Exception as error:  # every waiting request gets it
+                except Exception as error:  # every request of the batch gets it
                     if isinstance(error, TRANSIENT_ERRORS):
-                        # The database is away. Later posts have waited for that too, and would wait as long again.
+                        # The database is away. The requests behind the batch have waited too, and would wait again.
                         batch, self._waiting = batch + self._waiting, []
                     for _, future in batch:
                         _resolve(future, error)
@@ -53,7 +53,7 @@ class EnqueueBatch:
         for _ in submissions:
             try:
                 return self._transact(submissions)
-            except DBAPIError as error:  # another process has just inserted one of the keys
+            except DBAPIError as error:  # another process has just inserted one of the idempotency keys
                 if not is_conflict(error):
                     raise
         return self._transact(submissions)

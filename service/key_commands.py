@@ -1,4 +1,4 @@
-"""`python -m service key create | list | revoke`: the keys of NORMLAB_DATABASE_URL's database."""
+"""`python -m service key create | list | revoke`: the API keys in the database of NORMLAB_DATABASE_URL."""
 
 import argparse
 import sys
@@ -16,7 +16,7 @@ from normlab.store.schema import SchemaStatus, migrate, schema_status
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Do it. Exits, saying why, if that cannot be."""
+    """Run the verb. Exits with a message if it fails."""
     database = Database(DatabaseSettings.read().database_url)
     try:
         status = schema_status(database.reader)
@@ -25,8 +25,8 @@ def run(arguments: argparse.Namespace) -> None:
         elif status != SchemaStatus.CURRENT:
             sys.exit(status.description)
         with database.writing.begin() as session:
-            told = _done(session, arguments)
-        for line in told:  # only now: until it is committed, a key is none
+            lines = _run(session, arguments)
+        for line in lines:  # after the commit, since an API key that is not committed is not valid
             print(line)
     except DBAPIError as error:
         sys.exit(f"the database does not answer: {error.orig}")
@@ -34,20 +34,20 @@ def run(arguments: argparse.Namespace) -> None:
         database.close()
 
 
-def _done(session: Session, arguments: argparse.Namespace) -> Sequence[str]:
-    """What is to be told of it, a line each."""
+def _run(session: Session, arguments: argparse.Namespace) -> Sequence[str]:
+    """Run the verb and return the lines to print."""
     match arguments.verb:
         case "create":
             return [api_keys.create(session, arguments.scope, arguments.name[:64])]
         case "revoke":
             if not api_keys.revoke(session, arguments.id):
-                sys.exit(f"there is no key {arguments.id}; `python -m service key list` has those there are")
+                sys.exit(f"there is no API key {arguments.id}; `python -m service key list` lists them")
             return []
         case _:
-            return [_in_a_line(row) for row in api_keys.all_keys(session)]
+            return [_line(row) for row in api_keys.all_keys(session)]
 
 
-def _in_a_line(row: ApiKeyRow) -> str:
-    made = datetime.fromtimestamp(row.created_at, UTC)
-    state = "good" if row.revoked_at is None else "revoked"
-    return f"{row.id}  {row.scope:5}  {state:7}  {made:%Y-%m-%d %H:%M}  {row.name}"
+def _line(row: ApiKeyRow) -> str:
+    created = datetime.fromtimestamp(row.created_at, UTC)
+    state = "active" if row.revoked_at is None else "revoked"
+    return f"{row.id}  {row.scope:5}  {state:7}  {created:%Y-%m-%d %H:%M}  {row.name}"

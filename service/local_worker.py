@@ -1,10 +1,11 @@
-"""The worker that a service keeps beside it: started, started again if it dies, and stopped with the service."""
+"""The local worker: one `python -m worker` beside the service, restarted when it ends, and stopped with the service."""
 
 import logging
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -12,20 +13,36 @@ from service.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
 
-FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 30.0
-STOP_TIMEOUT_SECONDS = 45.0  # more than it has with its training; who is killed loses its epoch, not its experiment
+FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 30.0  # before a restart; doubled each time
+# More than the worker gives its training process to store a checkpoint. If it is killed, its experiment is requeued
+# when the lease expires, and resumes from the checkpoint before.
+STOP_TIMEOUT_SECONDS = 45.0
+
+StartProcess = Callable[..., "subprocess.Popen[bytes]"]
 
 
 class LocalWorker:
-    """While entered, one `python -m worker` runs; if the service is killed its stdin closes, and it stops by itself."""
+    """A context manager that keeps one worker running.
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    If the service is killed, the standard input of the worker closes, and the worker stops.
+
+    start: starts the process, as subprocess.Popen does. Raises OSError if that fails, for example for lack of memory.
+    """
+
+    def __init__(
+        self,
+        settings: ServiceSettings,
+        *,
+        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
+        start: StartProcess = subprocess.Popen,
+    ) -> None:
         self._environment = os.environ | {
             "NORMLAB_DATABASE_URL": settings.database_url,
             "NORMLAB_DATA_DIR": str(settings.data_dir),
         }
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="local worker")
+        self._first_pause_seconds, self._start = first_pause_seconds, start
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._keep_running, name="local worker")
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -34,41 +51,41 @@ class LocalWorker:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._over.set()
+        self._stopping.set()
         self._thread.join()
 
-    def _keep(self) -> None:
-        pause = FIRST_PAUSE_SECONDS
-        while not self._over.is_set():
+    def _keep_running(self) -> None:
+        pause = self._first_pause_seconds
+        while not self._stopping.is_set():
             try:
-                how = f"ended with code {self._run()}"
-            except OSError as error:  # no memory for it at the moment, say
-                how = f"could not be started: {error}"
-            if not self._over.is_set():
-                log.warning("the worker %s; another starts in %.0f s", how, pause)
-            self._over.wait(pause)
+                end = f"ended with code {self._run()}"
+            except OSError as error:
+                end = f"could not be started: {error}"
+            if not self._stopping.is_set():
+                log.warning("the local worker %s; it is restarted in %.0f s", end, pause)
+            self._stopping.wait(pause)
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
 
     def _run(self) -> int:
-        """Run one until it ends or the service does; returns its exit code."""
-        with subprocess.Popen(
+        """Run one worker until it ends or the service stops, and return its exit code."""
+        with self._start(
             [sys.executable, "-m", "worker", "--stop-with-stdin"],
             env=self._environment,
             stdin=subprocess.PIPE,
-            start_new_session=True,  # a ctrl-C in the terminal reaches the service, which then stops its worker
+            start_new_session=True,  # a ctrl-C in the terminal reaches the service alone, which then stops the worker
         ) as process:
-            while process.poll() is None and not self._over.wait(0.2):
+            while process.poll() is None and not self._stopping.wait(0.2):
                 pass
             if process.poll() is None:
                 _stop(process)
         return process.returncode
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: "subprocess.Popen[bytes]") -> None:
     process.terminate()
     try:
         process.wait(STOP_TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
-        log.warning("the worker did not stop within %.0f s; it is killed", STOP_TIMEOUT_SECONDS)
+        log.warning("the local worker did not stop within %.0f s; it is killed", STOP_TIMEOUT_SECONDS)
         process.kill()
         process.wait()

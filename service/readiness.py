@@ -1,4 +1,4 @@
-"""Whether the service can serve: the database answers, and its schema is the one this code was written for."""
+"""Readiness: whether the database answers and has the schema that this code was written for."""
 
 import time
 
@@ -13,9 +13,9 @@ GOOD_FOR_SECONDS = 5.0  # after this time the schema is read again, in case a ne
 class Readiness:
     """Checked before every request that needs the database, so a good result is kept for a few seconds."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, good_for_seconds: float = GOOD_FOR_SECONDS) -> None:
         self._database = database
-        self._good_until = 0.0
+        self._good_for_seconds, self._good_until = good_for_seconds, 0.0
 
     async def problem(self) -> str | None:
         """Return why the service is not ready, or None if it is."""
@@ -24,7 +24,7 @@ class Readiness:
         return await run_in_threadpool(self.check)
 
     def check(self) -> str | None:
-        """The same, read from the database now."""
+        """Return the same, but always read it from the database."""
         try:
             status = schema_status(self._database.reader)
         except DATABASE_ERRORS:
@@ -32,5 +32,5 @@ class Readiness:
         if status != SchemaStatus.CURRENT:
             self._good_until = 0.0
             return status.description
-        self._good_until = time.monotonic() + GOOD_FOR_SECONDS
+        self._good_until = time.monotonic() + self._good_for_seconds
         return None

@@ -1,95 +1,97 @@
-"""RenderPool in processes of its own: a figure takes a core for a while, and readers of numbers do not wait for it."""
+"""A pool of processes that render figures. A figure occupies a core for a while, and other requests do not wait."""
 
 import asyncio
-import faulthandler
 import logging
 import multiprocessing
 import os
-import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from normlab.process.logging import log_to_stderr
+from pebble import CONSTS, ProcessExpired, ProcessPool
 
-PROCESSES = 2  # drawing is work for the processor; more at once would only wait for it
-MAX_WAITING = 50  # figures asked for and not yet drawn
+from normlab.process.logging import log_to_stderr
+from normlab.process.parent_death import exit_without_parent
+
+log = logging.getLogger(__name__)
+
+PROCESSES = 2  # rendering is work for the processor, so more processes would only wait for it
+MAX_WAITING = 50  # figures that are requested and not yet rendered
+RENDER_TIMEOUT_SECONDS = 120.0  # of one figure
 NICENESS = 15
-RENDER_TIMEOUT_SECONDS = 120.0  # that one figure may take; its process ends itself then
+
+# Between a SIGTERM and a SIGKILL to a process. The processes have nothing to finish; only a frozen one takes this long.
+CONSTS.term_timeout = 0.5
 
 
 class RenderQueueFull(Exception):
-    """So many figures are asked for already that another would wait for minutes."""
+    """So many figures are waiting that another one would wait for minutes."""
+
+
+class RenderFailed(Exception):
+    """The process that rendered a figure was killed or exceeded its time, twice."""
 
 
 class RenderPool:
-    """One service's. Its processes start with the first figure, and again if one is killed."""
+    """The render processes of one service. They start with the first figure; one that ends is replaced."""
 
-    def __init__(self) -> None:
-        self._pool: ProcessPoolExecutor | None = None
-        self._waiting = 0
+    def __init__(self, *, max_waiting: int = MAX_WAITING, timeout_seconds: float = RENDER_TIMEOUT_SECONDS) -> None:
+        self._pool: ProcessPool | None = None
+        self._waiting, self._max_waiting, self._timeout_seconds = 0, max_waiting, timeout_seconds
 
-    async def draw(self, figure: Callable[[], bytes]) -> bytes:
-        """What the figure returns or raises; it must be picklable, as a partial of a function is.
+    async def render(self, figure: Callable[[], bytes]) -> bytes:
+        """Return what the figure returns, or raise what it raises. It must be picklable, as a partial of a function is.
 
-        Raises RenderQueueFull, or BrokenProcessPool if the process was killed at it twice, or took too long.
+        Raises RenderQueueFull or RenderFailed.
         """
-        if self._waiting >= MAX_WAITING:
+        if self._waiting >= self._max_waiting:
             raise RenderQueueFull
         self._waiting += 1
         try:
             try:
-                return await self._drawn(figure)
-            except BrokenProcessPool:  # it may have been another figure's doing
-                return await self._drawn(figure)
+                return await self._render(figure)
+            except RenderFailed:  # the system may have killed the process for memory that other processes used
+                return await self._render(figure)
         finally:
             self._waiting -= 1
 
     def close(self) -> None:
-        """End the processes, whatever they are at."""
-        if self._pool is not None:
-            _end(self._pool)
-            self._pool = None  # an application may be begun again, and draw
+        """End the processes, even one that is rendering or frozen. A figure requested later starts new ones."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            _end(pool)
 
-    async def _drawn(self, figure: Callable[[], bytes]) -> bytes:
-        pool = self._pool = self._pool or ProcessPoolExecutor(
-            PROCESSES, mp_context=multiprocessing.get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
-        )
+    async def _render(self, figure: Callable[[], bytes]) -> bytes:
+        pool = await self._running()
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, _in_time, figure, RENDER_TIMEOUT_SECONDS)
-        except BrokenProcessPool:
-            if self._pool is pool:
-                self._pool = None
-                _end(pool)
-            raise
+            return await asyncio.wrap_future(pool.schedule(figure, timeout=self._timeout_seconds))
+        except (ProcessExpired, TimeoutError, BrokenProcessPool) as error:
+            log.warning("a figure was not rendered: %s", error or type(error).__name__)
+            raise RenderFailed from error
+
+    async def _running(self) -> ProcessPool:
+        """Return the pool, or a new one if there is none or its communication is broken."""
+        pool = self._pool
+        if pool is None or not pool.active:
+            self._pool = ProcessPool(
+                PROCESSES,
+                initializer=_begin,
+                initargs=(os.getpid(),),
+                context=multiprocessing.get_context("spawn"),
+            )
+            if pool is not None:
+                await asyncio.to_thread(_end, pool)
+        assert self._pool is not None
+        return self._pool
 
 
-def _end(pool: ProcessPoolExecutor) -> None:
-    """For good: the pool itself asks its processes to end, and waits for ever for one that is stopped and cannot."""
-    processes = list(pool._processes.values())  # from Python 3.14 on this function is its kill_workers
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.kill()
-
-
-def _in_time(figure: Callable[[], bytes], seconds: float) -> bytes:
-    faulthandler.dump_traceback_later(seconds, exit=True)
-    try:
-        return figure()
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+def _end(pool: ProcessPool) -> None:
+    pool.stop()  # type: ignore[no-untyped-call]
+    pool.join()
 
 
 def _begin(parent: int) -> None:
-    """In each process: give way to the service, and end with it."""
+    """Prepare a process: let the service go first, log as it does, and end when it ends."""
     os.nice(NICENESS)
     log_to_stderr()
     logging.captureWarnings(True)
-    threading.Thread(target=_end_with, args=[parent], daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
+    exit_without_parent(parent)

@@ -1,4 +1,4 @@
-"""The service as a process: its database migrated, its socket bound, its worker kept, until SIGTERM or SIGINT."""
+"""The service as a process: it prepares the database, listens, runs the local worker, and stops at a signal."""
 
 import gc
 import logging
@@ -20,38 +20,42 @@ from service.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
 
-GRACE_SECONDS = 8  # that open requests have once it is told to stop; a client that does not read would keep it for ever
+# How long open requests may continue after a stop signal. A client that does not read its answer would never end.
+GRACE_SECONDS = 8
 
 
 def serve(*, with_worker: bool, **given: Any) -> None:
-    """Serve with the environment's settings but for those given. Exits, saying why, if that cannot be."""
+    """Serve with the environment's settings, except the given ones. Exits with a message if it cannot start."""
     settings = ServiceSettings.read(**given)
-    _ready_the_database(settings)
+    _prepare_database(settings)
     listening = _listen(settings)
     config = uvicorn.Config(
         create_app(settings), log_level="warning", log_config=None, server_header=False, proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )  # fmt: skip
     server = uvicorn.Server(config)
-    _collect_garbage_seldom()
+    _collect_garbage_rarely()
 
     def stop(number: int, frame: Any) -> None:
         server.should_exit = True
 
-    # Until uvicorn heeds these itself, and when it raises them again at its end, with only the worker left to stop.
+    # For signals before uvicorn installs its own handlers, and for those that it raises again after it has stopped,
+    # when only the local worker is left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    keeps_worker = settings.local_worker and with_worker
-    with LocalWorker(settings) if keeps_worker else nullcontext():
-        # The socket listens already: who connects from here on is served as soon as the application runs.
+    runs_worker = settings.local_worker and with_worker
+    with LocalWorker(settings) if runs_worker else nullcontext():
+        # The socket listens already, so a client that connects from here on is answered when the application runs.
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         print(f"normlab serves on http://{host}:{listening.getsockname()[1]}", flush=True)
         server.run([listening])
 
 
-def _ready_the_database(settings: ServiceSettings) -> None:
-    """Migrate a SQLite file; a PostgreSQL is others' too. One that is away or of another schema may yet come right, and
-    until then the service says at /readyz what is wrong; but it does not start without a key where one is needed.
+def _prepare_database(settings: ServiceSettings) -> None:
+    """Migrate a SQLite database. Exits if an API key is required and none exists.
+
+    A PostgreSQL database is not migrated here, because other services may use it. One that is away or has another
+    schema may become ready later, so the service starts, and /readyz says what is wrong.
     """
     database = Database(settings.database_url)
     try:
@@ -74,21 +78,14 @@ def _ready_the_database(settings: ServiceSettings) -> None:
 
 
 def _no_key(settings: ServiceSettings) -> str:
-    """Why it does not start without one, and what helps."""
-    make = "and there is none. Make one: python -m service key create --scope write"
+    """Return why the service does not start without an API key, and what to do."""
+    create = "and there is none. Create one: python -m service key create --scope write"
     if settings.require_key:
-        return f"NORMLAB_REQUIRE_KEY=true takes an API key, {make}"
+        return f"NORMLAB_REQUIRE_KEY=true requires an API key, {create}"
     return (
-        f"to serve on {settings.host} takes an API key, {make}; or, where something else guards the door, set "
+        f"serving on {settings.host} requires an API key, {create}; or, where something else controls the access, set "
         "NORMLAB_ALLOW_REMOTE_WITHOUT_KEY=true"
     )
-
-
-def _collect_garbage_seldom() -> None:
-    """What is imported stays for ever and need not be looked through again: that took a quarter of a request."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 def _listen(settings: ServiceSettings) -> socket.socket:
@@ -101,3 +98,10 @@ def _listen(settings: ServiceSettings) -> socket.socket:
         sys.exit(f"cannot serve on {settings.host}:{settings.port}: {error.strerror}; try another --port")
     listening.listen(1024)
     return listening
+
+
+def _collect_garbage_rarely() -> None:
+    """Exempt the imported modules from garbage collection, which took a quarter of a request's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)

@@ -1,4 +1,4 @@
-"""What several tests arrange: histograms of numpy values, captures of random layers."""
+"""What many tests arrange: histograms, captures, metrics and records of random values, and two networks."""
 
 import hashlib
 
@@ -9,13 +9,13 @@ from normlab.store.records import Capture, Checkpoint, EpochMetrics, Record
 
 
 def histogram_of(values):
-    """The histogram of an array, counted by numpy: the slow and obvious way."""
+    """The histogram of an array, counted by numpy."""
     values = np.asarray(values, dtype=np.float32).ravel()
     finite = values[np.isfinite(values)]
-    codes, counts = np.unique((finite[finite != 0].view(np.uint32) >> SHIFT).astype(np.uint16), return_counts=True)
+    bin_index, counts = np.unique((finite[finite != 0].view(np.uint32) >> SHIFT).astype(np.uint16), return_counts=True)
     exact = finite.astype(np.float64)
     return Histogram(
-        codes=codes,
+        bin_index=bin_index,
         counts=counts.astype(np.int64),
         zeros=int((finite == 0).sum()),
         nans=int(np.isnan(values).sum()),
@@ -28,14 +28,14 @@ def histogram_of(values):
     )
 
 
-MIXED = [  # a network of every layer that the study's has not
+MIXED = [  # a network of the layers that the study's network does not have
     {"kind": "convolution", "channels": 6, "bias": True}, {"kind": "relu"}, {"kind": "max_pool"},
     {"kind": "convolution", "channels": 12, "groups": 2}, {"kind": "average_pool", "size": 3},
     {"kind": "linear", "features": 20}, {"kind": "activation"}, {"kind": "dropout", "rate": 0.2},
     {"kind": "linear", "features": 10, "bias": False},
 ]  # fmt: skip
 
-RESIDUAL = [  # two blocks of a small ResNet, the second one halving the maps, its shortcut by a convolution
+RESIDUAL = [  # two blocks of a small ResNet. The second halves the maps, and its shortcut is a convolution
     {"kind": "convolution", "channels": 8, "stride": 2}, {"kind": "normalization"}, {"kind": "activation"},
     {"kind": "convolution", "channels": 8}, {"kind": "normalization"}, {"kind": "activation"},
     {"kind": "convolution", "channels": 8}, {"kind": "normalization"}, {"kind": "add", "shortcut": 2},
@@ -50,18 +50,18 @@ RESIDUAL = [  # two blocks of a small ResNet, the second one halving the maps, i
 rng = np.random.default_rng(11)
 
 
-def capture_of(epoch, *, step=None, layers=range(1, 7), quantities=("weight_gradient",), zero_share=0.3):
-    """A capture of random layers, the share of exact zeros as told."""
+def capture_of(epoch, *, step=None, layers=range(1, 7), quantities=("weight_gradient",), zero_fraction=0.3):
+    """A capture of random values in each layer. zero_fraction: of the values, about."""
     histograms = {}
     for layer in layers:
         for quantity in quantities:
             values = rng.normal(size=500) * 10.0**-layer
-            histograms[layer, quantity] = histogram_of(np.where(rng.random(500) < zero_share, 0, values))
+            histograms[layer, quantity] = histogram_of(np.where(rng.random(500) < zero_fraction, 0, values))
     return Capture(epoch, epoch + 1 if step is None else step, histograms)
 
 
 def metrics_of(epoch, **changed):
-    """An epoch's metrics, better with every epoch."""
+    """The metrics of an epoch, better than those of the epoch before."""
     values = {
         "epoch": epoch, "train_loss": 2 / (epoch + 1), "train_accuracy": 1 - 0.9 / (epoch + 1),
         "test_loss": 2.2 / (epoch + 1), "test_accuracy": 1 - 0.95 / (epoch + 1),
@@ -71,7 +71,7 @@ def metrics_of(epoch, **changed):
 
 
 def record_of(epoch, **options):
-    """A whole epoch's record."""
+    """The record of a whole epoch."""
     content = f"state after {epoch}".encode()
     checkpoint = Checkpoint(epoch + 1, content, hashlib.sha256(content).hexdigest())
     return Record(metrics_of(epoch), (capture_of(epoch, **options),), checkpoint)

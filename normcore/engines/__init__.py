@@ -1,4 +1,4 @@
-"""Engines: the ways to run a whole training step. They take the same step; their numbers differ in the last bits."""
+"""Engines: the ways to run a whole training step. All run the same step; their results differ in the last bits."""
 
 from normcore.engines.choosing import EngineChoice, EngineName, choose
 from normcore.engines.compiled import Compiled

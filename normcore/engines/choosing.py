@@ -18,12 +18,13 @@ log = logging.getLogger(__name__)
 
 EngineName = Literal["eager", "compiled", "cuda_graph"]
 
-WORTH_COMPILING_SECONDS = 60.0  # of eager training: a compilation takes 10 to 20 and saves a third of it or more
-TRIES, STEPS = 7, 3  # each engine's turns, of so many steps; the first turn only makes ready
+# Of eager training. A compilation takes 10 to 20 seconds and saves a third of the training's time or more.
+WORTH_COMPILING_SECONDS = 60.0
+ROUNDS, STEPS = 7, 3  # each engine runs so many steps in each round; a first round more is not counted
 
 
 class EngineChoice(NamedTuple):
-    """The engine, its name, and why it is the one."""
+    """The engine, its name, and why it was chosen."""
 
     engine: Engine
     name: EngineName
@@ -38,73 +39,83 @@ def choose(
     steps_left: int,
     captured: Collection[int],
 ) -> EngineChoice:
-    """An engine ready to run batches of the indices' length. Training is left as it was.
+    """Return an engine that is ready for batches of the indices' length. The training itself is not changed.
 
-    indices: of a whole batch; captured: the places that probes will want to see; steps_left: how many will be run.
+    An engine that is unavailable or fails is replaced by the eager one, and the reason says so.
+
+    Args:
+        step: The training step.
+        wanted: The engine's name, or "auto" for the fastest by measurement.
+        indices: Indices of a full batch, N int64.
+        steps_left: How many steps the training still has.
+        captured: The indices of the layers that probes observe.
     """
-    makers: dict[EngineName, Callable[[], Engine]] = {
+    factories: dict[EngineName, Callable[[], Engine]] = {
         "eager": lambda: Eager(step),
         "compiled": lambda: Compiled(step, captured),
         "cuda_graph": lambda: CudaGraph(step, indices),
     }
     if wanted == "auto":
-        return _fastest(step, makers, indices, steps_left)
+        return _fastest(step, factories, indices, steps_left)
     try:
-        engine = makers[wanted]()
-        with preserved(step):
-            engine(indices)
+        engine = _prepared(step, factories[wanted], indices)
     except EngineUnavailable as unavailable:
-        return EngineChoice(Eager(step), "eager", f"{wanted} was asked for, but {unavailable}")
+        return EngineChoice(Eager(step), "eager", f"{wanted} was requested, but {unavailable}")
     except Exception as error:
-        log.warning("the engine %s failed; eager goes on", wanted, exc_info=True)
-        return EngineChoice(Eager(step), "eager", f"{wanted} was asked for, but failed: {_short(error)}")
-    return EngineChoice(engine, wanted, "asked for")
+        log.warning("the engine %s failed; training continues with eager", wanted, exc_info=True)
+        return EngineChoice(Eager(step), "eager", f"{wanted} was requested, but failed: {_short(error)}")
+    return EngineChoice(engine, wanted, "requested")
 
 
 def _fastest(
-    step: TrainingStep, makers: dict[EngineName, Callable[[], Engine]], indices: Tensor, steps_left: int
+    step: TrainingStep, factories: dict[EngineName, Callable[[], Engine]], indices: Tensor, steps_left: int
 ) -> EngineChoice:
-    engines: dict[EngineName, Engine] = {"eager": makers["eager"]()}
-    seconds = _seconds_a_step(engines, step, indices)["eager"]
+    engines: dict[EngineName, Engine] = {"eager": factories["eager"]()}
+    eager_seconds = _seconds_per_step(engines, step, indices)["eager"]
     candidates: list[EngineName] = ["cuda_graph"] if indices.device.type == "cuda" else []
-    said = []
-    if steps_left * seconds > WORTH_COMPILING_SECONDS:
+    reasons = []
+    if steps_left * eager_seconds > WORTH_COMPILING_SECONDS:
         candidates.append("compiled")
     else:
-        said.append(f"compiled not tried: {steps_left} steps of {1e3 * seconds:.2f} ms would not repay it")
+        reasons.append(f"compiled not tried: {steps_left} steps of {1e3 * eager_seconds:.2f} ms are too few to gain")
     for name in candidates:
         try:
-            engine = makers[name]()
-            with preserved(step):
-                engine(indices)
-            engines[name] = engine
+            engines[name] = _prepared(step, factories[name], indices)
         except EngineUnavailable as unavailable:
-            said.append(f"{name} not at hand: {unavailable}")
+            reasons.append(f"{name} unavailable: {unavailable}")
         except Exception as error:
-            log.warning("the engine %s failed while it was made ready", name, exc_info=True)
-            said.append(f"{name} failed: {_short(error)}")
-    measured: dict[EngineName, float] = {"eager": seconds}
+            log.warning("the engine %s failed while it was prepared", name, exc_info=True)
+            reasons.append(f"{name} failed: {_short(error)}")
+    measured: dict[EngineName, float] = {"eager": eager_seconds}
     if len(engines) > 1:
-        measured = _seconds_a_step(engines, step, indices)
+        measured = _seconds_per_step(engines, step, indices)
     best: EngineName = min(measured, key=measured.__getitem__)
-    said = [f"{name} {1e3 * each:.2f} ms a step" for name, each in measured.items()] + said
-    return EngineChoice(engines[best], best, "measured: " + "; ".join(said))
+    reasons = [f"{name} {1e3 * seconds:.2f} ms per step" for name, seconds in measured.items()] + reasons
+    return EngineChoice(engines[best], best, "measured: " + "; ".join(reasons))
 
 
-def _seconds_a_step(
+def _prepared(step: TrainingStep, factory: Callable[[], Engine], indices: Tensor) -> Engine:
+    """Return the engine after a first step, in which it compiles or records."""
+    engine = factory()
+    with preserved(step):
+        engine(indices)
+    return engine
+
+
+def _seconds_per_step(
     engines: Mapping[EngineName, Engine], step: TrainingStep, indices: Tensor
 ) -> dict[EngineName, float]:
-    """Of each the median of some tries, taken by turns, so that what else the machine does falls on all alike."""
-    taken: dict[EngineName, list[float]] = {name: [] for name in engines}
+    """Return each engine's median. The engines take turns, so that other load on the machine affects all alike."""
+    seconds: dict[EngineName, list[float]] = {name: [] for name in engines}
     with preserved(step):
-        for _ in range(1 + TRIES):
+        for _ in range(1 + ROUNDS):
             for name, engine in engines.items():
                 began = time.perf_counter()
                 for _ in range(STEPS):
                     loss = engine(indices).loss
                 float(loss)  # waits for the device
-                taken[name].append((time.perf_counter() - began) / STEPS)
-    return {name: statistics.median(tries[1:]) for name, tries in taken.items()}
+                seconds[name].append((time.perf_counter() - began) / STEPS)
+    return {name: statistics.median(rounds[1:]) for name, rounds in seconds.items()}
 
 
 def _short(error: Exception) -> str:

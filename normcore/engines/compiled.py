@@ -1,4 +1,4 @@
-"""The whole step compiled by torch.compile: forward, backward and optimizer fused across each other."""
+"""The whole step compiled by torch.compile: forward, backward and optimizer, fused across each other."""
 
 import os
 import shutil
@@ -19,60 +19,67 @@ Options = dict[str, str | int | bool | Callable[..., Any]]
 
 
 class Compiled:
-    """Runs batches of the one size it is first given: another size would be compiled anew.
+    """Runs batches of one size, the first one's; another size would be compiled again.
 
-    The compiled step always returns what a probe of the captured layers reads, which lies in memory anyway, so that the
-    same machine code runs with and without a probe. Only the images' gradient is computed when asked for.
+    The compiled step always returns what a probe of the captured layers reads, which is in memory in any case. The same
+    machine code therefore runs with and without a probe. The images' gradient alone is computed when it is needed.
 
-    Raises EngineUnavailable where there is no compiler for the device.
+    Args:
+        step: The step to compile.
+        captured: The indices of the layers that probes observe.
+
+    Raises EngineUnavailable if there is no compiler for the device.
     """
 
     def __init__(self, step: TrainingStep, captured: Collection[int]) -> None:
         check_compiler(step.images.device)
         self._step, self._captured = step, frozenset(captured)
-        torch.compiler.reset()  # an experiment at a time: what earlier ones compiled would only count against a limit
-        options: Options = (
-            {"cpp_wrapper": True} if step.images.device.type == "cpu" else {}
-        )  # no Python between the kernels
-        self._run = torch.compile(self._whole, fullgraph=True, dynamic=False, options=options)
-        self._infer = torch.compile(step.infer, fullgraph=True, dynamic=False, options=options)
+        # torch limits how often one function is compiled, and counts what earlier experiments compiled.
+        torch.compiler.reset()
+        # The C++ wrapper leaves out Python between the kernels; it exists for the CPU.
+        options: Options = {"cpp_wrapper": True} if step.images.device.type == "cpu" else {}
+        self._run = torch.compile(self._observed_step, fullgraph=True, dynamic=False, options=options)
+        self._test_logits = torch.compile(step.test_logits, fullgraph=True, dynamic=False, options=options)
         self._test_batch: torch.Size | None = None
 
     def __call__(self, indices: Tensor, probe: Probe | None = None) -> StepResult:
-        """One step; the probe sees the captured places."""
+        """Train one step; the probe observes the captured layers."""
         coefficients = self._step.next_coefficients()
-        # The images' gradient is made after the step, from the weights that were before it.
-        before = deepcopy(self._step.network.first) if probe is not None else {}
-        outcome, seen = self._run(indices, coefficients)
+        # The images' gradient is computed after the step, from the weights as they were before it.
+        before = deepcopy(self._step.network.image_layers) if probe is not None else {}
+        result, observed = self._run(indices, coefficients)
         if probe is not None:
-            for place, passed in seen:
+            for index, passed in observed:
                 if passed.dx is None:
-                    passed = passed._replace(dx=before[place].input_gradient(passed.dout, passed.cache))
-                probe(place, passed)
-        return outcome
+                    passed = passed._replace(dx=before[index].input_gradient(passed.dout, passed.cache))
+                probe(index, passed)
+        return result
 
-    def infer(self, images: Tensor) -> Tensor:
-        """Scores; compiled for as many images as come first, a last smaller batch as it is written."""
+    def test_logits(self, images: Tensor) -> Tensor:
+        """Return the logits. The first batch's size is compiled; a smaller last batch runs eagerly."""
         self._test_batch = self._test_batch or images.shape
-        return self._infer(images) if images.shape == self._test_batch else self._step.infer(images)
+        return self._test_logits(images) if images.shape == self._test_batch else self._step.test_logits(images)
 
-    def _whole(self, indices: Tensor, coefficients: Tensor) -> tuple[StepResult, list[tuple[int, LayerGradients]]]:
-        seen: list[tuple[int, LayerGradients]] = []
+    def _observed_step(
+        self, indices: Tensor, coefficients: Tensor
+    ) -> tuple[StepResult, list[tuple[int, LayerGradients]]]:
+        observed: list[tuple[int, LayerGradients]] = []
 
-        def keep(place: int, passed: LayerGradients) -> None:
-            if place in self._captured:  # a cache that is returned must be written to memory
-                seen.append((place, passed if passed.dx is None else passed._replace(cache=None)))
+        def keep(index: int, passed: LayerGradients) -> None:
+            if index in self._captured:
+                # Only what is returned must be written to memory, so a cache that is not needed is left out.
+                observed.append((index, passed if passed.dx is None else passed._replace(cache=None)))
 
-        return self._step(indices, coefficients, keep), seen
+        return self._step(indices, coefficients, keep), observed
 
 
 def check_compiler(device: torch.device) -> None:
-    """Raises EngineUnavailable where torch.compile would lack what it compiles with for the device."""
+    """Raise EngineUnavailable if torch.compile lacks what it needs to compile for the device."""
     if device.type not in ("cpu", "cuda"):
         raise EngineUnavailable(f"torch.compile is not used on {device.type}")
     if device.type == "cpu":
         if shutil.which(os.environ.get("CXX", "g++")) is None and shutil.which("clang++") is None:
-            raise EngineUnavailable("torch.compile needs a C++ compiler on the CPU, and there is none here")
+            raise EngineUnavailable("torch.compile needs a C++ compiler on the CPU, and this machine has none")
         headers = Path(sysconfig.get_path("include"))
         if not (headers / "Python.h").exists():
             raise EngineUnavailable(f"torch.compile needs Python's headers on the CPU, and {headers} has none")

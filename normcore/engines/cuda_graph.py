@@ -1,4 +1,4 @@
-"""The step recorded once as a CUDA graph and replayed: no work for the host but one launch."""
+"""The step recorded once as a CUDA graph and replayed: the host launches one graph instead of every kernel."""
 
 from collections.abc import Callable
 
@@ -9,17 +9,23 @@ from normcore.engines.engine import EngineUnavailable, preserved
 from normcore.network import LayerGradients, Probe
 from normcore.step import StepResult, TrainingStep
 
-WARM_UP = 3  # runs before recording, in which libraries choose their algorithms and allocate what they keep
+WARM_UP = 3  # runs before the recording, in which libraries choose their algorithms and allocate their memory
 
-Seen = list[tuple[int, LayerGradients]]
-Recorded = Callable[[Tensor, Tensor], tuple[StepResult, Seen]]
+Observed = list[tuple[int, LayerGradients]]
+Recorded = Callable[[Tensor, Tensor], tuple[StepResult, Observed]]
 
 
 class CudaGraph:
-    """Runs batches of one size, that of the indices it is made with: a graph's memory is fixed.
+    """Runs batches of one size, because a graph's memory is fixed.
 
-    It records two graphs of the same kernels, with a probe and, when first somebody looks, without: what is trained is
-    the same. Raises EngineUnavailable off CUDA.
+    Two graphs of the same kernels are recorded: one without a probe, and one with a probe when the first probe comes.
+    Both train the same.
+
+    Args:
+        step: The step to record.
+        indices: Indices of a batch of that size, N int64 on the device.
+
+    Raises EngineUnavailable if the device is not CUDA.
     """
 
     def __init__(self, step: TrainingStep, indices: Tensor) -> None:
@@ -29,53 +35,53 @@ class CudaGraph:
         self._indices = indices.clone()
         with preserved(step):
             self._coefficients = step.next_coefficients().clone()
-        self._blind = _Graph(step, self._unseen, self._indices, self._coefficients)
-        self._seeing: _Graph | None = None
+        self._plain = _Graph(step, self._plain_step, self._indices, self._coefficients)
+        self._observed: _Graph | None = None
 
     def __call__(self, indices: Tensor, probe: Probe | None = None) -> StepResult:
-        """One step; the probe sees every layer."""
-        if probe is not None and self._seeing is None:
-            self._seeing = _Graph(self._step, self._seen, self._indices, self._coefficients)
+        """Train one step; the probe observes every layer."""
+        if probe is not None and self._observed is None:
+            self._observed = _Graph(self._step, self._observed_step, self._indices, self._coefficients)
         self._indices.copy_(indices)
         self._coefficients.copy_(self._step.next_coefficients())
-        graph = self._blind if probe is None or self._seeing is None else self._seeing
-        outcome, seen = graph.replay()
+        graph = self._plain if probe is None or self._observed is None else self._observed
+        result, observed = graph.replay()
         if probe is not None:
-            for place, passed in seen:
-                probe(place, passed)
-        return outcome
+            for index, passed in observed:
+                probe(index, passed)
+        return result
 
-    def infer(self, images: Tensor) -> Tensor:
-        """As it is written: test batches are large, and launching them takes less than they do."""
-        return self._step.infer(images)
+    def test_logits(self, images: Tensor) -> Tensor:
+        """Return the logits, eagerly: test batches are large, so launching the kernels takes less time than they do."""
+        return self._step.test_logits(images)
 
-    def _unseen(self, indices: Tensor, coefficients: Tensor) -> tuple[StepResult, Seen]:
+    def _plain_step(self, indices: Tensor, coefficients: Tensor) -> tuple[StepResult, Observed]:
         return self._step(indices, coefficients), []
 
-    def _seen(self, indices: Tensor, coefficients: Tensor) -> tuple[StepResult, Seen]:
-        seen: Seen = []
-        outcome = self._step(
-            indices, coefficients, lambda place, passed: seen.append((place, passed)), images_gradient=True
+    def _observed_step(self, indices: Tensor, coefficients: Tensor) -> tuple[StepResult, Observed]:
+        observed: Observed = []
+        result = self._step(
+            indices, coefficients, lambda index, passed: observed.append((index, passed)), images_gradient=True
         )
-        return outcome, seen
+        return result, observed
 
 
 class _Graph:
-    """One recording, and the tensors that each replay leaves its results in."""
+    """One recording, and the tensors into which each replay writes its results."""
 
     def __init__(self, step: TrainingStep, run: Recorded, indices: Tensor, coefficients: Tensor) -> None:
         self._graph = torch.cuda.CUDAGraph()
         with preserved(step):
-            beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-            beside.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(beside):
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
                 for _ in range(WARM_UP):
                     run(indices, coefficients)
-            torch.cuda.current_stream().wait_stream(beside)
+            torch.cuda.current_stream().wait_stream(stream)
             with torch.cuda.graph(self._graph):
                 self._results = run(indices, coefficients)
 
-    def replay(self) -> tuple[StepResult, Seen]:
-        """Run it; the results are overwritten by the next replay."""
+    def replay(self) -> tuple[StepResult, Observed]:
+        """Run the graph and return its results, which the next replay overwrites."""
         self._graph.replay()
         return self._results

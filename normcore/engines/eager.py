@@ -1,4 +1,4 @@
-"""The step as it is written, an operator at a time."""
+"""The step as it is written, one operator at a time."""
 
 from dataclasses import dataclass
 
@@ -10,14 +10,14 @@ from normcore.step import StepResult, TrainingStep
 
 @dataclass(frozen=True)
 class Eager:
-    """Needs nothing but torch, and takes batches of any size."""
+    """Runs batches of any size, and needs nothing but torch."""
 
     step: TrainingStep
 
     def __call__(self, indices: Tensor, probe: Probe | None = None) -> StepResult:
-        """One step; the probe sees every layer."""
+        """Train one step; the probe observes every layer."""
         return self.step(indices, self.step.next_coefficients(), probe, images_gradient=probe is not None)
 
-    def infer(self, images: Tensor) -> Tensor:
-        """Scores of any number of images."""
-        return self.step.infer(images)
+    def test_logits(self, images: Tensor) -> Tensor:
+        """Return the logits of any number of images."""
+        return self.step.test_logits(images)

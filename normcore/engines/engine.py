@@ -1,4 +1,4 @@
-"""What every engine can do, and what it must leave as it was while it makes itself ready."""
+"""What every engine can do, and what it must restore after it has prepared itself."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,32 +11,32 @@ from normcore.step import StepResult, TrainingStep
 
 
 class EngineUnavailable(Exception):
-    """An engine that the machine cannot run; the message says what is lacking."""
+    """The machine cannot run an engine; the message says what is missing."""
 
 
 class Engine(Protocol):
-    """Runs training steps. Whether a probe looks changes no bit of what is trained."""
+    """Runs training steps. A probe changes no bit of the training."""
 
     def __call__(self, indices: Tensor, probe: Probe | None = None) -> StepResult:
-        """One step on the images of these indices, N int64. The probe is shown what it may see of the backward pass.
+        """Train one step on the images of the indices, N int64, and call the probe with what it may observe.
 
-        The outcome's tensors may be overwritten by the next call.
+        The next call may overwrite the tensors of the result.
         """
         ...
 
-    def infer(self, images: Tensor) -> Tensor:
-        """Scores, N K, of uint8 images, N 3 H W, at test time; changes nothing."""
+    def test_logits(self, images: Tensor) -> Tensor:
+        """Return the logits, N classes, of uint8 images, N 3 H W, at test time. Changes nothing."""
         ...
 
 
 @contextmanager
 def preserved(step: TrainingStep) -> Iterator[None]:
-    """Whatever is trained inside is forgotten: weights, running statistics, optimizer are as they were before."""
+    """Restore weights, running statistics and optimizer afterwards to what they were before."""
     tensors = [*step.network.parameters().values(), *step.network.buffers().values(), *step.optimizer.state().values()]
-    kept, steps = [tensor.clone() for tensor in tensors], step.optimizer.steps
+    copies, steps = [tensor.clone() for tensor in tensors], step.optimizer.steps
     try:
         yield
     finally:
-        for tensor, was in zip(tensors, kept, strict=True):
-            tensor.copy_(was)
+        for tensor, copy in zip(tensors, copies, strict=True):
+            tensor.copy_(copy)
         step.optimizer.steps = steps

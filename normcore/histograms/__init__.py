@@ -1,4 +1,4 @@
-"""Counting tensors' values into histograms: in one pass where a compiler is at hand, else by torch's operators."""
+"""Histograms of tensors' values, by one of three histogram kernels: native (C++), cuda (Triton), torch's operators."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -17,31 +17,31 @@ log = logging.getLogger(__name__)
 
 
 def count(x: Tensor) -> Histogram | DeviceHistogram:
-    """Count the values of x, any shape; other precisions are rounded to float32 first. Nothing waits for a device."""
+    """Count the values of x, of any shape, without a wait for the device. Other precisions are rounded to float32."""
     if x.device.type == "cpu" and native.library() is not None:
         return native.count(x)
-    return _for_cuda()(x) if x.device.type == "cuda" else torch_operators.count(x)
+    return _cuda_kernel()(x) if x.device.type == "cuda" else torch_operators.count(x)
 
 
-def fetch(counted: Sequence[Histogram | DeviceHistogram]) -> list[Histogram]:
-    """What was counted, on the host: one copy for all of it."""
-    waiting = iter(torch_operators.fetch([each for each in counted if isinstance(each, DeviceHistogram)]))
-    return [next(waiting) if isinstance(each, DeviceHistogram) else each for each in counted]
+def fetch(histograms: Sequence[Histogram | DeviceHistogram]) -> list[Histogram]:
+    """Return the histograms on the host, after one copy for all of them."""
+    fetched = iter(torch_operators.fetch([each for each in histograms if isinstance(each, DeviceHistogram)]))
+    return [next(fetched) if isinstance(each, DeviceHistogram) else each for each in histograms]
 
 
 def histogram(x: Tensor) -> Histogram:
-    """The histogram of one tensor, at once."""
+    """Return the histogram of one tensor; waits for the device."""
     return fetch([count(x)])[0]
 
 
 @cache
-def _for_cuda() -> Callable[[Tensor], DeviceHistogram]:
-    """Our kernel, or torch's operators where Triton is not (off Linux) or cannot compile it (GPUs before 2017)."""
+def _cuda_kernel() -> Callable[[Tensor], DeviceHistogram]:
+    """Return our kernel, or torch's operators where Triton is absent (off Linux) or fails (on GPUs before 2017)."""
     try:
-        from normcore.histograms import cuda  # here, for Triton may be absent
+        from normcore.histograms import cuda  # imported here, because Triton may be absent
 
         cuda.count(torch.zeros(1, device="cuda"))
-    except Exception as error:  # whatever a compiler may raise
-        log.warning("histograms are counted by torch's operators, some ten passes: %s", error)
+    except Exception as error:  # a compiler may raise anything
+        log.warning("histograms use torch's operators, about ten passes over memory: %s", error)
         return torch_operators.count
     return cuda.count

@@ -1,7 +1,7 @@
-"""Counting on a CUDA device by a kernel of our own: one pass over memory where torch's operators take ten.
+"""The histogram kernel for CUDA devices, in Triton: one pass over memory where torch's operators take ten.
 
-It is written in Triton, which comes with PyTorch's CUDA builds. Counts are integers, so their atomic increments give
-the same in any order; sums are added up in an order that depends on nothing but how many values there are.
+Triton comes with PyTorch's CUDA builds. Counts are integers, so atomic increments give the same result in any order.
+Sums are added up in an order that depends on the number of values alone.
 """
 
 import torch
@@ -12,19 +12,19 @@ from torch import Tensor
 from normcore.histograms.histogram import CODES, SHIFT
 from normcore.histograms.torch_operators import DeviceHistogram
 
-BLOCK = 2048  # values that a program reads at a time
-PROGRAMS = 512  # at most: some four for each multiprocessor of the largest devices
-TABLES = 8  # that programs take turns in, so that increments of one bin seldom wait for each other
+BLOCK = 2048  # values that a program reads at once
+PROGRAMS = 512  # the maximum: about four for each multiprocessor of the largest devices
+TABLES = 8  # programs alternate between them, so that increments of one bin seldom wait for each other
 
 CODE_MASK = tl.constexpr(CODES - 1)
 CODE_SHIFT = tl.constexpr(SHIFT)
 TABLE = tl.constexpr(CODES)
-EXPONENT = tl.constexpr(0x7F800000)  # all of it set: an infinity, or with more bits below a NaN
+EXPONENT = tl.constexpr(0x7F800000)  # all its bits set: an infinity, or with lower bits a NaN
 UNSIGNED = tl.constexpr(0x7FFFFFFF)
 
 
 def count(x: Tensor) -> DeviceHistogram:
-    """Count the values of x, any shape, on its CUDA device, without a wait for it."""
+    """Count the values of x, of any shape, on its CUDA device, without a wait for it."""
     values = x.detach().to(torch.float32).flatten()
     blocks = -(-len(values) // BLOCK)
     programs = max(1, min(blocks, PROGRAMS))
@@ -57,10 +57,10 @@ def _count(
     BLOCK: tl.constexpr,
     TABLES: tl.constexpr,
 ) -> None:
-    """One program: every block whose number is its own plus a multiple of how many programs there are.
+    """Count every block whose number is the program's own plus a multiple of the number of programs.
 
-    x: n float32 by their bits; tables: TABLES × CODES int32, zeroed; special: programs × 5; extremes and sums: 2 ×
-    programs.
+    x: the bits of n float32 values. tables: TABLES × CODES int32 zeros. special: programs × 5. extremes and sums:
+    2 × programs.
     """
     program, programs = tl.program_id(0), tl.num_programs(0)
     table = tables + program % TABLES * TABLE
@@ -75,14 +75,14 @@ def _count(
     total = tl.zeros((), tl.float64)
     squares = tl.zeros((), tl.float64)
     for turn in range(turns):
-        at = (program.to(tl.int64) + turn * programs) * BLOCK + lanes
-        there = at < n
-        bits = tl.load(x + at, mask=there, other=0)
+        index = (program.to(tl.int64) + turn * programs) * BLOCK + lanes
+        valid = index < n
+        bits = tl.load(x + index, mask=valid, other=0)
         size = bits & UNSIGNED
-        zero, finite, infinite = there & (size == 0), there & (size < EXPONENT), there & (size == EXPONENT)
+        zero, finite, infinite = valid & (size == 0), valid & (size < EXPONENT), valid & (size == EXPONENT)
         positive_zeros += tl.sum((zero & (bits >= 0)).to(tl.int32))
         negative_zeros += tl.sum((zero & (bits < 0)).to(tl.int32))
-        nans += tl.sum((there & (size > EXPONENT)).to(tl.int32))
+        nans += tl.sum((valid & (size > EXPONENT)).to(tl.int32))
         positive_infinities += tl.sum((infinite & (bits >= 0)).to(tl.int32))
         negative_infinities += tl.sum((infinite & (bits < 0)).to(tl.int32))
         tl.atomic_add(table + (bits >> CODE_SHIFT & CODE_MASK), 1, mask=finite & (size != 0), sem="relaxed")

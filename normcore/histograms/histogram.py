@@ -1,8 +1,8 @@
-"""The histogram of a tensor's values in bins that are their own leading bits.
+"""The histogram of a tensor's values, whose bins are the values' own leading bits.
 
-A float32's bin is its sign, exponent and first five mantissa bits: log-linear, at most 1/32 of the value wide. Edges
-never depend on the data, so no pass for minimum and maximum is needed, nothing is dropped, and any two histograms
-compare bin by bin.
+A float32's bin is its sign, exponent and first five mantissa bits: the bins are log-linear, each at most 1/32 of the
+value wide. The edges never depend on the data. So the minimum and maximum need no pass of their own, no value is
+dropped, and any two histograms compare bin by bin.
 """
 
 from typing import NamedTuple
@@ -18,10 +18,12 @@ CODES = 1 << (1 + 8 + MANTISSA_BITS)
 
 
 class Histogram(NamedTuple):
-    """codes, counts: the bins that hold something, ascending by code (the leading bits, sign first), and how many.
+    """The number of values in each bin, and what no bin holds.
 
-    Zeros and what is not finite are in no bin but counted beside. minimum and maximum are over the finite values, +inf
-    and −inf where there are none; so are total and total_of_squares, added up in float64.
+    codes are the bins that are not empty, ascending by their leading bits, sign first; counts are their numbers of
+    values. Zeros and values that are not finite are in no bin; they have counts of their own. minimum and maximum are
+    those of the finite values, +inf and −inf if there are none. total and total_of_squares are sums of the finite
+    values in float64.
     """
 
     codes: NDArray[np.uint16]
@@ -38,5 +40,5 @@ class Histogram(NamedTuple):
 
 
 def bin_index(values: Tensor) -> Tensor:
-    """Each float32's bin, 0…CODES−1, int32: 0 holds +0, CODES/2 holds −0 and the negative values follow it."""
+    """Return each float32's bin, 0 … CODES − 1, int32. Bin 0 holds +0; CODES/2 holds −0, then the negative values."""
     return (values.view(torch.int32) >> SHIFT) & (CODES - 1)

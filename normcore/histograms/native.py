@@ -1,7 +1,8 @@
-"""Counting on the CPU by a loop in C++: one pass over memory where torch's operators take ten.
+"""The histogram kernel for the CPU, in C++: one pass over memory where torch's operators take ten.
 
-The loop is compiled for this very processor when it is first needed (under a second) and kept in the user's cache. It
-is one function without Python's or torch's headers, hence a call of the compiler and no build system.
+The kernel is compiled for the machine's own processor when it is first needed, in under a second, and stored in the
+user's cache. It is one function without Python's or torch's headers, so it needs one call of the compiler and no build
+system.
 """
 
 import ctypes
@@ -30,23 +31,23 @@ FLAGS = ("-O3", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-m
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The compiled loop; None, said once in the log, where it cannot be had."""
+    """Return the compiled kernel, or None, with one line in the log, if it cannot be compiled or loaded."""
     compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
     if compiler is None:
-        log.info("histograms are counted by torch's operators, some ten times slower: there is no C++ compiler")
+        log.info("histograms use torch's operators, about ten times slower: there is no C++ compiler")
         return None
     try:
-        loop = ctypes.CDLL(str(_built(compiler)))
+        kernel = ctypes.CDLL(str(_built(compiler)))
     except (OSError, subprocess.SubprocessError) as error:
-        log.warning("histograms are counted by torch's operators, some ten times slower: %s", error)
+        log.warning("histograms use torch's operators, about ten times slower: %s", error)
         return None
-    loop.histogram.restype = ctypes.c_int64
-    loop.histogram.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 5, ctypes.c_int, *[ctypes.c_void_p] * 5]
-    return loop
+    kernel.histogram.restype = ctypes.c_int64
+    kernel.histogram.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 5, ctypes.c_int, *[ctypes.c_void_p] * 5]
+    return kernel
 
 
-class _Room(threading.local):
-    """Where the loop leaves its results. Made once a thread: making it takes as long as counting a small tensor."""
+class _Buffers(threading.local):
+    """The kernel's results. Allocated once per thread: it takes as long as counting a small tensor."""
 
     def __init__(self) -> None:
         self.codes, self.counts = np.empty(CODES, np.uint16), np.empty(CODES, np.int64)
@@ -55,34 +56,34 @@ class _Room(threading.local):
         self.addresses = [array.ctypes.data for array in arrays]
 
 
-_room = _Room()
+_buffers = _Buffers()
 
 
 def count(x: Tensor) -> Histogram:
-    """The histogram of a CPU tensor. Needs the library."""
-    loop = library()
-    assert loop is not None
+    """Return the histogram of a CPU tensor. Needs the library."""
+    kernel = library()
+    assert kernel is not None
     values, rows = _rows(x.detach().to(torch.float32))
-    used = loop.histogram(values.data_ptr(), *rows, torch.get_num_threads(), *_room.addresses)
+    used = kernel.histogram(values.data_ptr(), *rows, torch.get_num_threads(), *_buffers.addresses)
     return Histogram(
-        _room.codes[:used].copy(),
-        _room.counts[:used].copy(),
-        *_room.special.tolist(),
-        *_room.extremes.tolist(),
-        *_room.sums.tolist(),
+        _buffers.codes[:used].copy(),
+        _buffers.counts[:used].copy(),
+        *_buffers.special.tolist(),
+        *_buffers.extremes.tolist(),
+        *_buffers.sums.tolist(),
     )
 
 
 def _rows(x: Tensor) -> tuple[Tensor, tuple[int, int, int, int, int]]:
-    """The tensor and how it lies: outer, outer stride, inner, inner stride, length of a row of neighbours.
+    """Return the tensor and its layout: outer, outer stride, inner, inner stride, length of a contiguous row.
 
-    The order of the values does not matter, so a crop of images with channels last is read where it lies. What has more
-    gaps than that is copied.
+    The order of the values does not matter, so a crop of images with channels last is read without a copy. A tensor
+    with more gaps than that is copied.
     """
     if x.is_contiguous():
         return x, (1, 0, 1, 0, x.numel())
     axes = sorted((stride, size) for size, stride in zip(x.shape, x.stride(), strict=True) if size != 1)
-    merged: list[list[int]] = [[1, 1]]  # stride and size, from the innermost
+    merged: list[list[int]] = [[1, 1]]  # stride and size, the innermost first
     for stride, size in axes:
         if stride == merged[-1][0] * merged[-1][1]:
             merged[-1][1] *= size
@@ -95,7 +96,7 @@ def _rows(x: Tensor) -> tuple[Tensor, tuple[int, int, int, int, int]]:
 
 
 def _built(compiler: str) -> Path:
-    """The library's file, compiled if there is none yet of this source for this processor."""
+    """Return the library's file, compiled if there is none of this source for this processor yet."""
     key = hashlib.sha256(repr((SOURCE.read_bytes(), FLAGS, compiler, _processor())).encode()).hexdigest()[:16]
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "normcore"
     try:
@@ -104,16 +105,16 @@ def _built(compiler: str) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="normcore-"))
     built = folder / f"histogram-{key}.so"
     if not built.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as aside:
-            made = Path(aside) / built.name
-            command = [compiler, *FLAGS, str(SOURCE), "-o", str(made)]
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            output = Path(temporary) / built.name
+            command = [compiler, *FLAGS, str(SOURCE), "-o", str(output)]
             subprocess.run(command, check=True, capture_output=True, timeout=120)
-            made.replace(built)  # at once, so that another process never loads half a file
+            output.replace(built)  # in one operation, so that another process never loads half a file
     return built
 
 
 def _processor() -> str:
-    """What the compiled loop depends on: a home may be shared by machines whose processors differ."""
+    """Return the processor's features: machines with different processors may share a home directory."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

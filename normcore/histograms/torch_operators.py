@@ -1,4 +1,4 @@
-"""Counting by torch's operators, on any device: counts stay there until they are fetched, all in one copy."""
+"""The histogram kernel of torch's operators, for any device. Counts stay on the device until they are fetched."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,14 +9,14 @@ from torch import Tensor
 
 from normcore.histograms.histogram import CODES, Histogram, bin_index
 
-TABLES = 64  # that values take turns in, so that increments of one bin seldom wait for each other
+TABLES = 64  # values alternate between them, so that increments of one bin seldom wait for each other
 
 
 class DeviceHistogram(NamedTuple):
-    """On the device. counts: CODES int64, zeros and what is not finite left out.
+    """A histogram whose tensors are still on the device.
 
-    special: 5 int64, positive and negative zeros, NaNs, positive and negative infinities; extremes: 2 float32; sums: 2
-    float64.
+    counts is CODES int64, without zeros and values that are not finite. special is 5 int64: positive and negative
+    zeros, NaNs, positive and negative infinities. extremes is 2 float32, sums 2 float64.
     """
 
     counts: Tensor
@@ -26,7 +26,10 @@ class DeviceHistogram(NamedTuple):
 
 
 def count(x: Tensor) -> DeviceHistogram:
-    """Count the values of x, any shape, without a wait for the device. Apple's GPUs lack float64: by the host there."""
+    """Count the values of x, of any shape, without a wait for the device.
+
+    Values on Apple's GPUs, which have no float64, are copied to the host first.
+    """
     values = x.detach().to(torch.float32).flatten()
     if values.device.type == "mps":
         values = values.cpu()
@@ -45,21 +48,24 @@ def count(x: Tensor) -> DeviceHistogram:
     )
 
 
-def fetch(counted: Sequence[DeviceHistogram]) -> list[Histogram]:
-    """What was counted, on the host: one copy for all of it."""
-    if not counted:
+def fetch(histograms: Sequence[DeviceHistogram]) -> list[Histogram]:
+    """Return the histograms on the host, after one copy for all of them."""
+    if not histograms:
         return []
-    fields = [torch.stack(field).flatten(1).contiguous().view(torch.uint8) for field in zip(*counted, strict=True)]
+    fields = [torch.stack(field).flatten(1).contiguous().view(torch.uint8) for field in zip(*histograms, strict=True)]
     widths = [field.shape[1] for field in fields]
     rows = torch.cat(fields, 1).cpu().numpy()
     return [_histogram(np.split(row, np.cumsum(widths)[:-1])) for row in rows]
 
 
 def _counts(values: Tensor, counted: Tensor) -> Tensor:
-    """Integers added up, so the same in every order. torch.bincount would wait for the device to learn the maximum."""
-    place = torch.arange(len(values), device=values.device) % TABLES
+    """Return the counts of the counted values. torch.bincount would wait for the device, to learn the maximum.
+
+    Integers give the same sum in every order.
+    """
+    table = torch.arange(len(values), device=values.device) % TABLES
     tables = torch.zeros(TABLES * CODES, dtype=torch.int64, device=values.device)
-    tables.index_add_(0, place * CODES + bin_index(values), counted.to(torch.int64))
+    tables.index_add_(0, table * CODES + bin_index(values), counted.to(torch.int64))
     return tables.view(TABLES, CODES).sum(0)
 
 

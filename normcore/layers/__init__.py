@@ -6,8 +6,9 @@ from normcore.layers.affine import Affine
 from normcore.layers.batch_norm import BatchNorm
 from normcore.layers.box_cox import BoxCox
 from normcore.layers.convolution import Convolution
-from normcore.layers.dropout import Dropout
+from normcore.layers.dropout import Dropout, Identity
 from normcore.layers.dynamic_tanh import DynamicTanh
+from normcore.layers.fixed_standardization import FixedStandardization
 from normcore.layers.global_average_pool import GlobalAveragePool
 from normcore.layers.group_norm import GroupNorm
 from normcore.layers.instance_norm import InstanceNorm
@@ -15,7 +16,7 @@ from normcore.layers.layer import Gradients, Layer
 from normcore.layers.layer_norm import LayerNorm
 from normcore.layers.linear import Linear
 from normcore.layers.pools import AveragePool, MaxPool
-from normcore.layers.range_norm import RangeNorm
+from normcore.layers.range_norm import FixedRange, RangeNorm
 from normcore.layers.relu import ReLU
 from normcore.layers.rms_norm import RMSNorm
 from normcore.layers.running_statistics import RunningStatistics
@@ -34,9 +35,12 @@ __all__ = [
     "Convolution",
     "Dropout",
     "DynamicTanh",
+    "FixedRange",
+    "FixedStandardization",
     "GlobalAveragePool",
     "Gradients",
     "GroupNorm",
+    "Identity",
     "InstanceNorm",
     "Layer",
     "LayerNorm",

@@ -1,4 +1,4 @@
-"""Activations other than ReLU, which needs less memory: a function of each element, and its slope."""
+"""Activations other than ReLU: a function of each element, and its derivative. ReLU's file is apart: it caches less."""
 
 import math
 from collections.abc import Callable
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from normcore.layers.layer import Gradients
+from normcore.shapes import Float
 
 Function = Literal["leaky_relu", "elu", "gelu", "silu", "tanh"]
 
@@ -17,36 +18,42 @@ LEAK = 0.01
 
 @dataclass(frozen=True)
 class Activation:
-    """out = f(x), element by element. Backward: dx = dout · f′(x).
+    """Apply a function f to each element.
 
-    leaky_relu: x, or 0.01·x below 0 (Maas, Hannun, Ng 2013). elu: x, or e^x − 1 below 0 (Clevert et al. 2015,
-    arXiv:1511.07289). gelu: x·Φ(x) with the normal distribution's Φ, not its tanh approximation (Hendrycks, Gimpel
-    2016, arXiv:1606.08415). silu: x·σ(x) (the same). tanh.
+    Forward:  out = f(x).
+    Backward: dx = dout · f′(x).
 
-    Shapes: x, out, dout, dx are alike, any.
+    | function | f(x) | f′(x) |
+    |---|---|---|
+    | leaky_relu | x where x > 0, else 0.01·x | 1 where x > 0, else 0.01 |
+    | elu | x where x > 0, else e^x − 1 | 1 where x > 0, else e^x |
+    | gelu | x·Φ(x) | Φ(x) + x·φ(x) |
+    | silu | x·σ(x) | σ(x) + x·σ(x)·(1 − σ(x)) |
+    | tanh | tanh(x) | 1 − tanh²(x) |
+
+    Φ and φ are the normal distribution and its density (not the tanh approximation); σ(x) = 1/(1 + e^−x).
+
+    Args:
+        function: The name of f.
+
+    >>> out, cache = Activation("tanh").forward(torch.zeros(2))
+    >>> Activation("tanh").backward(torch.ones(2), cache)
+    (tensor([1., 1.]), {})
+
+    Shapes: x, out, dout and dx have the same shape, which is any.
+    Sources: leaky_relu Maas, Hannun, Ng 2013; elu Clevert, Unterthiner, Hochreiter 2015, arXiv:1511.07289; gelu and
+    silu Hendrycks, Gimpel 2016, arXiv:1606.08415.
     """
 
     function: Function
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The output, and x for backward."""
+    def forward(self, x: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Tensor]:
+        """Return the output, and x as the cache."""
         return VALUES[self.function](x), x
 
-    def infer(self, x: Tensor) -> Tensor:
-        """As forward."""
-        return VALUES[self.function](x)
-
-    def backward(self, dout: Tensor, cache: Tensor) -> tuple[Tensor, Gradients]:
-        """dx, and no parameter's gradient."""
+    def backward(self, dout: Float[Tensor, "*shape"], cache: Tensor) -> tuple[Float[Tensor, "*shape"], Gradients]:
+        """Return dx and no parameter gradients."""
         return dout * SLOPES[self.function](cache), {}
-
-    def parameters(self) -> dict[str, Tensor]:
-        """None."""
-        return {}
-
-    def buffers(self) -> dict[str, Tensor]:
-        """None."""
-        return {}
 
 
 def _normal_distribution(x: Tensor) -> Tensor:
@@ -59,7 +66,8 @@ def _normal_density(x: Tensor) -> Tensor:
 
 def _silu_slope(x: Tensor) -> Tensor:
     sigmoid = torch.sigmoid(x)
-    return sigmoid + x * (sigmoid * (1 - sigmoid))  # in this order no product of a huge and a vanishing number is NaN
+    # In this order no product of a huge and a vanishing number is NaN.
+    return sigmoid + x * (sigmoid * (1 - sigmoid))
 
 
 VALUES: dict[Function, Callable[[Tensor], Tensor]] = {

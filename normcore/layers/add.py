@@ -1,38 +1,31 @@
-"""The sum of several layers' outputs: where a residual block's shortcut joins it."""
+"""The sum of several layers' outputs: where the shortcut of a residual block joins it."""
 
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from normcore.layers.layer import Gradients
+from normcore.shapes import Float
 
 
 @dataclass(frozen=True)
 class Add:
-    """out = Σ x, of two inputs or more. Backward: dout is the gradient of each of them.
+    """Add up two inputs or more.
 
-    Shapes: all alike, any. Source: He, Zhang, Ren, Sun 2015, arXiv:1512.03385.
+    Forward:  out = Σ x.
+    Backward: dx = dout, the same for every input.
+
+    Shapes: the inputs, out, dout and dx have the same shape, which is any.
+    Source: He, Zhang, Ren, Sun 2015, arXiv:1512.03385.
     """
 
-    def forward(self, *xs: Tensor) -> tuple[Tensor, None]:
-        """The output; nothing is remembered."""
-        return self.infer(*xs), None
-
-    def infer(self, *xs: Tensor) -> Tensor:
-        """As forward."""
+    def forward(self, *xs: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], None]:
+        """Return the output; backward needs no cache."""
         first, *others = xs
         for x in others:
             first = first + x
-        return first
+        return first, None
 
-    def backward(self, dout: Tensor, cache: None) -> tuple[Tensor, Gradients]:
-        """dx, the same for every input, and no parameter's gradient."""
+    def backward(self, dout: Float[Tensor, "*shape"], cache: None) -> tuple[Float[Tensor, "*shape"], Gradients]:
+        """Return dx, the same for every input, and no parameter gradients."""
         return dout, {}
-
-    def parameters(self) -> dict[str, Tensor]:
-        """None."""
-        return {}
-
-    def buffers(self) -> dict[str, Tensor]:
-        """None."""
-        return {}

@@ -1,4 +1,4 @@
-"""Box-Cox: a power transform of what ReLU lets through, with one trainable exponent λ for the layer."""
+"""Box-Cox: a power transform of what ReLU lets through, with one learned exponent λ for the layer."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -8,75 +8,75 @@ from torch import Tensor
 
 from normcore.layers.exprel import exprel, exprel_derivative
 from normcore.layers.layer import Gradients
+from normcore.shapes import Float
 
 
 class Cache(NamedTuple):
-    """u: log(1 + x), N C H W; everything else is made from it."""
+    """What backward needs: u = log(1 + x), of x's shape."""
 
     u: Tensor
 
 
 @dataclass(frozen=True)
 class BoxCox:
-    """out = ((1 + x)^λ − 1) / (λ + denominator_eps) for x ≥ 0; at λ = 0 without denominator_eps its limit log(1 + x).
+    """Raise 1 + x, x ≥ 0, to a learned power λ.
 
-    With u = log(1 + x), z = λu and denominator_eps = 0: out = u · (e^z − 1)/z.
-    Backward: dx = dout · (1 + x)^(λ−1); dλ = Σ dout · u² · (z·e^z − e^z + 1)/z². Both quotients have limits at z = 0
-    (1 and ½) and are series near it: there is no 0/0. A denominator_eps δ > 0 multiplies out and dx by λ/(λ + δ), and
-    dλ follows by the quotient rule.
+    Forward:  out = ((1 + x)^λ − 1) / (λ + denominator_eps). Computed as u · exprel(z) · λ/(λ + denominator_eps), with
+    u = log(1 + x), z = λu and exprel(z) = (e^z − 1)/z, so that λ = 0 has its limit log(1 + x) and no 0/0.
+    Backward: dx = dout · (1 + x)^(λ−1); dλ = Σ dout · u² · exprel′(z), exprel′(z) = (z·e^z − e^z + 1)/z².
+    With denominator_eps = δ, dx and the sum of dλ are multiplied by λ/(λ + δ), and dλ also has the term
+    Σ dout · u · exprel(z) · δ/(λ + δ)² of the quotient rule.
 
-    denominator_eps: 1e-8 as the 2018 notebook had it, or 0. lambda_gradient: "sum" is the gradient; "mean" divides it
-    by the number of elements, as the notebook did.
+    Args:
+        lam: λ, a scalar; 2 at the start in the study.
+        denominator_eps: δ: 1e-8 in the 2018 notebook, or 0.
+        lambda_gradient: "sum" for the gradient; "mean" divides it by the number of elements, as the 2018 notebook did.
 
-    Shapes: x, out, dout, dx are N C H W; lam is a scalar. Source: Box, Cox 1964; scipy.special.boxcox1p is the same
-    function.
+    >>> layer = BoxCox(torch.tensor(2.0))
+    >>> out, cache = layer.forward(torch.tensor([0.0, 1.0]))
+    >>> [round(value, 4) for value in out.tolist()]
+    [0.0, 1.5]
+
+    Shapes: x, out, dout and dx have the same shape, which is any.
+    Source: Box, Cox 1964, J. R. Stat. Soc. B 26(2), 211–252; scipy.special.boxcox1p is the same function.
     """
 
     lam: Tensor
     denominator_eps: float = 0.0
     lambda_gradient: Literal["sum", "mean"] = "sum"
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
-        """The output, and u for backward."""
-        u = torch.log1p(x)
-        cache = Cache(u)
+    def forward(self, x: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Cache]:
+        """Return the output and the cache for backward."""
+        cache = Cache(torch.log1p(x))
         return self.recompute_output(cache), cache
 
-    def infer(self, x: Tensor) -> Tensor:
-        """As forward."""
-        return self.forward(x)[0]
-
-    def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
-        """dx, and {"lam": dλ}, a scalar."""
+    def backward(self, dout: Float[Tensor, "*shape"], cache: Cache) -> tuple[Float[Tensor, "*shape"], Gradients]:
+        """Return dx and {"lam": dλ}, of λ's shape."""
         (u,) = cache
         ratio = self._ratio()
         dx = dout * torch.exp((self.lam - 1) * u) * ratio
         slope = u * u * exprel_derivative(self.lam * u) * ratio
         if self.denominator_eps:
             slope = slope + self._transform(u) * self.denominator_eps / (self.lam + self.denominator_eps) ** 2
-        dlam = (dout * slope).sum()
+        dlam = (dout * slope).sum_to_size(self.lam.shape)
         if self.lambda_gradient == "mean":
-            dlam = dlam / dout.numel()
+            dlam = dlam / (dout.numel() // self.lam.numel())
         return dx, {"lam": dlam}
 
     def recompute_output(self, cache: Cache) -> Tensor:
-        """The output of forward."""
+        """Return the output of forward."""
         return self._transform(cache.u) * self._ratio()
 
     def parameters(self) -> dict[str, Tensor]:
-        """λ, a scalar."""
+        """Return λ, a scalar."""
         return {"lam": self.lam}
 
-    def buffers(self) -> dict[str, Tensor]:
-        """None."""
-        return {}
-
     def _transform(self, u: Tensor) -> Tensor:
-        """The transform without denominator_eps."""
+        """Return the transform without denominator_eps."""
         return u * exprel(self.lam * u)
 
     def _ratio(self) -> Tensor:
-        """What denominator_eps multiplies the transform by; 1 without it, at λ = 0 too."""
+        """Return λ/(λ + denominator_eps); 1 without denominator_eps, at λ = 0 too."""
         if not self.denominator_eps:
             return torch.ones_like(self.lam)
         return self.lam / (self.lam + self.denominator_eps)

@@ -1,4 +1,4 @@
-"""Dynamic tanh: what stands in for a normalization without any statistics, one learned steepness for the layer."""
+"""Dynamic tanh: a replacement of normalization without statistics, with one learned steepness for the layer."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from normcore.layers.layer import Gradients
+from normcore.shapes import Float
 
 
 class Cache(NamedTuple):
-    """x and out, N C H W."""
+    """What backward needs: x and out, of the same shape."""
 
     x: Tensor
     out: Tensor
@@ -18,33 +19,31 @@ class Cache(NamedTuple):
 
 @dataclass(frozen=True)
 class DynamicTanh:
-    """out = tanh(alpha · x). Backward, with slope = dout · (1 − out²): dx = alpha · slope; dalpha = Σ slope · x.
+    """Squash each element by a tanh of learned steepness.
 
-    Shapes: x, out, dout, dx are N C H W; alpha is a scalar, 0.5 at the start in the source.
+    Forward:  out = tanh(alpha · x).
+    Backward: dx = alpha · slope; dalpha = Σ slope · x, with slope = dout · (1 − out²).
+
+    Args:
+        alpha: The steepness, a scalar; 0.5 at the start in the source.
+
+    Shapes: x, out, dout and dx have the same shape, which is any.
     Source: Zhu, Chen, He, LeCun, Liu 2025, arXiv:2503.10622; its scale and shift are Affine's.
     """
 
     alpha: Tensor
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
-        """The output, and x and out for backward."""
+    def forward(self, x: Float[Tensor, "*shape"]) -> tuple[Float[Tensor, "*shape"], Cache]:
+        """Return the output and the cache for backward."""
         out = torch.tanh(self.alpha * x)
         return out, Cache(x, out)
 
-    def infer(self, x: Tensor) -> Tensor:
-        """As forward."""
-        return torch.tanh(self.alpha * x)
-
-    def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
-        """dx, and {"alpha": dalpha}, a scalar."""
+    def backward(self, dout: Float[Tensor, "*shape"], cache: Cache) -> tuple[Float[Tensor, "*shape"], Gradients]:
+        """Return dx and {"alpha": dalpha}, of alpha's shape."""
         x, out = cache
         slope = dout * (1 - out * out)
-        return self.alpha * slope, {"alpha": (slope * x).sum()}
+        return self.alpha * slope, {"alpha": (slope * x).sum_to_size(self.alpha.shape)}
 
     def parameters(self) -> dict[str, Tensor]:
-        """The steepness, a scalar."""
+        """Return the steepness, a scalar."""
         return {"alpha": self.alpha}
-
-    def buffers(self) -> dict[str, Tensor]:
-        """None."""
-        return {}

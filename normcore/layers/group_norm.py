@@ -1,4 +1,4 @@
-"""Group normalization: every group of channels of every sample standardized over its channels and positions."""
+"""Group normalization: each group of channels of each image standardized over its channels and positions."""
 
 from dataclasses import dataclass
 
@@ -6,47 +6,45 @@ from torch import Tensor
 
 from normcore.layers.layer import Gradients
 from normcore.layers.standardization import Cache, standardize, standardize_backward
+from normcore.shapes import Float
 
-GROUP = (2, 3, 4)  # the axes of a group in N G C/G H W
+GROUP = (-3, -2, -1)  # the axes C/G, H, W of N G C/G H W: all values of one group of one image
 
 
 @dataclass(frozen=True)
 class GroupNorm:
-    """out = (x − mean) · rstd over the C/G channels of a group, H and W, at test time too. Nothing is learned.
+    """Normalize each group of channels of each image to mean 0 and variance 1, without scale or shift.
 
-    Backward: standardization's, over the same. One group is layer, C groups are instance normalization.
+    One group is layer normalization, and C groups are instance normalization.
 
-    Shapes: x, out, dout, dx are N C H W, C a multiple of groups. Source: Wu, He 2018, arXiv:1803.08494.
+    Forward:  out = (x − mean) · rstd, rstd = (var + eps)^-½, mean and biased variance over a group's channels, H, W.
+    Backward: dx = rstd · (dout − mean(dout) − out · mean(dout · out)), means over a group's channels, H, W.
+
+    Args:
+        groups: How many groups the C channels are divided into; divides C.
+        eps: Added to the variance for numerical stability.
+
+    Shapes: x, out, dout and dx are N C H W.
+    Source: Wu, He 2018, arXiv:1803.08494.
     """
 
     groups: int
     eps: float = 1e-8
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
-        """The output, and x with its moments by group. Raises RuntimeError if the channels do not divide."""
+    def forward(self, x: Float[Tensor, "*N C H W"]) -> tuple[Float[Tensor, "*N C H W"], Cache]:
+        """Return the output and the cache for backward. Raises RuntimeError if groups does not divide C."""
         out, cache, _ = standardize(self._grouped(x), GROUP, self.eps)
-        return out.flatten(1, 2), cache
+        return out.flatten(-4, -3), cache
 
-    def infer(self, x: Tensor) -> Tensor:
-        """As forward."""
-        return self.forward(x)[0]
-
-    def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
-        """dx, and no parameter's gradient."""
-        return standardize_backward(self._grouped(dout), cache, GROUP).flatten(1, 2), {}
+    def backward(self, dout: Float[Tensor, "*N C H W"], cache: Cache) -> tuple[Float[Tensor, "*N C H W"], Gradients]:
+        """Return dx and no parameter gradients."""
+        return standardize_backward(self._grouped(dout), cache, GROUP).flatten(-4, -3), {}
 
     def recompute_output(self, cache: Cache) -> Tensor:
-        """The output of forward."""
-        return cache.out().flatten(1, 2)
-
-    def parameters(self) -> dict[str, Tensor]:
-        """None: no scale or shift is learned."""
-        return {}
-
-    def buffers(self) -> dict[str, Tensor]:
-        """None."""
-        return {}
+        """Return the output of forward."""
+        return cache.out().flatten(-4, -3)
 
     def _grouped(self, x: Tensor) -> Tensor:
-        samples, channels, height, width = x.shape
-        return x.reshape(samples, self.groups, channels // self.groups, height, width)
+        """Return x as N G C/G H W."""
+        *images, channels, height, width = x.shape
+        return x.reshape(*images, self.groups, channels // self.groups, height, width)

@@ -1,4 +1,7 @@
-"""What every layer of ours can do."""
+"""What a layer can do: a forward and a backward pass, and a few abilities that only some layers have.
+
+Each ability is a protocol of its own. A layer that does not have an ability defines nothing for it.
+"""
 
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,65 +11,97 @@ Gradients = dict[str, Tensor]  # by the parameter's name
 
 
 class Layer(Protocol):
-    """A step of a network with its derivative written out.
+    """One layer of a network, with its derivative written out.
 
-    It takes one tensor, x, or several (a sum): hence the open signatures.
-
-    What backward needs is in the cache that forward returned, nowhere else: a layer holds its parameters and running
-    statistics, nothing of the batch. Images are N C H W.
+    A layer holds its parameters and running statistics, and nothing of a batch: what backward needs is in the cache
+    that forward returns. forward takes one tensor, or several where the layer adds them up; hence the open signature.
+    Shapes: N images, C channels, H height, W width, counted from the right.
     """
 
     def forward(self, *xs: Any, **none: Any) -> tuple[Tensor, Any]:
-        """The output on a training batch, and the cache that backward needs. Moves running statistics, if any."""
-        ...
-
-    def infer(self, *xs: Any, **none: Any) -> Tensor:
-        """The output at test time; changes nothing."""
+        """Return the output of a training batch and the cache for backward. Updates running statistics, if any."""
         ...
 
     def backward(self, dout: Tensor, cache: Any) -> tuple[Tensor, Gradients]:
-        """The loss's gradient with respect to the input (to each, if several) and each parameter, from the output's."""
+        """Return the loss's gradients of the input (the same for each, if several) and of every parameter."""
         ...
+
+
+@runtime_checkable
+class HasParameters(Protocol):
+    """A layer with tensors that training changes."""
 
     def parameters(self) -> dict[str, Tensor]:
-        """The tensors that training changes, by name; changed in place."""
+        """Return the parameters by name: the live tensors, changed in place."""
         ...
 
+
+@runtime_checkable
+class HasBuffers(Protocol):
+    """A layer with tensors that forward updates and no gradient changes, such as running statistics."""
+
     def buffers(self) -> dict[str, Tensor]:
-        """The running statistics, by name; changed in place."""
+        """Return the buffers by name: the live tensors, changed in place."""
+        ...
+
+
+@runtime_checkable
+class HasInference(Protocol):
+    """A layer whose output is computed otherwise at test time than in training."""
+
+    def for_inference(self) -> Layer:
+        """Return the layer of test time. It shares the tensors, and its forward pass changes none of them."""
         ...
 
 
 @runtime_checkable
 class Weighted(Protocol):
-    """A layer whose backward pass comes in two parts: a network's first one is trained without the images' gradient."""
+    """A layer that can compute its two kinds of gradients separately.
+
+    Training needs the weights' gradient of a network's first layer, but not the gradient of the images.
+    """
 
     def input_gradient(self, dout: Tensor, cache: Any) -> Tensor:
-        """The dx of backward."""
+        """Return the dx of backward alone."""
         ...
 
     def parameter_gradients(self, dout: Tensor, cache: Any) -> Gradients:
-        """Those of backward."""
+        """Return the parameter gradients of backward alone."""
         ...
 
 
 @runtime_checkable
 class DropsInput(Protocol):
-    """A layer whose cache is large for the input in it, and can do without it in the meantime."""
+    """A layer whose cache holds the input, and which can drop it until backward needs it."""
 
     def without_input(self, cache: Any) -> Any:
-        """The cache, its largest part left out."""
+        """Return the cache without the input."""
         ...
 
     def with_input(self, cache: Any, x: Tensor) -> Any:
-        """The whole cache of a forward pass of x."""
+        """Return the whole cache of a forward pass of x."""
         ...
 
 
 @runtime_checkable
 class Recomputable(Protocol):
-    """A layer that makes its output again from its cache, to the bit and cheaply."""
+    """A layer that can compute its output again from its cache, bit for bit and at little cost."""
 
     def recompute_output(self, cache: Any) -> Tensor:
-        """The output of forward."""
+        """Return the output of forward."""
         ...
+
+
+def parameters_of(layer: Layer) -> dict[str, Tensor]:
+    """Return the layer's parameters by name; none if it has none."""
+    return layer.parameters() if isinstance(layer, HasParameters) else {}
+
+
+def buffers_of(layer: Layer) -> dict[str, Tensor]:
+    """Return the layer's buffers by name; none if it has none."""
+    return layer.buffers() if isinstance(layer, HasBuffers) else {}
+
+
+def inference_of(layer: Layer) -> Layer:
+    """Return the layer that stands for this one at test time: itself, unless test time differs."""
+    return layer.for_inference() if isinstance(layer, HasInference) else layer

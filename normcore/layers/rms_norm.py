@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from normcore.layers.layer import Gradients
+from normcore.shapes import Float
 
 
 class Cache(NamedTuple):
-    """x: as it came in, which the layer before keeps anyway; rrms: (mean(x²) + eps)^-½, of length 1 along the axes."""
+    """What backward needs: x, which the layer before keeps anyway, and rrms, of length 1 along the axes."""
 
     x: Tensor
     rrms: Tensor
@@ -18,42 +19,33 @@ class Cache(NamedTuple):
 
 @dataclass(frozen=True)
 class RMSNorm:
-    """out = x · rrms, with rrms = (mean(x²) + eps)^-½ over the axes, at test time too. Nothing is learned.
+    """Divide by the root of the mean square over the axes, without a scale.
 
+    Forward:  out = x · rrms, rrms = (mean(x²) + eps)^-½, the mean over the axes.
     Backward: dx = rrms · (dout − out · mean(dout · out)), the mean over the axes.
 
-    axes: (1, 2, 3), a sample's channels and positions, or (2, 3), a map's positions alone, as filter response
-    normalization has them.
+    Args:
+        axes: The axes of the mean, counted from the right: (-3, -2, -1) for an image's channels and positions, or
+            (-2, -1) for the positions of each map, as in filter response normalization.
+        eps: Added to the mean square for numerical stability.
 
-    Shapes: x, out, dout, dx are N C H W. Sources: Zhang, Sennrich 2019, arXiv:1910.07467; for the maps
-    Singh, Krishnan 2019, arXiv:1911.09737.
+    Shapes: x, out, dout and dx are N C H W.
+    Sources: Zhang, Sennrich 2019, arXiv:1910.07467; of a map Singh, Krishnan 2019, arXiv:1911.09737.
     """
 
-    axes: tuple[int, ...] = (1, 2, 3)
+    axes: tuple[int, ...] = (-3, -2, -1)
     eps: float = 1e-8
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Cache]:
-        """The output, and x and rrms for backward."""
+    def forward(self, x: Float[Tensor, "*N C H W"]) -> tuple[Float[Tensor, "*N C H W"], Cache]:
+        """Return the output and the cache for backward."""
         rrms = torch.rsqrt(x.square().mean(self.axes, keepdim=True) + self.eps)
         return x * rrms, Cache(x, rrms)
 
-    def infer(self, x: Tensor) -> Tensor:
-        """As forward."""
-        return self.forward(x)[0]
-
-    def backward(self, dout: Tensor, cache: Cache) -> tuple[Tensor, Gradients]:
-        """dx, and no parameter's gradient."""
+    def backward(self, dout: Float[Tensor, "*N C H W"], cache: Cache) -> tuple[Float[Tensor, "*N C H W"], Gradients]:
+        """Return dx and no parameter gradients."""
         out, rrms = self.recompute_output(cache), cache.rrms
         return rrms * (dout - out * (dout * out).mean(self.axes, keepdim=True)), {}
 
     def recompute_output(self, cache: Cache) -> Tensor:
-        """The output of forward."""
+        """Return the output of forward."""
         return cache.x * cache.rrms
-
-    def parameters(self) -> dict[str, Tensor]:
-        """None: no scale is learned."""
-        return {}
-
-    def buffers(self) -> dict[str, Tensor]:
-        """None."""
-        return {}

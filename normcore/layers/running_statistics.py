@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from normcore.layers.standardization import Moments
@@ -10,9 +9,15 @@ from normcore.layers.standardization import Moments
 
 @dataclass(frozen=True)
 class RunningStatistics:
-    """After each batch: running ← momentum · running + (1 − momentum) · batch's, mean and biased variance alike.
+    """Running averages of the mean and of the biased variance, updated in place.
 
-    Shapes: mean and var as the normalization's moments: 1 C 1 1 for batch normalization.
+    After each batch: running ← momentum · running + (1 − momentum) · batch's. PyTorch's momentum is 1 minus this one,
+    and PyTorch averages the unbiased variance.
+
+    Args:
+        mean: The running mean, 1 C 1 1 for batch normalization.
+        var: The running biased variance, of the same shape.
+        momentum: The share of the old average that each update keeps.
     """
 
     mean: Tensor
@@ -20,14 +25,14 @@ class RunningStatistics:
     momentum: float
 
     def update(self, batch: Moments) -> None:
-        """Take one training batch's moments in."""
+        """Average in the moments of one training batch."""
         self.mean.lerp_(batch.mean, 1 - self.momentum)
         self.var.lerp_(batch.var, 1 - self.momentum)
 
-    def standardize(self, x: Tensor, eps: float) -> Tensor:
-        """(x − running mean) · (running var + eps)^-½."""
-        return (x - self.mean) * torch.rsqrt(self.var + eps)
+    def moments(self, images: int) -> Moments:
+        """Return the averages, which are the same for any number of images."""
+        return Moments(self.mean, self.var)
 
     def buffers(self) -> dict[str, Tensor]:
-        """The two averages."""
+        """Return the two averages."""
         return {"running_mean": self.mean, "running_var": self.var}

@@ -1,8 +1,7 @@
-"""The 2018 notebook's mistake: running statistics of layer and instance normalization, kept by place in the batch."""
+"""Running statistics by an image's index in the batch: the mistake of the 2018 notebook, kept to reproduce it."""
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from normcore.layers.standardization import Moments
@@ -10,12 +9,15 @@ from normcore.layers.standardization import Moments
 
 @dataclass(frozen=True)
 class SlotStatistics:
-    """An average a slot: running[n] ← momentum · running[n] + (1 − momentum) · that of the batch's n-th image.
+    """One running average for each slot: running[n] ← momentum · running[n] + (1 − momentum) · that of image n.
 
-    At test time the n-th image of a batch is normalized by slot n, that is by what happened to lie there in training.
-    A batch shorter than N moves, and is normalized by, the first slots alone.
+    At test time image n of a batch is normalized by slot n, which is by whatever images had that index in training.
+    A batch of fewer than N images updates, and is normalized by, the first slots alone.
 
-    Shapes: mean and var N 1 1 1 for layer, N C 1 1 for instance normalization, N being the training batch's size.
+    Args:
+        mean: The running means: N 1 1 1 for layer and N C 1 1 for instance normalization, N images in a training batch.
+        var: The running biased variances, of the same shape.
+        momentum: The share of the old average that each update keeps.
     """
 
     mean: Tensor
@@ -23,21 +25,18 @@ class SlotStatistics:
     momentum: float
 
     def update(self, batch: Moments) -> None:
-        """Take one training batch's moments in. Raises ValueError for more images than there are slots."""
-        used = self._slots(len(batch.mean))
-        self.mean[used].lerp_(batch.mean, 1 - self.momentum)
-        self.var[used].lerp_(batch.var, 1 - self.momentum)
+        """Average in the moments of one training batch. Raises ValueError for more images than there are slots."""
+        used = self.moments(batch.mean.shape[-4])
+        used.mean.lerp_(batch.mean, 1 - self.momentum)
+        used.var.lerp_(batch.var, 1 - self.momentum)
 
-    def standardize(self, x: Tensor, eps: float) -> Tensor:
-        """(x − running mean) · (running var + eps)^-½. Raises ValueError for more images than there are slots."""
-        used = self._slots(len(x))
-        return (x - self.mean[used]) * torch.rsqrt(self.var[used] + eps)
+    def moments(self, images: int) -> Moments:
+        """Return views of the first slots, one for each image. Raises ValueError for more images than slots."""
+        slots = self.mean.shape[-4]
+        if images > slots:
+            raise ValueError(f"{images} images do not fit {slots} slots")
+        return Moments(self.mean.narrow(-4, 0, images), self.var.narrow(-4, 0, images))
 
     def buffers(self) -> dict[str, Tensor]:
-        """The two averages."""
+        """Return the two averages."""
         return {"running_mean": self.mean, "running_var": self.var}
-
-    def _slots(self, images: int) -> slice:
-        if images > len(self.mean):
-            raise ValueError(f"{images} images do not fit {len(self.mean)} slots")
-        return slice(images)

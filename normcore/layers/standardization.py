@@ -1,5 +1,6 @@
-"""Subtracting the mean and dividing by the standard deviation over given axes: what batch, layer and instance
-normalization have in common. They differ in the axes and in what they do at test time.
+"""Standardization over given axes: the arithmetic that batch, layer, instance and group normalization share.
+
+They differ in the axes and in what they do at test time.
 """
 
 from typing import NamedTuple
@@ -9,9 +10,9 @@ from torch import Tensor
 
 
 class Cache(NamedTuple):
-    """x: as it came in, which the layer before keeps anyway.
+    """What backward needs.
 
-    mean and rstd = (var + eps)^-½ are of length 1 along the axes.
+    x is the input, which the layer before keeps anyway. mean and rstd = (var + eps)^-½ have length 1 along the axes.
     """
 
     x: Tensor
@@ -19,7 +20,7 @@ class Cache(NamedTuple):
     rstd: Tensor
 
     def out(self) -> Tensor:
-        """As standardize returned it, to the bit: cheaper to make again than to keep."""
+        """Return the output of standardize, bit for bit: computing it again costs less than keeping it."""
         return (self.x - self.mean) * self.rstd
 
 
@@ -31,19 +32,22 @@ class Moments(NamedTuple):
 
 
 def standardize(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Cache, Moments]:
-    """out = (x − mean) · rstd, with rstd = (var + eps)^-½, mean and biased variance taken over the axes."""
+    """Return out = (x − mean) · rstd, rstd = (var + eps)^-½, with mean and biased variance over the axes.
+
+    Also return the cache for standardize_backward, and the moments.
+    """
     var, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
     cache = Cache(x, mean, torch.rsqrt(var + eps))
     return cache.out(), cache, Moments(mean, var)
 
 
 def standardize_backward(dout: Tensor, cache: Cache, axes: tuple[int, ...]) -> Tensor:
-    """dx = rstd · (dout − mean(dout) − out · mean(dout · out)), means over the axes.
+    """Return dx = rstd · (dout − mean(dout) − out · mean(dout · out)), means over the axes.
 
-    The three terms of the chain rule (through x, the mean and the variance) with out put back for (x − mean) · rstd,
-    which needs two means instead of four. Source: Ioffe, Szegedy 2015, arXiv:1502.03167, section 3, simplified.
+    These are the three terms of the chain rule, through x, the mean and the variance. Writing out for (x − mean) · rstd
+    leaves two means instead of four. Source: Ioffe, Szegedy 2015, arXiv:1502.03167, section 3, simplified.
     """
     out = cache.out()
-    shift = dout.mean(axes, keepdim=True)
-    slope = (dout * out).mean(axes, keepdim=True)
-    return cache.rstd * (dout - shift - out * slope)
+    mean_dout = dout.mean(axes, keepdim=True)
+    mean_dout_out = (dout * out).mean(axes, keepdim=True)
+    return cache.rstd * (dout - mean_dout - out * mean_dout_out)

@@ -1,4 +1,4 @@
-"""The thresholded linear unit that filter response normalization ends in: a ReLU whose corner is learned."""
+"""The thresholded linear unit, which follows filter response normalization: a ReLU with a learned threshold."""
 
 from dataclasses import dataclass
 
@@ -6,37 +6,41 @@ import torch
 from torch import Tensor
 
 from normcore.layers.layer import Gradients
+from normcore.shapes import Bool, Float
 
-EVERY_MAP = (0, 2, 3)  # the axes N, H, W of an N C H W tensor
+CHANNEL = (-4, -2, -1)  # the axes N, H, W: all values of one channel
 
 
 @dataclass(frozen=True)
 class ThresholdedLinear:
-    """out = max(x, tau), a tau a channel. Backward: dx = dout where x > tau, else 0; dtau = Σ dout where it is not.
+    """Replace values below a learned threshold by the threshold.
 
-    Shapes: x, out, dout, dx are N C H W, tau is 1 C 1 1. Source: Singh, Krishnan 2019, arXiv:1911.09737.
+    Forward:  out = max(x, tau).
+    Backward: dx = dout where x > tau, else 0; dtau = Σ dout where x ≤ tau, over N, H, W.
+
+    A NaN passes through, forward and backward.
+
+    Args:
+        tau: The threshold of each channel, 1 C 1 1.
+
+    Shapes: x, out, dout and dx are N C H W.
+    Source: Singh, Krishnan 2019, arXiv:1911.09737.
     """
 
     tau: Tensor
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The output, and where it is x for backward."""
-        above = x > self.tau
-        return torch.where(above, x, self.tau), above
+    def forward(self, x: Float[Tensor, "*S N C H W"]) -> tuple[Float[Tensor, "*S N C H W"], Tensor]:
+        """Return the output, and as the cache where x is at most the threshold, N C H W."""
+        at_most = x <= self.tau  # false for a NaN
+        return torch.where(at_most, self.tau, x), at_most
 
-    def infer(self, x: Tensor) -> Tensor:
-        """As forward."""
-        return torch.maximum(x, self.tau)
-
-    def backward(self, dout: Tensor, cache: Tensor) -> tuple[Tensor, Gradients]:
-        """dx, and {"tau": dtau}, 1 C 1 1."""
-        dx = torch.where(cache, dout, 0.0)
-        return dx, {"tau": (dout - dx).sum(EVERY_MAP, keepdim=True)}
+    def backward(
+        self, dout: Float[Tensor, "*S N C H W"], cache: Bool[Tensor, "*S N C H W"]
+    ) -> tuple[Float[Tensor, "*S N C H W"], Gradients]:
+        """Return dx and {"tau": dtau}, 1 C 1 1."""
+        dx = torch.where(cache, 0.0, dout)
+        return dx, {"tau": (dout - dx).sum(CHANNEL, keepdim=True)}
 
     def parameters(self) -> dict[str, Tensor]:
-        """The thresholds, 1 C 1 1."""
+        """Return the thresholds, 1 C 1 1."""
         return {"tau": self.tau}
-
-    def buffers(self) -> dict[str, Tensor]:
-        """None."""
-        return {}

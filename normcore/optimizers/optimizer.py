@@ -1,4 +1,4 @@
-"""What every optimizer of ours can do."""
+"""What every optimizer can do."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -7,25 +7,25 @@ from torch import Tensor
 
 
 class Optimizer(Protocol):
-    """Moves parameters by their gradients. Its whole memory is in steps and state().
+    """Updates parameters by their gradients. Its whole state is in steps and state().
 
-    A step is in two parts, so that the second can be compiled or replayed: what the step's number decides is worked out
-    on the host, and all else is done to tensors on the device.
+    A step has two parts, so that the second can be compiled or replayed: the host computes what depends on the step's
+    number, and the device does everything else.
     """
 
     steps: int
 
     def next_coefficients(self) -> list[float]:
-        """What the coming step's number decides, the learning rate first; the step counts as taken."""
+        """Return the numbers that depend on the next step's number, the learning rate first; counts the step."""
         ...
 
     def update(self, gradients: Mapping[str, Tensor], coefficients: Tensor) -> None:
-        """Move every parameter by its gradient, of the same name and shape. Raises KeyError for a missing gradient.
+        """Update every parameter, in place, by the gradient of the same name and shape.
 
-        coefficients: those of this step, one-dimensional, on the parameters' device.
+        coefficients: this step's, one-dimensional, on the parameters' device. Raises KeyError for a missing gradient.
         """
         ...
 
     def state(self) -> dict[str, Tensor]:
-        """The averages it keeps, by name; the live tensors, changed in place."""
+        """Return the optimizer's averages by name: the live tensors, changed in place."""
         ...

@@ -1,4 +1,4 @@
-"""Learning rates over a training: each a function of the step's number, from 0, so that nothing need be remembered."""
+"""Learning rate schedules. Each is a function of the step's number, from 0, so there is no state to store."""
 
 import math
 from collections.abc import Callable
@@ -7,20 +7,23 @@ Schedule = Callable[[int], float]
 
 
 def constant(rate: float) -> Schedule:
-    """The same at every step."""
+    """Return the schedule with the same rate at every step."""
     return lambda step: rate
 
 
 def step_decay(rate: float, *, every: int, factor: float) -> Schedule:
-    """rate · factor^⌊step / every⌋: multiplied by the factor once in so many steps."""
+    """Return rate · factor^⌊step / every⌋: the rate is multiplied by factor after every so many steps."""
     return lambda step: rate * factor ** (step // every)
 
 
 def cosine(rate: float, *, steps: int) -> Schedule:
-    """rate · (1 + cos(π · step / steps)) / 2: half a wave, to 0. Source: Loshchilov, Hutter 2017, arXiv:1608.03983."""
+    """Return rate · (1 + cos(π · step / steps)) / 2, which falls to 0 at the last step and stays there.
+
+    Source: Loshchilov, Hutter 2017, arXiv:1608.03983.
+    """
     return lambda step: rate * (1 + math.cos(math.pi * min(step / steps, 1.0))) / 2
 
 
 def warmed_up(schedule: Schedule, *, steps: int) -> Schedule:
-    """The schedule after so many steps of a straight rise to its first rate: the first is 1/steps of it."""
+    """Return the schedule after a linear warm-up of so many steps, from 1/steps of its first rate up to it."""
     return lambda step: schedule(0) * (step + 1) / steps if step < steps else schedule(step - steps)

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent with momentum, Nesterov's too."""
+"""Stochastic gradient descent with momentum, optionally Nesterov's."""
 
 from collections.abc import Mapping
 
@@ -12,10 +12,19 @@ NO_DECAY = WeightDecay()
 
 
 class SGD:
-    """v ← momentum · v + g; w ← w − lr · v, or with nesterov w ← w − lr · (g + momentum · v).
+    """Update parameters, in place, by a velocity that accumulates their gradients.
 
-    Parameters are changed in place. Source: Sutskever, Martens, Dahl, Hinton 2013, ICML, in the form that torch.optim
-    has, where the learning rate stands outside the velocity.
+    Update: v ← momentum · v + g; w ← w − lr · v, or with nesterov w ← w − lr · (g + momentum · v).
+
+    Args:
+        parameters: What to update, by name.
+        learning_rate: lr, a function of the step's number.
+        momentum: The share of the old velocity that each step keeps.
+        nesterov: Whether to use Nesterov's momentum.
+        weight_decay: Which parameters decay, how much, and in which of the two ways.
+
+    Source: Sutskever, Martens, Dahl, Hinton 2013, ICML, in the form of torch.optim, where the learning rate is outside
+    the velocity.
     """
 
     def __init__(
@@ -34,20 +43,20 @@ class SGD:
         self.velocity = {name: torch.zeros_like(parameter) for name, parameter in self.parameters.items()}
 
     def next_coefficients(self) -> list[float]:
-        """The learning rate; the step counts as taken."""
+        """Return the learning rate; counts the step."""
         self.steps += 1
         return [self.learning_rate(self.steps - 1)]
 
     def update(self, gradients: Mapping[str, Tensor], coefficients: Tensor) -> None:
-        """Move every parameter by its gradient, of the same name and shape. Raises KeyError for a missing gradient."""
+        """Update every parameter by its gradient. Raises KeyError for a missing gradient."""
         (rate,) = coefficients.unbind()
         g = self.weight_decay.decayed(self.parameters, gradients, rate)
         v = list(self.velocity.values())
         torch._foreach_mul_(v, self.momentum)
         torch._foreach_add_(v, g)
-        moves = torch._foreach_add(g, v, alpha=self.momentum) if self.nesterov else v
-        torch._foreach_sub_(list(self.parameters.values()), torch._foreach_mul(moves, rate))
+        updates = torch._foreach_add(g, v, alpha=self.momentum) if self.nesterov else v
+        torch._foreach_sub_(list(self.parameters.values()), torch._foreach_mul(updates, rate))
 
     def state(self) -> dict[str, Tensor]:
-        """The velocity of every parameter; the live tensors."""
+        """Return the velocity of every parameter: the live tensors."""
         return {f"velocity/{name}": velocity for name, velocity in self.velocity.items()}

@@ -1,8 +1,8 @@
-"""How every process of ours logs: a line an event, as JSON or, where a person watches, in colour.
+"""The log of every process: one line an event, as JSON, or in colour if standard error is a terminal.
 
-No line holds a key, and no traceback variables: they hold passwords, keys and tensors.
+A line holds no API key, and a traceback holds no variables: they hold passwords, keys and tensors.
 
-What is bound with `about` is on every line of its thread or request: experiment, attempt, worker, request_id.
+Values bound with `about` are on every line of the current thread or request: experiment, attempt, worker, request_id.
 """
 
 import logging
@@ -21,11 +21,10 @@ _KEY = re.compile(r"(normlab_[0-9a-f]{1,16}_)[A-Za-z0-9_-]+")
 
 
 def log_to_stderr() -> None:
-    """Have the standard library's loggers write so, from INFO on."""
-    watched = sys.stderr.isatty()
-    rendering: list[Processor] = (
+    """Make the standard library's loggers write to standard error, from level INFO on."""
+    renderers: list[Processor] = (
         [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
-        if watched
+        if sys.stderr.isatty()
         else [
             ExceptionRenderer(ExceptionDictTransformer(show_locals=False)),
             structlog.processors.JSONRenderer(ensure_ascii=False),
@@ -39,7 +38,7 @@ def log_to_stderr() -> None:
             structlog.stdlib.ExtraAdder(),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
         ],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendering, _without_keys],  # type: ignore[list-item]
+        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderers, _without_keys],  # type: ignore[list-item]
     )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
@@ -47,5 +46,5 @@ def log_to_stderr() -> None:
 
 
 def _without_keys(logger: WrappedLogger, name: str, line: str) -> str:
-    """A key may come where nobody expects it, in a path or a database's message."""
+    """Remove the secrets of API keys from the whole line: a path or a database's message may hold one."""
     return _KEY.sub(r"\1…", line)

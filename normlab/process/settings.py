@@ -1,7 +1,7 @@
-"""The setting that everything of ours reads, where the database is; and how settings are read."""
+"""The one setting of every process, the database's address, and how settings are read from the environment."""
 
+import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,42 +11,42 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import ArgumentError
 
 EXPECTED = "expected sqlite:///path or postgresql://user:password@host/name"
-SQLITE = ("sqlite", "sqlite+pysqlite")  # as SQLAlchemy names them; of other drivers there is none here
+SQLITE = ("sqlite", "sqlite+pysqlite")  # the names by which SQLAlchemy selects the drivers that are installed
 POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
 
 
 class DatabaseSettings(BaseSettings):
     """NORMLAB_DATABASE_URL: sqlite:///path or postgresql://user:password@host/name."""
 
-    # Of numbers: nobody can wait for an infinity.
+    # An infinite number of seconds, bytes or attempts has no use.
     model_config = SettingsConfigDict(env_prefix="NORMLAB_", extra="ignore", allow_inf_nan=False)
 
     database_url: str = Field(default="sqlite:///data/normlab.db", repr=False)  # it may hold a password
 
     @classmethod
-    def read(cls, **given: Any) -> Self:
-        """The settings of a process: the environment's, but for those given. Exits, saying why, if one is wrong."""
+    def read(cls, **values: Any) -> Self:
+        """Return the settings of the environment, except for the given ones. Exit with a message if one is invalid."""
         try:
-            return cls(**given)
+            return cls(**values)
         except SettingsError as error:
             sys.exit(f"{error}; a list is written as JSON, such as '[\"lab.example\"]'")
         except ValidationError as error:
             # Without the values: a database's address may hold a password.
-            sys.exit("\n".join(_in_words(found["loc"], found["msg"]) for found in error.errors()))
+            sys.exit("\n".join(_message(each["loc"], each["msg"]) for each in error.errors()))
 
     @field_validator("database_url")
     @classmethod
-    def _is_of_a_database_we_can_open(cls, address: str) -> str:
-        if (wrong := _wrong_with(address)) is not None:
-            raise ValueError(wrong)
+    def _check_database_url(cls, address: str) -> str:
+        if (refusal := _refusal(address)) is not None:
+            raise ValueError(refusal)
         return address
 
 
-def _wrong_with(address: str) -> str | None:
-    """Why we cannot open a database there; without the address, which may hold a password."""
+def _refusal(address: str) -> str | None:
+    """Return why the address is refused, without the address: it may hold a password. None if it is accepted."""
     try:
         url = make_url(address)
-    except (ArgumentError, ValueError):  # the latter of a port that is no number
+    except (ArgumentError, ValueError):  # ValueError: the port is not a number
         return EXPECTED
     if url.drivername in POSTGRESQL:
         return None
@@ -56,23 +56,22 @@ def _wrong_with(address: str) -> str | None:
         return "a SQLite database takes no options; expected sqlite:///path"
     if not url.database or url.database == ":memory:":
         return "a SQLite database must be a file, which a service and its workers can share; expected sqlite:///path"
-    return _wrong_with_folder(Path(url.database).parent)
+    return _folder_refusal(Path(url.database).parent)
 
 
-def _wrong_with_folder(folder: Path) -> str | None:
-    """Whoever opens the database makes it; that this can be done shows another one, made and gone: rights do not tell,
-    for in /proc not even root makes any.
-    """
+def _folder_refusal(folder: Path) -> str | None:
+    """Return why the folder cannot be made or used. The first connection to the database makes it."""
     try:
-        if not folder.is_dir():
-            there = next(one for one in (folder, *folder.parents) if one.exists())
-            with tempfile.TemporaryDirectory(dir=there):
-                pass
-    except OSError as error:
-        return f"the folder {folder} cannot be made: {error.strerror}"
+        ancestor = next(each for each in (folder, *folder.parents) if each.exists())
+    except PermissionError as error:
+        return f"the folder {folder} cannot be reached: {error.strerror}"
+    if not ancestor.is_dir():
+        return f"the folder {folder} cannot be made: {ancestor} is not a folder"
+    if ancestor != folder and not os.access(ancestor, os.W_OK | os.X_OK):
+        return f"the folder {folder} cannot be made: {ancestor} cannot be written to"
     return None
 
 
-def _in_words(place: tuple[int | str, ...], message: str) -> str:
-    name = "".join(f"NORMLAB_{part}: ".upper() for part in place)
+def _message(location: tuple[int | str, ...], message: str) -> str:
+    name = "".join(f"NORMLAB_{part}: ".upper() for part in location)
     return name + message.removeprefix("Value error, ")

@@ -1,6 +1,7 @@
-"""API keys: made, shown once, known again by their hash, revoked.
+"""API keys: create, authenticate, list and revoke them.
 
-A key is `normlab_ID_SECRET`. The secret has 256 random bits, so one SHA-256 is enough: there is no guessing it.
+A key is `normlab_ID_SECRET`. Only a hash of the secret is stored. The secret has 256 random bits and cannot be guessed,
+so one SHA-256 is enough, without a salt or a slow hash.
 """
 
 import hashlib
@@ -17,11 +18,11 @@ from normlab.store.models import ApiKeyRow
 
 KeyScope = Literal["read", "write"]
 
-MAX_KEY_LENGTH = 200  # characters of what is looked at as a key at all
+MAX_KEY_LENGTH = 200  # characters; a longer text is refused unread
 
 
 def create(session: Session, scope: KeyScope, name: str) -> str:
-    """A new key, as its owner will send it; it is nowhere else."""
+    """Create a key and return it as its owner will send it. It is not stored and cannot be shown again."""
     key_id, secret = secrets.token_hex(4), secrets.token_urlsafe(32)
     session.add(
         ApiKeyRow(
@@ -36,7 +37,10 @@ def create(session: Session, scope: KeyScope, name: str) -> str:
 
 
 def authenticate(session: Session, key: str) -> tuple[str, KeyScope] | None:
-    """The id and the scope of a key that is good; the comparison takes as long whatever is wrong with it."""
+    """Return the id and the scope of a key, or None if it is unknown or revoked.
+
+    The comparison takes the same time for an unknown id as for a wrong secret.
+    """
     parts = key.split("_", 2)
     if (
         len(key) > MAX_KEY_LENGTH
@@ -54,17 +58,17 @@ def authenticate(session: Session, key: str) -> tuple[str, KeyScope] | None:
 
 
 def all_keys(session: Session) -> Sequence[ApiKeyRow]:
-    """All keys, oldest first."""
+    """Return all keys, oldest first."""
     return session.scalars(select(ApiKeyRow).order_by(ApiKeyRow.created_at)).all()
 
 
 def any_active(session: Session) -> bool:
-    """Whether anybody has a key."""
+    """Return whether there is a key that is not revoked."""
     return session.scalar(select(ApiKeyRow.id).where(ApiKeyRow.revoked_at.is_(None)).limit(1)) is not None
 
 
 def revoke(session: Session, key_id: str) -> bool:
-    """From the next request on the key is good for nothing; returns whether there was such a key."""
+    """Revoke a key, from the next request on. Return whether there is a key of this id."""
     revoked = update(ApiKeyRow).where(ApiKeyRow.id == key_id).values(revoked_at=database_now())
     return session.scalar(revoked.returning(ApiKeyRow.id)) is not None
 

@@ -20,6 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from normlab.spec.lifecycle import AttemptOutcome, RequestedAction, Status
+from normlab.store.histograms import SCALARS
 
 
 def _enum(kind: type[StrEnum]) -> Enum:
@@ -164,7 +165,7 @@ class EpochRow(Base):
 
 
 class HistogramRow(Base):
-    """One quantity of one layer at one captured step: its statistics, and its bins packed."""
+    """One quantity of one layer at one captured step: its bins packed, and a column for each of its SCALARS."""
 
     __tablename__ = "histograms"
 
@@ -174,15 +175,15 @@ class HistogramRow(Base):
     layer: Mapped[int] = mapped_column(primary_key=True)
     epoch: Mapped[int]
 
-    zeros: Mapped[int] = mapped_column(BigInteger)
-    nans: Mapped[int] = mapped_column(BigInteger)
-    positive_infinities: Mapped[int] = mapped_column(BigInteger)
-    negative_infinities: Mapped[int] = mapped_column(BigInteger)
-    minimum: Mapped[float | None] = mapped_column(Double)
-    maximum: Mapped[float | None] = mapped_column(Double)
-    total: Mapped[float] = mapped_column(Double)
-    total_of_squares: Mapped[float] = mapped_column(Double)
     bins: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+for _name, _type in SCALARS.items():
+    setattr(
+        HistogramRow,
+        _name,
+        mapped_column(BigInteger if _type is int else Double, nullable=_type == float | None),
+    )
 
 
 class CheckpointRow(Base):

@@ -136,8 +136,8 @@ def _histogram_rows(experiment_id: int, captures: Sequence[Capture]) -> list[dic
 
 
 def _histogram(row: Any) -> Histogram:
-    codes, counts = unpack(row.bins)
-    return Histogram(codes, counts, **{name: getattr(row, name) for name in SCALARS})
+    bin_index, counts = unpack(row.bins)
+    return Histogram(bin_index, counts, **{name: getattr(row, name) for name in SCALARS})
 
 
 def _replace_checkpoint(session: Session, experiment_id: int, checkpoint: Checkpoint) -> None:

@@ -13,13 +13,12 @@ JOURNAL_RETRY_SECONDS = 0.02
 
 
 def sqlite_engines(url: str, *, timeout_seconds: float, **pool: Any) -> tuple[Engine, Engine]:
-    """Return the engine to write with and the one to read with. Makes the file's folder.
+    """Return the engine to write with and the one to read with. The first connection makes the file and its folder.
 
     A transaction of the first waits for SQLite's one write lock when it begins, not in its middle, where SQLite would
     refuse it at once if another had written since its first read.
     """
     file = SQLiteFile(Path(make_url(url).database or ""))
-    file.path.parent.mkdir(parents=True, exist_ok=True)
     return (
         _engine(url, file, begin="BEGIN IMMEDIATE", timeout_seconds=timeout_seconds, **pool),
         _engine(url, file, begin="BEGIN", timeout_seconds=timeout_seconds, **pool),
@@ -37,6 +36,10 @@ def _engine(url: str, file: SQLiteFile, *, begin: str, timeout_seconds: float, *
     @event.listens_for(engine, "checkout")
     def _check(*_: object) -> None:
         file.check()
+
+    @event.listens_for(engine, "do_connect")
+    def _make_folder(*_: object) -> None:
+        file.make_folder()
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, record: object) -> None:

@@ -21,6 +21,13 @@ class SQLiteFile:
         self.path = path
         self._first: tuple[int, int] | None = None  # device and inode
 
+    def make_folder(self) -> None:
+        """Make the folder of the file. Raises sqlite.OperationalError, as for a file that cannot be opened."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise sqlite.OperationalError(f"the folder {error.filename} cannot be made: {error.strerror}") from error
+
     def remember(self) -> None:
         """Remember the file that is there at the first call as the one in use."""
         self._first = self._first or self._identity()

@@ -1,87 +1,91 @@
-"""Who calls: the key of a request, and how many requests it may make in a second."""
+"""Authentication: the API key of a request, its scope, and its rate limit."""
 
-import time
+from dataclasses import dataclass
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Send
-from starlette.types import Scope as Connection
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from normlab.store import api_keys
 from normlab.store.api_keys import KeyScope
 from normlab.store.database import DATABASE_ERRORS, Database
+from service.middleware.token_bucket import TokenBuckets
 from service.problems import database_away, problem
 
-BURST_SECONDS = 2.0  # of requests that a key may make at once
+BURST_SECONDS = 2.0  # a full token bucket holds the requests of so many seconds
 
 
-def key_needed() -> Response:
-    """What is answered to who shows no key where one is needed."""
-    refusal = problem(401, "a key is needed: Authorization: Bearer normlab_…")
+@dataclass(frozen=True)
+class Caller:
+    """Who sends a request. api_key: the id of its API key, or "". key_scope: None if it may use open routes alone."""
+
+    api_key: str
+    key_scope: KeyScope | None
+
+
+UNRESTRICTED = Caller("", "write")  # where no API key is required
+ANONYMOUS = Caller("", None)
+
+
+def api_key_required() -> Response:
+    """Return the answer to a request without an API key where one is required."""
+    refusal = problem(401, "API key required: send 'Authorization: Bearer normlab_…'")
     refusal.headers["www-authenticate"] = "Bearer"
     return refusal
 
 
 class Authentication:
-    """An ASGI application around ours, which leaves `key_scope` in the request's state.
+    """An ASGI middleware that sets `api_key` and `key_scope` in the request's state.
 
-    key_needed: without a key nobody is let in; otherwise everybody may do everything, as on one's own machine.
+    key_needed: whether an API key is required. Where it is not, everybody may do everything, as on one's own machine.
     """
 
     def __init__(self, app: ASGIApp, *, database: Database, key_needed: bool, requests_per_second: float) -> None:
-        self._app, self._database, self._key_needed = app, database, key_needed
-        self._rate = requests_per_second
-        self._buckets: dict[str, tuple[float, float]] = {}  # by key: how many requests were left, and when
+        self._app, self._database, self._rate = app, database, requests_per_second
+        self._without_key = ANONYMOUS if key_needed else UNRESTRICTED
+        self._buckets = TokenBuckets(rate=requests_per_second, capacity=requests_per_second * BURST_SECONDS)
 
-    async def __call__(self, scope: Connection, receive: Receive, send: Send) -> None:
-        """Answer 401 to a key that is not good, 429 to one that asks too often."""
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 401 to an invalid API key and 429 to one whose token bucket is empty; else pass the request on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        given = headers.get("authorization")
-        came = (None if self._key_needed else ("", "write")) if given is None else await self._key(given)
-        # What is open takes no body, so none is waited for.
-        if came is None and (scope["method"] not in ("GET", "HEAD") or _announces_body(headers)):
-            came = key_needed()
-        if isinstance(came, Response):
-            await came(scope, receive, send)
+        authorization = headers.get("authorization")
+        caller: Caller | Response = self._without_key
+        if authorization is not None:
+            caller = await self._authenticate(authorization)
+        # The open routes take no body, so the service does not wait for the body of a request without a key.
+        if caller == ANONYMOUS and (scope["method"] not in ("GET", "HEAD") or _announces_body(headers)):
+            caller = api_key_required()
+        if isinstance(caller, Response):
+            await caller(scope, receive, send)
             return
-        key_id, key_scope = came or ("", None)
-        scope.setdefault("state", {}).update(api_key=key_id, key_scope=key_scope)
+        scope.setdefault("state", {}).update(vars(caller))
         await self._app(scope, receive, send)
 
-    async def _key(self, given: str) -> tuple[str, KeyScope] | Response:
-        """What the key may do, or why it may nothing."""
-        kind, _, key = given.partition(" ")
+    async def _authenticate(self, authorization: str) -> Caller | Response:
+        """Return the caller, or why it is refused."""
+        scheme, _, key = authorization.partition(" ")
         try:
-            found = await run_in_threadpool(self._known, key.strip()) if kind.lower() == "bearer" else None
-        except DATABASE_ERRORS as away:
-            return database_away(away)
-        if found is None:
-            refusal = problem(401, "this key is not known, or was revoked")
+            caller = await run_in_threadpool(self._find, key.strip()) if scheme.lower() == "bearer" else None
+        except DATABASE_ERRORS as error:
+            return database_away(error)
+        if caller is None:
+            refusal = problem(401, "Invalid or revoked API key")
             refusal.headers["www-authenticate"] = 'Bearer error="invalid_token"'
             return refusal
-        if (seconds := self._seconds_until_allowed(found[0])) > 0:
-            refusal = problem(429, f"a key may make {self._rate:g} requests a second")
+        if (seconds := self._buckets.take(caller.api_key)) > 0:
+            refusal = problem(429, f"too many requests: an API key may make {self._rate:g} a second")
             refusal.headers["retry-after"] = str(int(seconds) + 1)
             return refusal
-        return found
+        return caller
 
-    def _known(self, key: str) -> tuple[str, KeyScope] | None:
+    def _find(self, key: str) -> Caller | None:
         with self._database.reading() as session:
-            return api_keys.authenticate(session, key)
-
-    def _seconds_until_allowed(self, key_id: str) -> float:
-        """A bucket that fills at the rate and holds a burst; each request takes one out."""
-        now, most = time.monotonic(), max(1.0, self._rate * BURST_SECONDS)
-        left, then = self._buckets.get(key_id, (most, now))
-        left = min(most, left + (now - then) * self._rate)
-        if left < 1:
-            return (1 - left) / self._rate
-        self._buckets[key_id] = (left - 1, now)
-        return 0.0
+            known = api_keys.authenticate(session, key)
+        return None if known is None else Caller(*known)
 
 
 def _announces_body(headers: Headers) -> bool:

@@ -1,4 +1,4 @@
-"""What a request's body must be: of our size, in time, JSON in UTF-8, and of sensible depth and numbers."""
+"""The request body: read whole, within a size and a time, and refused unless it is JSON in UTF-8 of moderate depth."""
 
 import asyncio
 import json
@@ -11,26 +11,26 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.problems import problem
 
-MAX_BODY_BYTES = 1_000_000  # bytes
-BODY_SECONDS = 30.0  # in which it must arrive
+MAX_BODY_BYTES = 1_000_000
+BODY_TIMEOUT_SECONDS = 30.0  # in which the whole body must arrive
 MAX_DEPTH = 32  # lists and objects within each other; a spec has four
-MAX_ITEMS = 10_000  # of all lists and objects together; the largest network has some 2,000
+MAX_ITEMS = 10_000  # of all lists and objects together; the largest network has about 2,000
 MAX_NUMBER_LENGTH = 40  # characters; a float's own digits and exponent take at most 24
 
-# One that never ends is taken to the body's end: to look for the end again from each quote would take for ever.
+# A string without an end is matched to the end of the body. Searching its end again from each quote would be quadratic.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 _LONG_NUMBER = re.compile(rb"[0-9.eE+-]{%d}" % (MAX_NUMBER_LENGTH + 1))
 
 
 class RequestBody:
-    """An ASGI application around ours, which gets every body whole or not at all."""
+    """An ASGI middleware. The application receives every body whole or not at all."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Refuse, with a problem document, or pass on."""
+        """Refuse the request with a problem document, or pass it on with its body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -41,45 +41,31 @@ class RequestBody:
         if isinstance(body, Response):
             await body(scope, receive, send)
         else:
-            await self._app(scope, _handed_on(body, receive), send)
+            await self._app(scope, _replay(body, receive), send)
 
 
 def too_large() -> Response:
-    """The refusal of a body that is, or says it is."""
-    return problem(413, f"a body may have {MAX_BODY_BYTES:,} bytes")
+    """Return the answer to a body that is too large, or that a header says is too large."""
+    return problem(413, f"expected a body of at most {MAX_BODY_BYTES:,} bytes")
 
 
 async def _read(receive: Receive, content_type: str) -> bytes | Response:
-    """The body, or why it is refused. Raises ClientDisconnect if the rest of it never comes."""
+    """Return the body, or why it is refused. Raises ClientDisconnect if the client goes away before its end."""
     try:
-        async with asyncio.timeout(BODY_SECONDS):
-            body = await _whole(receive)
+        async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            body = await _receive_all(receive)
     except TimeoutError:
-        return problem(408, f"a body must arrive within {BODY_SECONDS:.0f} seconds")
+        return problem(408, f"expected the whole body within {BODY_TIMEOUT_SECONDS:.0f} seconds")
     if len(body) > MAX_BODY_BYTES:
         return too_large()
     if body and content_type.partition(";")[0].strip().lower() != "application/json":
-        came = content_type[:100] or "none"
-        return problem(415, f"expected JSON, with the header content-type: application/json; got {came}")
-    return _of_another_encoding(body) or _out_of_bounds(body) or body
+        got = content_type[:100] or "none"
+        return problem(415, f"expected JSON, with the header content-type: application/json; got {got}")
+    return _refuse_other_encoding(body) or _refuse_out_of_bounds(body) or body
 
 
-def _handed_on(body: bytes, receive: Receive) -> Receive:
-    """The body once, then what else comes: that the client goes away."""
-    given = False
-
-    async def hand_on() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return hand_on
-
-
-async def _whole(receive: Receive) -> bytes:
-    """All of it, or as much as shows that it is too large. Raises ClientDisconnect."""
+async def _receive_all(receive: Receive) -> bytes:
+    """Return the whole body, or as much of it as shows that it is too large. Raises ClientDisconnect."""
     parts, size = [], 0
     while size <= MAX_BODY_BYTES:
         message = await receive()
@@ -92,9 +78,26 @@ async def _whole(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-def _of_another_encoding(body: bytes) -> Response | None:
-    """A parser guesses at UTF-16 and UTF-32, in whose bytes no bracket or digit is where we look for it. Their ASCII is
-    UTF-8 too, with a NUL beside each character; so both are asked, the parser's guess and whether it decodes.
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives the body once, and then what the server sends, such as a disconnect."""
+    sent = False
+
+    async def replay() -> Message:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def _refuse_other_encoding(body: bytes) -> Response | None:
+    """Refuse a body that is not UTF-8.
+
+    The parser also accepts UTF-16 and UTF-32, in which `_refuse_out_of_bounds` would not find brackets and digits.
+    ASCII text in UTF-16 is valid UTF-8 with a NUL beside each character, so both are checked: the parser's guess of
+    the encoding, and whether the body can be decoded.
     """
     guess = json.detect_encoding(body)
     if not guess.startswith("utf-8"):
@@ -106,16 +109,16 @@ def _of_another_encoding(body: bytes) -> Response | None:
     return None
 
 
-def _out_of_bounds(body: bytes) -> Response | None:
-    """A parser meets depth and digits before any check of ours could, so they are looked at in the bytes."""
-    bare = _STRING.sub(b"", body)
+def _refuse_out_of_bounds(body: bytes) -> Response | None:
+    """Refuse deep, long or large JSON by its bytes, because the parser would build all of it before any other check."""
+    without_strings = _STRING.sub(b"", body)
     depth = 0
-    for bracket in _BRACKET.finditer(bare):
+    for bracket in _BRACKET.finditer(without_strings):
         depth += 1 if bracket[0] in b"[{" else -1
         if depth > MAX_DEPTH:
             return problem(422, f"body: expected JSON at most {MAX_DEPTH} lists and objects deep; got a deeper one")
-    if bare.count(b",") >= MAX_ITEMS:
+    if without_strings.count(b",") >= MAX_ITEMS:
         return problem(422, f"body: expected at most {MAX_ITEMS:,} items of lists and objects; got more")
-    if _LONG_NUMBER.search(bare):
+    if _LONG_NUMBER.search(without_strings):
         return problem(422, f"body: expected numbers of at most {MAX_NUMBER_LENGTH} characters; got a longer one")
     return None

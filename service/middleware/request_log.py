@@ -1,4 +1,4 @@
-"""Every request has an id, is timed, and leaves a line in the log if it changed something or failed."""
+"""The request log: every request has an id and is timed; one that changes something or fails has a line in the log."""
 
 import logging
 import re
@@ -13,25 +13,26 @@ from service.prometheus import PrometheusMetrics
 
 log = logging.getLogger(__name__)
 
-_ID = re.compile(r"[A-Za-z0-9._-]{1,42}")  # a key's secret has 43, and is not logged as an id by mistake
+CLIENT_CLOSED = 499  # the status that is logged if the client closed the connection before it had an answer
+_ID = re.compile(r"[A-Za-z0-9._-]{1,42}")  # an API key's secret has 43 characters, so none is logged as an id
 
 
 class RequestLog:
-    """An ASGI application around ours. A caller's own X-Request-Id is kept, if it is one."""
+    """An ASGI middleware. It keeps the caller's own X-Request-Id, if that is a valid one."""
 
     def __init__(self, app: ASGIApp, *, metrics: PrometheusMetrics) -> None:
         self._app, self._metrics = app, metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, and note what came of it."""
+        """Pass the request on, and record its duration and status."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 499  # unless it is answered: the client went away
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+        began, status = time.perf_counter(), CLIENT_CLOSED
+        own_id = Headers(scope=scope).get("x-request-id", "")
+        request_id = own_id if _ID.fullmatch(own_id) else uuid.uuid4().hex
 
-        async def noted(message: Message) -> None:
+        async def note_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -40,18 +41,17 @@ class RequestLog:
 
         with about(request_id=request_id):
             try:
-                await self._app(scope, receive, noted)
+                await self._app(scope, receive, note_status)
             finally:
-                seconds = time.perf_counter() - began
-                route = getattr(scope.get("route"), "path", "none")  # not the path: that has no end of values
-                self._metrics.request_seconds.labels(scope["method"], route, status).observe(seconds)
-                if status >= 500 or scope["method"] not in ("GET", "HEAD"):
-                    # The route, for a path may hold anything, a key too; of it only an experiment's number.
-                    number = str(scope.get("path_params", {}).get("experiment_id", ""))
-                    which: dict[str, float] = (
-                        {"experiment": int(number)} if number.isascii() and number.isdigit() else {}
-                    )
-                    log.info(
-                        "%s %s: %d", scope["method"], route, status,
-                        extra={"milliseconds": round(1000 * seconds, 1)} | which,
-                    )  # fmt: skip
+                self._record(scope, status, time.perf_counter() - began)
+
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        # The route, not the path: paths have no limited set of values, and a path may hold anything, even an API key.
+        route = getattr(scope.get("route"), "path", "none")
+        self._metrics.request_seconds.labels(scope["method"], route, status).observe(seconds)
+        if status >= 500 or scope["method"] not in ("GET", "HEAD"):
+            extra: dict[str, float] = {"milliseconds": round(1000 * seconds, 1)}
+            number = str(scope.get("path_params", {}).get("experiment_id", ""))
+            if number.isascii() and number.isdigit():
+                extra["experiment"] = int(number)
+            log.info("%s %s: %d", scope["method"], route, status, extra=extra)

@@ -1,1 +1,1 @@
-"""One file a subject: parse, call one verb, return."""
+"""The routes, one file per subject. A route parses its request, calls one verb and returns the answer."""

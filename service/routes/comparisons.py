@@ -1,27 +1,28 @@
-"""Several experiments in one figure."""
+"""Figures that compare several experiments."""
 
 from collections import Counter
 from functools import partial
 from typing import Annotated, Literal
 
-from fastapi import HTTPException, Query, Request
+from fastapi import HTTPException, Path, Query, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 
+from normlab.spec.lifecycle import Status
 from normlab.store import records
+from normlab.store.experiments import get_experiments
 from normlab.store.models import Experiment
 from service.authorization import needs, routes
 from service.plots import ImageFormat, Run, accuracy_comparison, short, variant_name
 from service.routes.figure_response import IMAGES, Figure, figure_response
-from service.routes.responses import Reading, existing
+from service.routes.responses import Reading
 
 router = routes("/plots", tag="figures", may_answer=(404, 409))
 
 MAX_EXPERIMENTS = 50
-NUMBERS = (
-    rf"^[1-9][0-9]{{0,8}}(,[1-9][0-9]{{0,8}}){{0,{MAX_EXPERIMENTS - 1}}}$"  # as documented; _numbers takes some more
-)
+# The documented pattern. _parse_ids also accepts spaces, empty items and repeated numbers.
+IDS = rf"^[1-9][0-9]{{0,8}}(,[1-9][0-9]{{0,8}}){{0,{MAX_EXPERIMENTS - 1}}}$"
 
 
 @router.get(
@@ -30,69 +31,70 @@ NUMBERS = (
 @needs("read")
 async def accuracies(
     request: Request,
-    split: Literal["train", "test"],
-    suffix: ImageFormat,
+    split: Annotated[Literal["train", "test"], Path(description="Accuracy on the training or on the test images.")],
+    suffix: Annotated[ImageFormat, Path(description="Format of the image.")],
     reading: Reading,
     experiments: Annotated[
         str,
         Query(
-            description="Their numbers, comma-separated.", examples=["1,2,3"], json_schema_extra={"pattern": NUMBERS}
+            description="Numbers of the experiments, separated by commas.",
+            examples=["1,2,3"],
+            json_schema_extra={"pattern": IDS},
         ),
     ],
 ) -> Response:
-    """One curve an experiment, in the article's colours by variant. 409 if none has an epoch yet."""
-    numbers = _numbers(experiments)
-    found = await run_in_threadpool(_found, reading, numbers)
-    if not any(experiment.epochs_done for experiment in found):
+    """One curve per experiment, coloured by variant as in the article. The answer is 409 if none has an epoch yet."""
+    compared = await run_in_threadpool(_read, reading, _parse_ids(experiments))
+    if not any(experiment.epochs_done for experiment in compared):
         raise HTTPException(409, "none of these experiments has recorded an epoch yet; there is nothing to draw")
-    heading = ", ".join(sorted({experiment.dataset for experiment in found}))
+    heading = ", ".join(sorted({experiment.dataset for experiment in compared}))
 
     def read() -> Figure:
         with reading() as session:
-            runs = _runs(session, found)
+            runs = _runs(session, compared)
         return partial(accuracy_comparison, runs, split, heading=heading, image_format=suffix)
 
     return await figure_response(
         request,
         read,
         suffix=suffix,
-        state=tuple((experiment.id, experiment.attempt, experiment.epochs_done) for experiment in found),
-        immutable=all(experiment.status == "succeeded" for experiment in found),
+        state=tuple((experiment.id, experiment.attempt, experiment.epochs_done) for experiment in compared),
+        immutable=all(experiment.status == Status.SUCCEEDED for experiment in compared),
     )
 
 
-def _found(reading: sessionmaker[Session], numbers: list[int]) -> list[Experiment]:
-    with reading() as session:
-        return [existing(session, number) for number in numbers]
-
-
-def _runs(session: Session, found: list[Experiment]) -> list[Run]:
-    """Curves named by what tells them apart: the variant, and if need be the experiment's name or number."""
-    several = {variant for variant, count in Counter(e.normalization for e in found).items() if count > 1}
-    return [
-        Run(
-            variant_name(experiment.normalization)
-            + (f" ({_called(experiment)})" if experiment.normalization in several else ""),
-            experiment.normalization,
-            records.metrics(session, experiment.id),
-        )
-        for experiment in found
-    ]
-
-
-def _is_a_number(word: str) -> bool:
-    return word.isascii() and word.isdigit() and len(word) <= 10 and 0 < int(word) < 2**31
-
-
-def _called(experiment: Experiment) -> str:
-    name = experiment.spec["name"]
-    return f"{short(name)}, {experiment.id}" if name else str(experiment.id)
-
-
-def _numbers(listed: str) -> list[int]:
+def _parse_ids(listed: str) -> list[int]:
+    """Return the numbers of a comma-separated list, each once. Raises HTTPException 422."""
     words = [word.strip() for word in listed.split(",") if word.strip()]
-    if not words or len(words) > MAX_EXPERIMENTS or not all(map(_is_a_number, words)):
+    if not words or len(words) > MAX_EXPERIMENTS or not all(map(_is_an_id, words)):
         raise HTTPException(
             422, f"experiments: expected 1 to {MAX_EXPERIMENTS} numbers such as 1,2,3; got {listed[:50]!r}"
         )
     return list(dict.fromkeys(map(int, words)))
+
+
+def _is_an_id(word: str) -> bool:
+    return word.isascii() and word.isdigit() and len(word) <= 10 and 0 < int(word) < 2**31
+
+
+def _read(reading: sessionmaker[Session], ids: list[int]) -> list[Experiment]:
+    with reading() as session:
+        return get_experiments(session, ids)
+
+
+def _runs(session: Session, compared: list[Experiment]) -> list[Run]:
+    """Return the curves, labelled by variant, and by the experiment's name and number where a variant recurs."""
+    counts = Counter(experiment.normalization for experiment in compared)
+    return [
+        Run(
+            variant_name(experiment.normalization)
+            + (f" ({_name_and_number(experiment)})" if counts[experiment.normalization] > 1 else ""),
+            experiment.normalization,
+            records.metrics(session, experiment.id),
+        )
+        for experiment in compared
+    ]
+
+
+def _name_and_number(experiment: Experiment) -> str:
+    return f"{short(experiment.name)}, {experiment.id}" if experiment.name else str(experiment.id)

@@ -1,4 +1,4 @@
-"""The OpenAPI document and its page, open to all: they say what there is, not what is in it."""
+"""The OpenAPI document and its page. Both are open to everybody: they describe the routes and hold no stored data."""
 
 from typing import Any
 
@@ -14,13 +14,13 @@ router = routes(tag="documentation")
 @router.get("/openapi.json", include_in_schema=False)
 @needs("nothing")
 def openapi(request: Request) -> dict[str, Any]:
-    """The document."""
-    described: dict[str, Any] = request.app.openapi()
-    return described
+    """Return the OpenAPI document."""
+    document: dict[str, Any] = request.app.openapi()
+    return document
 
 
 @router.get("/docs", include_in_schema=False)
 @needs("nothing")
 def docs() -> HTMLResponse:
-    """Swagger's page of it."""
+    """Return Swagger's page of the document."""
     return get_swagger_ui_html(openapi_url="/openapi.json", title="normlab")

@@ -1,25 +1,26 @@
-"""Whether the service lives, and whether it can serve."""
+"""Health checks: whether the process runs, and whether it can serve."""
 
 from fastapi import HTTPException, Request
 
+from normlab.spec.service_responses import AliveResponse, ReadyResponse
 from service.authorization import needs, routes
 
 router = routes(tag="health")
 
 
-@router.head("/livez", summary="The same, without a body")
-@router.get("/livez", summary="Whether the process answers")
+@router.head("/livez", summary="The same without a body")
+@router.get("/livez", summary="Check that the process runs")
 @needs("nothing")
-async def livez() -> dict[str, str]:
-    """It does: whatever else waits, this does not."""
-    return {"status": "alive"}
+async def livez() -> AliveResponse:
+    """The answer needs neither the database nor a thread, so it comes although other requests wait."""
+    return AliveResponse(status="alive")
 
 
-@router.head("/readyz", summary="The same, without a body")
-@router.get("/readyz", summary="Whether the database answers and has the schema that this service knows")
+@router.head("/readyz", summary="The same without a body")
+@router.get("/readyz", summary="Check that the database answers and has the schema that this service needs")
 @needs("nothing")
-def readyz(request: Request) -> dict[str, str]:
-    """503 if not."""
-    if (unready := request.app.state.readiness.check()) is not None:
-        raise HTTPException(503, unready, headers={"retry-after": "5"})
-    return {"status": "ready"}
+def readyz(request: Request) -> ReadyResponse:
+    """The answer is 503 if it does not."""
+    if (problem := request.app.state.readiness.check()) is not None:
+        raise HTTPException(503, problem, headers={"retry-after": "5"})
+    return ReadyResponse(status="ready")

@@ -1,7 +1,7 @@
-"""An experiment's figures: their index, and each as PNG, SVG or GIF."""
+"""An experiment's figures: their index, and each figure as PNG, SVG or GIF."""
 
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import HTTPException, Path, Query, Request
@@ -10,8 +10,11 @@ from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 
 from normlab.spec.experiment import ExperimentSpec
+from normlab.spec.lifecycle import Status
 from normlab.spec.quantities import ARTICLE_QUANTITIES, QUANTITIES
+from normlab.spec.record_responses import PlotResponse, PlotsResponse
 from normlab.store import records
+from normlab.store.experiments import get_experiment
 from normlab.store.models import Experiment
 from service.authorization import needs, routes
 from service.plots import (
@@ -29,7 +32,7 @@ from service.plots import (
 )
 from service.problems import problems
 from service.routes.figure_response import IMAGES, MEDIA_TYPES, Figure, figure_response
-from service.routes.responses import ExperimentId, Reading, existing
+from service.routes.responses import ExperimentId, Reading
 
 router = routes("/experiments/{experiment_id}/plots", tag="figures", may_answer=(404,))
 
@@ -41,79 +44,75 @@ TITLES = (
 )
 
 
-@router.get("", summary="Which figures there are")
+@router.get("", summary="List the figures of an experiment")
 @needs("read")
-def index(experiment_id: ExperimentId, reading: Reading) -> dict[str, list[dict[str, Any]]]:
-    """Name, title and address by media type. They can be drawn once an epoch is recorded."""
+def index(experiment_id: ExperimentId, reading: Reading) -> PlotsResponse:
+    """Return the name, the title and the addresses of each figure."""
     with reading() as session:
-        experiment = existing(session, experiment_id)
+        experiment = get_experiment(session, experiment_id)
     plots = []
     for name in _names(experiment):
         suffixes = ("png", "svg", "gif") if name in QUANTITIES else ("png", "svg")
         urls = {MEDIA_TYPES[suffix]: f"/experiments/{experiment_id}/plots/{name}.{suffix}" for suffix in suffixes}
-        plots.append({"name": name, "title": TITLES[name], "urls": urls})
-    return {"plots": plots}
+        plots.append(PlotResponse(name=name, title=TITLES[name], urls=urls))
+    return PlotsResponse(plots=plots)
 
 
-@router.get("/{name}.{suffix}", summary="A figure", response_class=Response, responses=IMAGES | problems(409))
+@router.get("/{name}.{suffix}", summary="Fetch a figure", response_class=Response, responses=IMAGES | problems(409))
 @needs("read")
 async def plot(
     request: Request,
     experiment_id: ExperimentId,
     name: Annotated[str, Path(description=f"One of {', '.join(TITLES)}.")],
-    suffix: Literal["png", "svg", "gif"],
+    suffix: Annotated[Literal["png", "svg", "gif"], Path(description="Format. Only a quantity has a GIF.")],
     reading: Reading,
-    epoch: Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Of a still. Default: the last.")] = None,
-    axis: Annotated[Axis, Query(description="Ranges fixed over the whole GIF, or each frame's own.")] = "fixed",
-    scale: Annotated[Scale, Query(description="Of the values.")] = "linear",
+    epoch: Annotated[
+        int | None, Query(ge=0, le=2**31 - 1, description="Epoch that a still shows. Default: the last captured one.")
+    ] = None,
+    axis: Annotated[
+        Axis, Query(description="`fixed`: the same ranges in every frame of a GIF. `free`: each frame has its own.")
+    ] = "fixed",
+    scale: Annotated[
+        Scale, Query(description="Scale of the axis of values. `symlog` is linear near 0 and logarithmic beyond.")
+    ] = "linear",
 ) -> Response:
-    """A quantity's grid as still or GIF, the summary, or a curve. 409 before the first epoch is recorded."""
+    """Return a quantity's grid as still or GIF, the summary, or a curve. The answer is 409 before the first epoch."""
     experiment = await run_in_threadpool(_checked, reading, experiment_id, name, suffix)
     heading = _heading(experiment)
 
     def read() -> Figure:
         with reading() as session:
             if name in CURVES:
-                found = records.metrics(session, experiment_id)
-                return partial(CURVES[name], found, heading=heading, image_format=_still(suffix))
+                metrics = records.metrics(session, experiment_id)
+                return partial(CURVES[name], metrics, heading=heading, image_format=_still_format(suffix))
             quantities = ARTICLE_QUANTITIES if name == "summary" else [name]
             steps = records.captured_steps(session, experiment_id, quantities[0])
             step = _step(steps, epoch)
-            chosen = [step] if name == "summary" else sorted({step, *_evenly(steps)})
+            chosen = [step] if name == "summary" else sorted({step, *_spread(steps)})
             captures = list(records.captures(session, experiment_id, quantities=quantities, steps=chosen))
         shown = chosen.index(step)
         if name == "summary":
-            still = _still(suffix)
-            return partial(summary_still, captures[shown], heading=heading, scale=scale, image_format=still)
+            image_format = _still_format(suffix)
+            return partial(summary_still, captures[shown], heading=heading, scale=scale, image_format=image_format)
         if suffix == "gif":
             return partial(quantity_gif, captures, QUANTITIES[name], heading=heading, axis=axis, scale=scale)
         return partial(
             quantity_still, captures, QUANTITIES[name], index=shown, heading=heading, axis=axis, scale=scale,
-            image_format=_still(suffix),
+            image_format=_still_format(suffix),
         )  # fmt: skip
 
-    # A failed or cancelled experiment may be retried and grow; one that succeeded never changes again.
+    # A failed or cancelled experiment may be retried and get more records. One that succeeded never changes again.
     return await figure_response(
         request, read, suffix=suffix,
         state=(experiment_id, experiment.attempt, experiment.epochs_done, experiment.step),
-        immutable=experiment.status == "succeeded",
+        immutable=experiment.status == Status.SUCCEEDED,
     )  # fmt: skip
 
 
-def _names(experiment: Experiment) -> list[str]:
-    """The figures of this experiment: those of the quantities it captures, of the layers that it has."""
-    spec = ExperimentSpec.stored(experiment.spec)
-    captured = [name for name in QUANTITIES if name in spec.capture_quantities]
-    if not any(layer.kind == "normalization" for layer in spec.layer_shapes()):
-        captured = [name for name in captured if QUANTITIES[name].layers != "normalization"]
-    has_summary = set(ARTICLE_QUANTITIES) <= set(captured)
-    return [name for name in TITLES if name in captured or name in CURVES or (name == "summary" and has_summary)]
-
-
 def _checked(reading: sessionmaker[Session], experiment_id: int, name: str, suffix: str) -> Experiment:
-    """The experiment, if it has this figure. Raises HTTPException 404 or 409, or NoSuchExperiment."""
+    """Return the experiment, if it has this figure. Raises HTTPException 404 or 409, or NoSuchExperiment."""
     with reading() as session:
-        experiment = existing(session, experiment_id)
+        experiment = get_experiment(session, experiment_id)
     names = _names(experiment)
     if name not in names:
         raise HTTPException(404, f"experiment {experiment.id} has no figure {name[:50]!r}; it has {', '.join(names)}")
@@ -127,33 +126,42 @@ def _checked(reading: sessionmaker[Session], experiment_id: int, name: str, suff
     return experiment
 
 
-def _step(steps: list[tuple[int, int]], epoch: int | None) -> int:
-    """Of the capture that is shown: the last, or the last of the epoch. Raises HTTPException 404 if there is none."""
-    found = [step for captured, step in steps if epoch is None or captured == epoch]
-    if not found:
-        there = sorted({captured for captured, _ in steps})
-        raise HTTPException(404, f"the layers were not captured at that epoch; they were at {_listed(there)}")
-    return found[-1]
-
-
-def _evenly(steps: list[tuple[int, int]]) -> list[int]:
-    """As many as a GIF has frames, the first and the last among them: more are not even read."""
-    places = np.linspace(0, len(steps) - 1, min(len(steps), MAX_FRAMES))
-    return [steps[round(place)][1] for place in places]
-
-
-def _listed(epochs: list[int]) -> str:
-    few = [str(epoch) for epoch in epochs]
-    return ", ".join(few if len(few) <= 20 else [*few[:10], "…", *few[-10:]]) or "none yet"
-
-
-def _still(suffix: str) -> ImageFormat:
-    return "svg" if suffix == "svg" else "png"
+def _names(experiment: Experiment) -> list[str]:
+    """Return the names of the figures: of the quantities that the experiment captures in the layers that it has."""
+    spec = ExperimentSpec.stored(experiment.spec)
+    captured = [name for name in QUANTITIES if name in spec.capture_quantities]
+    if not any(layer.kind == "normalization" for layer in spec.layer_shapes()):
+        captured = [name for name in captured if QUANTITIES[name].layers != "normalization"]
+    has_summary = set(ARTICLE_QUANTITIES) <= set(captured)
+    return [name for name in TITLES if name in captured or name in CURVES or (name == "summary" and has_summary)]
 
 
 def _heading(experiment: Experiment) -> str:
-    spec = experiment.spec
-    name = [short(spec["name"])] if spec["name"] else []
-    protocol = ["original protocol"] if spec["protocol"] == "original" else []
-    words = [*name, variant_name(experiment.normalization), experiment.dataset, *protocol, f"seed {spec['seed']}"]
+    name = [short(experiment.name)] if experiment.name else []
+    protocol = ["original protocol"] if experiment.spec["protocol"] == "original" else []
+    words = [*name, variant_name(experiment.normalization), experiment.dataset, *protocol, f"seed {experiment.seed}"]
     return " · ".join(words)
+
+
+def _step(steps: list[tuple[int, int]], epoch: int | None) -> int:
+    """Return the step of the last capture, or of the epoch's last one. Raises HTTPException 404 if there is none."""
+    chosen = [step for captured_epoch, step in steps if epoch is None or captured_epoch == epoch]
+    if not chosen:
+        epochs = sorted({captured_epoch for captured_epoch, _ in steps})
+        raise HTTPException(404, f"the layers were not captured at that epoch; they were at {_listed(epochs)}")
+    return chosen[-1]
+
+
+def _spread(steps: list[tuple[int, int]]) -> list[int]:
+    """Return as many steps as a GIF has frames, evenly spread, with the first and the last. Others are not read."""
+    indices = np.linspace(0, len(steps) - 1, min(len(steps), MAX_FRAMES))
+    return [steps[round(index)][1] for index in indices]
+
+
+def _listed(epochs: list[int]) -> str:
+    numbers = [str(epoch) for epoch in epochs]
+    return ", ".join(numbers if len(numbers) <= 20 else [*numbers[:10], "…", *numbers[-10:]]) or "none yet"
+
+
+def _still_format(suffix: str) -> ImageFormat:
+    return "svg" if suffix == "svg" else "png"

@@ -1,4 +1,4 @@
-"""What was recorded: metrics, the layers' statistics, histograms. JSON or CSV."""
+"""An experiment's records: metrics, layer statistics and histograms, as JSON or CSV."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,45 +6,54 @@ import numpy as np
 from fastapi import HTTPException, Query
 from fastapi.responses import Response
 from pydantic import Field
+from sqlalchemy.orm import Session
 
 from normlab.spec.quantities import QUANTITIES
+from normlab.spec.record_responses import HistogramsResponse, LayersResponse, MetricsResponse
 from normlab.store import records
+from normlab.store.experiments import get_experiment
 from normlab.store.histograms import Histogram
-from normlab.store.records import EpochMetrics
+from normlab.store.records import METRICS
 from service.authorization import needs, routes
-from service.routes.responses import ExperimentId, Reading, WantsCSV, existing, rows
+from service.routes.responses import ExperimentId, Reading, WantsCSV, rows_response
 
 router = routes("/experiments/{experiment_id}", tag="records", may_answer=(404,))
 
-MAX_ROWS, MAX_BINS = 50_000, 200_000  # of one answer, some 12 MB
-NATIVE_BINS = 200  # that a stored histogram has, or so
+MAX_ROWS, MAX_BINS = 50_000, 200_000  # of one answer, which is about 12 MB then
+NATIVE_BINS = 200  # about as many as a stored histogram has
 
-WHERE = ("epoch", "step", "layer", "quantity")
-STATISTICS = {  # as they are answered, and a histogram's attributes
+CAPTURED = ("epoch", "step", "layer", "quantity")
+STATISTICS = {  # names in the answer, and a histogram's attributes
     "count": "count", "zeros": "zeros", "nans": "nans", "positive_infinities": "positive_infinities",
     "negative_infinities": "negative_infinities", "min": "minimum", "max": "maximum", "mean": "mean", "std": "std",
     "l2_norm": "l2_norm",
 }  # fmt: skip
 
 OR_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
-ONE_OF_THEM = {"enum": list(QUANTITIES)}
-Layer = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only this layer, by its convolution's number.")]
-Quantity = Annotated[str, Field(json_schema_extra=ONE_OF_THEM)]
+Layer = Annotated[
+    int | None,
+    Query(
+        ge=0, le=2**31 - 1, description="Only the layer of this number: its convolution's or linear layer's, from 1."
+    ),
+]
+Quantity = Annotated[str, Field(json_schema_extra={"enum": list(QUANTITIES)})]
 Epoch = Annotated[int | None, Query(ge=0, le=2**31 - 1, description="Only this epoch, from 0.")]
 
 
-@router.get("/metrics", summary="Loss, accuracy and time of every epoch", responses=OR_CSV)
+@router.get(
+    "/metrics", summary="Loss, accuracy and time of every epoch", response_model=MetricsResponse, responses=OR_CSV
+)
 @needs("read")
 def metrics(experiment_id: ExperimentId, reading: Reading, as_csv: WantsCSV) -> Response:
-    """One row an epoch, all of them. A loss that was not finite is null."""
+    """Return one row per recorded epoch."""
     with reading() as session:
-        existing(session, experiment_id)
-        found = records.metrics(session, experiment_id)
-    names = EpochMetrics.__dataclass_fields__
-    return rows("metrics", [{name: getattr(row, name) for name in names} for row in found], names, as_csv=as_csv)
+        get_experiment(session, experiment_id)
+        epochs = records.metrics(session, experiment_id)
+    rows = [{name: getattr(epoch, name) for name in METRICS} for epoch in epochs]
+    return rows_response("metrics", rows, METRICS, as_csv=as_csv)
 
 
-@router.get("/layers", summary="Statistics of every captured quantity", responses=OR_CSV)
+@router.get("/layers", summary="Statistics of every captured quantity", response_model=LayersResponse, responses=OR_CSV)
 @needs("read")
 def layers(
     experiment_id: ExperimentId,
@@ -54,23 +63,26 @@ def layers(
     layer: Layer = None,
     epoch: Epoch = None,
 ) -> Response:
-    """One row per captured step, layer and quantity; the statistics are exact, over the finite values."""
-    wanted = () if quantity is None else (known_quantity(quantity),)
+    """Return one row per captured step, layer and quantity. The statistics are exact, over the finite values."""
+    chosen: dict[str, Any] = {
+        "quantities": () if quantity is None else (_known(quantity),),
+        "layer": layer,
+        "epoch": epoch,
+    }
     with reading() as session:
-        existing(session, experiment_id)
-        count = records.count_histograms(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
-        _check_size("rows", count, MAX_ROWS)
-        captures = list(records.captures(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch))
-    found = [
-        {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name}
-        | {said: getattr(histogram, attribute) for said, attribute in STATISTICS.items()}
-        for capture in captures
-        for (number, name), histogram in capture.histograms.items()
-    ]
-    return rows("layers", found, (*WHERE, *STATISTICS), as_csv=as_csv)
+        _check_size(session, experiment_id, chosen, unit="rows", per_histogram=1, limit=MAX_ROWS)
+        rows = [
+            {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name}
+            | {column: getattr(histogram, attribute) for column, attribute in STATISTICS.items()}
+            for capture in records.captures(session, experiment_id, **chosen)
+            for (number, name), histogram in capture.histograms.items()
+        ]
+    return rows_response("layers", rows, (*CAPTURED, *STATISTICS), as_csv=as_csv)
 
 
-@router.get("/histograms", summary="Histograms of a captured quantity", responses=OR_CSV)
+@router.get(
+    "/histograms", summary="Histograms of a captured quantity", response_model=HistogramsResponse, responses=OR_CSV
+)
 @needs("read")
 def histograms(
     experiment_id: ExperimentId,
@@ -81,46 +93,50 @@ def histograms(
     epoch: Epoch = None,
     binning: Annotated[
         Literal["linear", "native"],
-        Query(description="`bins` equal bins from the exact minimum to the maximum, zeros among them; or the bins as "
-              "stored, zeros apart."),
+        Query(
+            description="`linear`: equal bins from the exact minimum to the exact maximum, which count zeros too. "
+            "`native`: the bins as stored, which do not count zeros."
+        ),
     ] = "linear",
-    bins: Annotated[int, Query(ge=1, le=1000)] = 50,
-) -> Response:  # fmt: skip
-    """Bins as [low, high, count]. Linear counts are shared out of the stored bins, so they need not be whole."""
-    wanted = [known_quantity(quantity)]
+    bins: Annotated[int, Query(ge=1, le=1000, description="Number of linear bins.")] = 50,
+) -> Response:
+    """Return one histogram per captured step and layer."""
+    chosen: dict[str, Any] = {"quantities": [_known(quantity)], "layer": layer, "epoch": epoch}
+    per_histogram = bins if binning == "linear" else NATIVE_BINS
     with reading() as session:
-        existing(session, experiment_id)
-        count = records.count_histograms(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch)
-        _check_size("bins", count * (bins if binning == "linear" else NATIVE_BINS), MAX_BINS)
-        captures = list(records.captures(session, experiment_id, quantities=wanted, layer=layer, epoch=epoch))
-    found: list[dict[str, Any]] = [
-        {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name}
-        | {"zeros": histogram.zeros, "nonfinite": histogram.nonfinite, "bins": _bins(histogram, binning, bins)}
-        for capture in captures
-        for (number, name), histogram in capture.histograms.items()
-    ]
+        _check_size(session, experiment_id, chosen, unit="bins", per_histogram=per_histogram, limit=MAX_BINS)
+        rows: list[dict[str, Any]] = [
+            {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name}
+            | {"zeros": histogram.zeros, "nonfinite": histogram.nonfinite, "bins": _bins(histogram, binning, bins)}
+            for capture in records.captures(session, experiment_id, **chosen)
+            for (number, name), histogram in capture.histograms.items()
+        ]
     if as_csv:
-        found = [
-            {name: row[name] for name in WHERE} | {"low": low, "high": high, "count": count}
-            for row in found
+        rows = [
+            {name: row[name] for name in CAPTURED} | {"low": low, "high": high, "count": count}
+            for row in rows
             for low, high, count in row["bins"]
         ]
-    return rows("histograms", found, (*WHERE, "low", "high", "count"), as_csv=as_csv)
+    return rows_response("histograms", rows, (*CAPTURED, "low", "high", "count"), as_csv=as_csv)
 
 
-def known_quantity(name: str) -> str:
-    """The name, if it is a quantity's. Raises HTTPException 422."""
-    if name not in QUANTITIES:
-        raise HTTPException(422, f"quantity: {name[:50]!r} is none of {', '.join(QUANTITIES)}")
-    return name
+def _known(quantity: str) -> str:
+    """Return the quantity. Raises HTTPException 422 if there is none of this name."""
+    if quantity not in QUANTITIES:
+        raise HTTPException(422, f"quantity: {quantity[:50]!r} is none of {', '.join(QUANTITIES)}")
+    return quantity
 
 
-def _check_size(what: str, count: int, most: int) -> None:
-    """Raises HTTPException 422 for an answer that is larger than one should be."""
-    if count > most:
+def _check_size(
+    session: Session, experiment_id: int, chosen: dict[str, Any], *, unit: str, per_histogram: int, limit: int
+) -> None:
+    """Raises NoSuchExperiment, or HTTPException 422 for an answer that would be too large."""
+    get_experiment(session, experiment_id)
+    size = records.count_histograms(session, experiment_id, **chosen) * per_histogram
+    if size > limit:
         raise HTTPException(
             422,
-            f"this would be some {count:,} {what}, and at most {most:,} are answered at once: name a layer, an epoch",
+            f"expected an answer of at most {limit:,} {unit}; this one has about {size:,}: name a layer, an epoch",
         )
 
 

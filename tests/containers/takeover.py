@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-import httpx
+import httpx2
 
 ROOT = Path(__file__).parents[2]
 SERVICE = "http://127.0.0.1:8000"
@@ -25,7 +25,7 @@ def main() -> None:
     _compose("build")
     try:
         _compose("up", "-d", "--scale", "worker=3")
-        with httpx.Client(base_url=SERVICE, timeout=30) as client:
+        with httpx2.Client(base_url=SERVICE, timeout=30) as client:
             _until(lambda: _answers(client))
             built = time.monotonic() - began
             twin, hurt = (client.post("/experiments", json=SPEC).headers["location"] for _ in range(2))
@@ -57,7 +57,7 @@ def _compose(*words):
 def _answers(client):
     try:
         return client.get("/readyz").status_code == 200
-    except httpx.TransportError:
+    except httpx2.TransportError:
         return False
 
 

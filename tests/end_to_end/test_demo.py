@@ -38,7 +38,7 @@ def test_the_demo_trains_every_variant_draws_its_pictures_and_ends(tmp_path):
     for first, last, *_ in rows.values():
         assert last - first >= 30
     assert rows["batch"][2] > 97
-    assert "27 pictures in" in ended.stdout
+    assert "27 figures in" in ended.stdout
 
 
 @pytest.mark.skipif(not Path("/proc/1/stat").exists(), reason="who started whom is read from Linux's /proc")

@@ -8,7 +8,7 @@ import sys
 import time
 from contextlib import contextmanager
 
-import httpx
+import httpx2
 import pytest
 from PIL import Image
 
@@ -42,7 +42,7 @@ def process(url, data_dir, *arguments):
 def service(url, data_dir, *arguments):
     with process(url, data_dir, "-m", "service", "--port", "0", *arguments) as child:
         address = next(line for line in child.stdout if "serves on " in line).split("serves on ")[1].strip()
-        with httpx.Client(base_url=address, timeout=60) as client:
+        with httpx2.Client(base_url=address, timeout=60) as client:
             yield client
 
 

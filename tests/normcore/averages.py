@@ -1,4 +1,4 @@
-"""Running and slot statistics at their start, in float64, and how closely a test holds them."""
+"""Running and slot statistics at their start, in float64, and the tolerance of the tests that compare them."""
 
 import torch
 

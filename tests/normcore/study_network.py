@@ -1,4 +1,4 @@
-"""The study's network in float64, built of normcore alone: its six blocks under each normalization."""
+"""The study's network in float64, built from normcore alone: its six blocks with each normalization."""
 
 import torch
 
@@ -43,5 +43,5 @@ def batch_of(images, size):
     return x, torch.randint(10, (images,), generator=generator)
 
 
-def places_of(network, kind):
-    return [place for place, layer in enumerate(network.layers) if isinstance(layer, kind)]
+def indices_of(network, kind):
+    return [index for index, layer in enumerate(network.layers) if isinstance(layer, kind)]

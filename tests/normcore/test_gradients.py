@@ -1,4 +1,4 @@
-"""Every layer's backward pass in float64, against autograd and against finite differences."""
+"""Every layer's backward pass in float64, compared with autograd and with finite differences."""
 
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from normcore import (
     YeoJohnson,
     cross_entropy,
 )
+from normcore.layers.layer import parameters_of
 from tests.normcore.averages import EPS, averages, running
 from tests.normcore.study_network import NORMALIZATIONS, STRIDES, batch_of, study_network
 
@@ -39,7 +40,7 @@ def randn(*shape):
 
 
 class Row(NamedTuple):
-    """Ours; the same forward in torch's words, of x and the parameters; an input; the finite differences' step."""
+    """A layer; the same forward in torch, of x and the parameters; an input; the step of the finite differences."""
 
     layer: object
     forward: object
@@ -54,7 +55,7 @@ def convolution(size, forward=None, **options):
 
 
 def same_convolved(x, weight, stride):
-    """TensorFlow's rule as its documentation words it, for a 3×3 kernel: not by way of ceil((in) / stride)."""
+    """TensorFlow's rule as its documentation states it, for a 3×3 kernel, which is not by ⌈size/stride⌉."""
     rows, columns = (max(3 - stride, 0) if n % stride == 0 else max(3 - n % stride, 0) for n in x.shape[2:])
     padded = F.pad(x, (columns // 2, columns - columns // 2, rows // 2, rows - rows // 2))
     return F.conv2d(padded, weight, stride=stride)
@@ -72,7 +73,7 @@ def box_cox(lam, delta=0.0, h=1e-6):
     def apart(x, lam):
         return ((1 + x) ** lam - 1) / (lam + delta)
 
-    def near_zero(x, lam):  # Σ λ^k u^(k+1) / (k+1)!, which autograd can follow to λ = 0
+    def near_zero(x, lam):  # Σ λ^k u^(k+1) / (k+1)!, which autograd can differentiate at λ = 0
         u, total, term = torch.log1p(x), 0.0, 1.0
         for k in range(4):
             term = term * u / (k + 1)
@@ -84,7 +85,7 @@ def box_cox(lam, delta=0.0, h=1e-6):
 
 
 def ranged(x):
-    low, high = x.amin((0, 2, 3), keepdim=True), x.amax((0, 2, 3), keepdim=True)
+    low, high = x.amin((-4, -2, -1), keepdim=True), x.amax((-4, -2, -1), keepdim=True)
     return (x - low) / (high - low + EPS)
 
 
@@ -104,7 +105,7 @@ ROWS = {
     "convolution-same-of-one-pixel": convolution((1, 1), stride=2),
     "convolution-explicit-0": convolution((6, 5), F.conv2d, padding=0),
     "convolution-explicit-1": convolution((6, 5), lambda x, w: F.conv2d(x, w, padding=1), padding=1),
-    # An even size leaves its last row under no kernel.
+    # With an even size the last row is under no kernel.
     "convolution-explicit-0-stride-2": convolution(
         (6, 5), lambda x, w: F.conv2d(x, w, stride=2), padding=0, stride=2
     ),
@@ -129,7 +130,7 @@ ROWS = {
     "gelu": Row(Activation("gelu"), F.gelu, randn(3, 3, 7, 6)),
     "silu": Row(Activation("silu"), F.silu, randn(3, 3, 7, 6)),
     "tanh": Row(Activation("tanh"), torch.tanh, randn(3, 3, 7, 6)),
-    "batch-norm": Row(BatchNorm(running(1, 3, 1, 1), EPS), standardized((0, 2, 3)), randn(3, 3, 7, 6)),
+    "batch-norm": Row(BatchNorm(running(1, 3, 1, 1), EPS), standardized((-4, -2, -1)), randn(3, 3, 7, 6)),
     "layer-norm": Row(LayerNorm(EPS), standardized((1, 2, 3)), randn(3, 3, 7, 6)),
     "instance-norm": Row(InstanceNorm(EPS), standardized((2, 3)), randn(3, 3, 7, 6)),
     "batch-norm-eps-0.1": Row(BatchNorm(running(1, 3, 1, 1), 0.1),
@@ -150,7 +151,7 @@ ROWS = {
     "group-norm-2-of-4": Row(GroupNorm(2, EPS), lambda x: F.group_norm(x, 2, eps=EPS), randn(3, 4, 5, 6)),
     "group-norm-of-one-pixel": Row(GroupNorm(2, 0.1), lambda x: F.group_norm(x, 2, eps=0.1), randn(3, 6, 1, 1)),
     "rms-norm": Row(RMSNorm(eps=EPS), lambda x: F.rms_norm(x, x.shape[1:], eps=EPS), randn(3, 3, 7, 6)),
-    "rms-norm-of-a-map": Row(RMSNorm((2, 3), 0.1), lambda x: F.rms_norm(x, x.shape[2:], eps=0.1), randn(3, 3, 7, 6)),
+    "rms-norm-of-a-map": Row(RMSNorm((-2, -1), 0.1), lambda x: F.rms_norm(x, x.shape[2:], eps=0.1), randn(3, 3, 7, 6)),
     "threshold": Row(ThresholdedLinear(0.3 * randn(1, 3, 1, 1)), torch.maximum, randn(3, 3, 7, 6)),
     "affine": Row(Affine(randn(1, 3, 1, 1), randn(1, 3, 1, 1)), lambda x, a, b: a * x + b, randn(3, 3, 7, 6)),
     "range-norm": Row(RangeNorm(*averages(1, 3, 1, 1)), ranged, randn(3, 3, 7, 6)),
@@ -171,54 +172,21 @@ def row(request):
     return request.param
 
 
-def test_forward_backward_and_parameters_are_autograds_to_ten_digits(row):
-    leaves = {name: tensor.clone().requires_grad_() for name, tensor in row.layer.parameters().items()}
-    image = row.x.clone().requires_grad_()
-    theirs = row.forward(image, *leaves.values())
-    dout = randn(*theirs.shape)
-    theirs.backward(dout)
+class TestCrossEntropy:
+    def test_loss_and_gradient_equal_autograds(self):
+        """The loss and its gradient equal autograd's and the finite differences."""
+        logits, labels = randn(7, 10), torch.arange(7) % 10
+        leaf = logits.clone().requires_grad_()
+        theirs = F.cross_entropy(leaf, labels)
+        theirs.backward()
 
-    out, cache = row.layer.forward(row.x)
-    dx, gradients = row.layer.backward(dout, cache)
+        loss, dlogits = cross_entropy(logits, labels)
 
-    assert relative_error(out, theirs.detach()) < 1e-10
-    assert relative_error(dx, image.grad) < 1e-10
-    assert gradients.keys() == leaves.keys()
-    for name, leaf in leaves.items():
-        assert relative_error(gradients[name], leaf.grad) < 1e-10, name
-
-
-def test_every_entry_of_every_gradient_is_the_finite_difference(row):
-    out, cache = row.layer.forward(row.x)
-    dout = randn(*out.shape)
-    dx, gradients = row.layer.backward(dout, cache)
-
-    def loss():
-        return (row.layer.forward(x)[0] * dout).sum()
-
-    x = row.x.clone()
-    assert relative_error(dx, central_differences(loss, x, 1e-6)) < 1e-6
-    for name, parameter in row.layer.parameters().items():
-        assert relative_error(gradients[name], central_differences(loss, parameter, row.h)) < 1e-6, name
-
-
-def test_the_passed_gradient_is_as_large_as_the_input(row):
-    out, cache = row.layer.forward(row.x)
-    dx, _ = row.layer.backward(randn(*out.shape), cache)
-    assert dx.shape == row.x.shape
-
-
-def test_cross_entropy_is_autograds_and_the_finite_differences():
-    logits, labels = randn(7, 10), torch.arange(7) % 10
-    leaf = logits.clone().requires_grad_()
-    theirs = F.cross_entropy(leaf, labels)
-    theirs.backward()
-
-    loss, dlogits = cross_entropy(logits, labels)
-
-    assert loss.item() == pytest.approx(theirs.item(), rel=1e-12)
-    assert relative_error(dlogits, leaf.grad) < 1e-10
-    assert relative_error(dlogits, central_differences(lambda: cross_entropy(logits, labels)[0], logits, 1e-5)) < 1e-6
+        assert loss.item() == pytest.approx(theirs.item(), rel=1e-12)
+        assert relative_error(dlogits, leaf.grad) < 1e-10
+        assert (
+            relative_error(dlogits, central_differences(lambda: cross_entropy(logits, labels)[0], logits, 1e-5)) < 1e-6
+        )
 
 
 # A new normalization is one row, of x and of the layer's λ where it has one.
@@ -231,39 +199,16 @@ THEIRS = {
 }
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_the_studys_network_is_autograds_in_every_parameter_and_every_passed_gradient(normalization):
-    network = study_network(normalization, init_std=0.2)
-    x, labels = batch_of(4, 40)  # maps of 20, 10, 5, 3, 3, 3: odd sizes and even ones
-    leaves = {name: tensor.clone().requires_grad_() for name, tensor in network.parameters().items()}
-    inputs, logits = autograds_forward(normalization, x, leaves)
-    theirs = F.cross_entropy(logits, labels)
-    theirs.backward()
-
-    passed = {}
-    loss, our_scores, gradients = network.gradients(x, labels, lambda place, seen: passed.update({place: seen.dx}))
-
-    assert loss.item() == pytest.approx(theirs.item(), rel=1e-12)
-    assert relative_error(our_scores, logits.detach()) < 1e-10
-    assert gradients.keys() == leaves.keys()
-    for name, leaf in leaves.items():
-        assert leaf.grad.norm() > 0
-        assert relative_error(gradients[name], leaf.grad) < 1e-10, name
-    assert passed.keys() == inputs.keys()
-    for place, image in inputs.items():
-        assert relative_error(passed[place], image.grad) < 1e-10, place
-
-
 def autograds_forward(normalization, x, leaves):
-    """The input of every layer, by its place in our network, and the logits."""
-    inputs, parameters, place = {}, iter(leaves.values()), 0
+    """The input of every layer, by its index in our network, and the logits."""
+    inputs, parameters, index = {}, iter(leaves.values()), 0
 
     def entering(x):
-        nonlocal place
-        # The same tensor may enter two layers of ours but has one gradient: a view of its own for each place.
-        inputs[place] = x = x.view_as(x) if x.requires_grad else x.clone().requires_grad_()
+        nonlocal index
+        # A tensor that enters two of our layers has one gradient in autograd; a view for each tells them apart.
+        inputs[index] = x = x.view_as(x) if x.requires_grad else x.clone().requires_grad_()
         x.retain_grad()
-        place += 1
+        index += 1
         return x
 
     for block, stride in enumerate(STRIDES, start=1):
@@ -275,40 +220,113 @@ def autograds_forward(normalization, x, leaves):
     return inputs, entering(x).mean((2, 3))
 
 
-@pytest.mark.parametrize("normalization", NORMALIZATIONS)
-def test_the_studys_network_moves_its_loss_as_its_gradients_say(normalization):
-    network = study_network(normalization, init_std=0.2)
-    x, labels = batch_of(4, 40)
-    _, _, gradients = network.gradients(x, labels)
-    for name, parameter in network.parameters().items():
-        start, direction, h = parameter.clone(), gradients[name] / gradients[name].norm(), 1e-7
-        losses = []
-        for sign in (1, -1):
-            parameter.copy_(start + sign * h * direction)
-            losses.append(network.gradients(x, labels)[0].item())
-        parameter.copy_(start)
-        slope = (losses[0] - losses[1]) / (2 * h)
-        assert slope == pytest.approx(gradients[name].norm().item(), rel=1e-5), name
+class TestStudyNetwork:
+    @pytest.mark.parametrize("normalization", NORMALIZATIONS)
+    def test_every_gradient_equals_autograds(self, normalization):
+        """Every parameter's gradient and every layer's dx equal autograd's in the study's network."""
+        network = study_network(normalization, init_std=0.2)
+        x, labels = batch_of(4, 40)  # maps of 20, 10, 5, 3, 3, 3: odd sizes and even ones
+        leaves = {name: tensor.clone().requires_grad_() for name, tensor in network.parameters().items()}
+        inputs, logits = autograds_forward(normalization, x, leaves)
+        theirs = F.cross_entropy(logits, labels)
+        theirs.backward()
+
+        dx = {}
+        loss, our_logits, gradients = network.gradients(x, labels, lambda index, passed: dx.update({index: passed.dx}))
+
+        assert loss.item() == pytest.approx(theirs.item(), rel=1e-12)
+        assert relative_error(our_logits, logits.detach()) < 1e-10
+        assert gradients.keys() == leaves.keys()
+        for name, leaf in leaves.items():
+            assert leaf.grad.norm() > 0
+            assert relative_error(gradients[name], leaf.grad) < 1e-10, name
+        assert dx.keys() == inputs.keys()
+        for index, image in inputs.items():
+            assert relative_error(dx[index], image.grad) < 1e-10, index
+
+    @pytest.mark.parametrize("normalization", NORMALIZATIONS)
+    def test_loss_changes_as_the_gradients_say(self, normalization):
+        """A small step along a gradient changes the loss by the gradient's norm."""
+        network = study_network(normalization, init_std=0.2)
+        x, labels = batch_of(4, 40)
+        _, _, gradients = network.gradients(x, labels)
+        for name, parameter in network.parameters().items():
+            start, direction, h = parameter.clone(), gradients[name] / gradients[name].norm(), 1e-7
+            losses = []
+            for sign in (1, -1):
+                parameter.copy_(start + sign * h * direction)
+                losses.append(network.gradients(x, labels)[0].item())
+            parameter.copy_(start)
+            slope = (losses[0] - losses[1]) / (2 * h)
+            assert slope == pytest.approx(gradients[name].norm().item(), rel=1e-5), name
 
 
-def test_a_nan_is_passed_through_relu_and_not_hidden():
-    out, cache = ReLU().forward(torch.tensor([torch.nan, -1.0, 2.0]))
-    dx, _ = ReLU().backward(torch.tensor([1.0, 1.0, torch.nan]), cache)
-    assert out.isnan().tolist() == [True, False, False]
-    assert dx[1] == 0
-    assert dx[2].isnan()
+class TestLayers:
+    def test_output_and_gradients_equal_autograds(self, row):
+        """Output, dx and every parameter's gradient equal autograd's to ten digits."""
+        leaves = {name: tensor.clone().requires_grad_() for name, tensor in parameters_of(row.layer).items()}
+        image = row.x.clone().requires_grad_()
+        theirs = row.forward(image, *leaves.values())
+        dout = randn(*theirs.shape)
+        theirs.backward(dout)
+
+        out, cache = row.layer.forward(row.x)
+        dx, gradients = row.layer.backward(dout, cache)
+
+        assert relative_error(out, theirs.detach()) < 1e-10
+        assert relative_error(dx, image.grad) < 1e-10
+        assert gradients.keys() == leaves.keys()
+        for name, leaf in leaves.items():
+            assert relative_error(gradients[name], leaf.grad) < 1e-10, name
+
+    def test_gradients_equal_finite_differences(self, row):
+        """Every entry of every gradient equals the finite difference."""
+        out, cache = row.layer.forward(row.x)
+        dout = randn(*out.shape)
+        dx, gradients = row.layer.backward(dout, cache)
+
+        def loss():
+            return (row.layer.forward(x)[0] * dout).sum()
+
+        x = row.x.clone()
+        assert relative_error(dx, central_differences(loss, x, 1e-6)) < 1e-6
+        for name, parameter in parameters_of(row.layer).items():
+            assert relative_error(gradients[name], central_differences(loss, parameter, row.h)) < 1e-6, name
+
+    def test_dx_has_the_inputs_shape(self, row):
+        """The gradient of the input has the input's shape."""
+        out, cache = row.layer.forward(row.x)
+        dx, _ = row.layer.backward(randn(*out.shape), cache)
+        assert dx.shape == row.x.shape
+
+    def test_thresholded_linear_passes_a_nan_on(self):
+        """A NaN passes through the thresholded linear unit in both directions."""
+        layer, x = ThresholdedLinear(torch.zeros(1, 1, 1, 1)), torch.tensor([torch.nan, -1.0, 2.0]).view(1, 1, 1, 3)
+        out, cache = layer.forward(x)
+        dx, _ = layer.backward(torch.tensor([1.0, 1.0, torch.nan]).view(1, 1, 1, 3), cache)
+        assert out.isnan().flatten().tolist() == [True, False, False]
+        assert dx.flatten()[:2].tolist() == [1, 0]
+        assert dx.flatten()[2].isnan()
+
+    def test_relu_passes_a_nan_on(self):
+        """A NaN passes through ReLU in both directions."""
+        out, cache = ReLU().forward(torch.tensor([torch.nan, -1.0, 2.0]))
+        dx, _ = ReLU().backward(torch.tensor([1.0, 1.0, torch.nan]), cache)
+        assert out.isnan().tolist() == [True, False, False]
+        assert dx[1] == 0
+        assert dx[2].isnan()
 
 
 def central_differences(loss, tensor, h):
-    """dloss/dtensor, an entry at a time; the tensor is changed in place and put back."""
+    """dloss/dtensor, one entry at a time; the tensor is changed in place and restored."""
     slopes, entries = torch.empty_like(tensor), tensor.view(-1)
-    for place in range(tensor.numel()):
-        value = entries[place].item()
-        entries[place] = value + h
+    for index in range(tensor.numel()):
+        value = entries[index].item()
+        entries[index] = value + h
         above = loss()
-        entries[place] = value - h
-        slopes.view(-1)[place] = (above - loss()) / (2 * h)
-        entries[place] = value
+        entries[index] = value - h
+        slopes.view(-1)[index] = (above - loss()) / (2 * h)
+        entries[index] = value
     return slopes
 
 

@@ -1,4 +1,4 @@
-"""Posts that share a transaction: each has its own answer, whatever the others asked."""
+"""Posts that share a transaction: each has its own answer."""
 
 import asyncio
 
@@ -15,70 +15,83 @@ from service.enqueue_batch import EnqueueBatch
 SPEC = ExperimentSpec(dataset="digits", tags=["a"], group="g")
 
 
-def answers_to(database, orders):
-    async def ask():
-        enqueuing = EnqueueBatch(database.writing)
-        return await asyncio.gather(*(enqueuing.enqueue(order) for order in orders), return_exceptions=True)
+def results_of(database, submissions):
+    """What each of several posts at once returns or raises."""
 
-    return asyncio.run(ask())
+    async def enqueue():
+        batch = EnqueueBatch(database.writing)
+        return await asyncio.gather(*(batch.enqueue(each) for each in submissions), return_exceptions=True)
 
-
-def test_many_at_once_are_queued_in_their_order_each_once(database):
-    made = answers_to(database, [Submission(SPEC) for _ in range(500)])
-    assert [experiment.id for experiment in made] == list(range(1, 501))
+    return asyncio.run(enqueue())
 
 
-def test_a_key_that_comes_twice_at_once_makes_one_and_with_another_body_is_refused(database):
-    keys = [IdempotencyKey("k", "1"), IdempotencyKey("k", "1"), IdempotencyKey("k", "2"), None]
-    first, same, other, alone = answers_to(database, [Submission(SPEC, key) for key in keys])
-    assert first.id == same.id != alone.id
-    assert isinstance(other, IdempotencyKeyReused)
-    with database.reading() as session:
-        assert session.query(Experiment).count() == 2
+class TestEnqueue:
+    def test_many_at_once(self, database):
+        """Many posts at once are queued in their order, each once."""
+        experiments = results_of(database, [Submission(SPEC) for _ in range(500)])
+        assert [experiment.id for experiment in experiments] == list(range(1, 501))
+
+    def test_idempotency_key_within_a_batch(self, database):
+        """A key that comes twice at once creates one experiment, and with another body it is refused."""
+        keys = [IdempotencyKey("k", "1"), IdempotencyKey("k", "1"), IdempotencyKey("k", "2"), None]
+        first, same, other, alone = results_of(database, [Submission(SPEC, key) for key in keys])
+        assert first.id == same.id != alone.id
+        assert isinstance(other, IdempotencyKeyReused)
+        with database.reading() as session:
+            assert session.query(Experiment).count() == 2
+
+    def test_api_keys_within_a_batch(self, database):
+        """One idempotency key of two API keys in one batch creates two experiments."""
+        keys = [IdempotencyKey("k", "1", "mine"), IdempotencyKey("k", "2", "yours"), IdempotencyKey("k", "1", "mine")]
+        mine, yours, again = results_of(database, [Submission(SPEC, key) for key in keys])
+        assert mine.id == again.id != yours.id
+
+    def test_two_services_with_keys_in_opposite_order(self, postgresql):
+        """Two services that get the same keys in opposite orders answer all posts."""
+        services = [EnqueueBatch(postgresql.writing), EnqueueBatch(postgresql.writing)]
+
+        async def enqueue(turn):
+            submissions = [Submission(SPEC, IdempotencyKey(f"{turn}-{key}", "1")) for key in range(40)]
+            orders = submissions, submissions[::-1]
+            posts = (batch.enqueue(each) for batch, order in zip(services, orders, strict=True) for each in order)
+            return await asyncio.gather(*posts)
+
+        for turn in range(15):
+            assert len({experiment.id for experiment in asyncio.run(enqueue(turn))}) == 40
 
 
-def test_what_the_database_raises_reaches_all_of_its_transaction_and_none_after_it(database, monkeypatch):
-    calls = []
+class TestErrors:
+    def test_database_error_reaches_the_whole_batch(self, database, monkeypatch):
+        """An error of the database reaches every post of its transaction, and no later one."""
+        calls = []
 
-    def fail_once(session, orders):
-        calls.append(len(orders))
-        if len(calls) == 1:
-            raise OperationalError("INSERT", {}, Exception("disk full"))
-        return enqueue_all(session, orders)
+        def fail_once(session, submissions):
+            calls.append(len(submissions))
+            if len(calls) == 1:
+                raise OperationalError("INSERT", {}, Exception("disk full"))
+            return enqueue_all(session, submissions)
 
-    monkeypatch.setattr(enqueue_batch, "enqueue_all", fail_once)
+        monkeypatch.setattr(enqueue_batch, "enqueue_all", fail_once)
 
-    async def ask():
-        enqueuing = EnqueueBatch(database.writing)
-        first = [asyncio.create_task(enqueuing.enqueue(Submission(SPEC))) for _ in range(3)]
-        assert all(isinstance(one, OperationalError) for one in await asyncio.gather(*first, return_exceptions=True))
-        return await enqueuing.enqueue(Submission(SPEC))
+        async def enqueue():
+            batch = EnqueueBatch(database.writing)
+            first = [asyncio.create_task(batch.enqueue(Submission(SPEC))) for _ in range(3)]
+            results = await asyncio.gather(*first, return_exceptions=True)
+            assert all(isinstance(result, OperationalError) for result in results)
+            return await batch.enqueue(Submission(SPEC))
 
-    assert asyncio.run(asyncio.wait_for(ask(), 20)).id == 1
+        assert asyncio.run(asyncio.wait_for(enqueue(), 20)).id == 1
 
+    def test_client_that_disconnects(self, database):
+        """A client that disconnects leaves the other posts of the batch their answers."""
 
-def test_two_services_that_get_the_same_keys_in_opposite_orders_answer_both(postgresql):
-    services = [EnqueueBatch(postgresql.writing), EnqueueBatch(postgresql.writing)]
+        async def enqueue():
+            batch = EnqueueBatch(database.writing)
+            leaving, staying = (asyncio.create_task(batch.enqueue(Submission(SPEC))) for _ in range(2))
+            await asyncio.sleep(0)
+            leaving.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await leaving
+            return await staying
 
-    async def ask(turn):
-        orders = [Submission(SPEC, IdempotencyKey(f"{turn}-{key}", "1")) for key in range(40)]
-        posts = (
-            one.enqueue(order) for one, some in zip(services, (orders, orders[::-1]), strict=True) for order in some
-        )
-        return await asyncio.gather(*posts)
-
-    for turn in range(15):
-        assert len({experiment.id for experiment in asyncio.run(ask(turn))}) == 40
-
-
-def test_a_client_that_goes_away_leaves_the_others_their_answers(database):
-    async def ask():
-        enqueuing = EnqueueBatch(database.writing)
-        leaving, staying = (asyncio.create_task(enqueuing.enqueue(Submission(SPEC))) for _ in range(2))
-        await asyncio.sleep(0)
-        leaving.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await leaving
-        return await staying
-
-    assert asyncio.run(asyncio.wait_for(ask(), 20)).id == 2
+        assert asyncio.run(asyncio.wait_for(enqueue(), 20)).id == 2

@@ -1,26 +1,23 @@
-"""The worker that a service keeps: tried again when there is no room to start one."""
+"""The local worker of a service."""
 
 import subprocess
-import time
 
-from service import local_worker
 from service.local_worker import LocalWorker
 from service.settings import ServiceSettings
+from tests.experiments import until
 
 
-def test_one_that_cannot_be_started_is_tried_again(tmp_path, monkeypatch):
-    started, tried = subprocess.Popen, []
+class TestLocalWorker:
+    def test_failed_start_is_repeated(self, tmp_path):
+        """A worker that cannot be started, for example for lack of memory, is started again later."""
+        starts = []
 
-    def no_room_at_first(*arguments, **options):
-        tried.append(None)
-        if len(tried) < 3:
-            raise BlockingIOError(11, "Resource temporarily unavailable")
-        return started(*arguments, **options)
+        def start(*arguments, **options):
+            starts.append(None)
+            if len(starts) < 3:
+                raise BlockingIOError(11, "Resource temporarily unavailable")
+            return subprocess.Popen(*arguments, **options)
 
-    monkeypatch.setattr(local_worker.subprocess, "Popen", no_room_at_first)
-    monkeypatch.setattr(local_worker, "FIRST_PAUSE_SECONDS", 0.05)
-    with LocalWorker(ServiceSettings(database_url=f"sqlite:///{tmp_path / 'normlab.db'}")):
-        ends = time.monotonic() + 10
-        while len(tried) < 3:
-            assert time.monotonic() < ends
-            time.sleep(0.02)
+        settings = ServiceSettings(database_url=f"sqlite:///{tmp_path / 'normlab.db'}")
+        with LocalWorker(settings, first_pause_seconds=0.05, start=start):
+            until(lambda: len(starts) == 3, seconds=10)

@@ -1,4 +1,4 @@
-"""Errors as problem documents, of an application that nothing guards."""
+"""Errors as problem documents."""
 
 from typing import Any
 
@@ -6,14 +6,17 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
+from normlab.spec.service_responses import Problem
 from service.problems import MAX_VALUE_LENGTH, map_errors
+from tests.service.clients import problem
 
 
 class Named(BaseModel):
     name: str
 
 
-def answer_to(body):
+def response_to(body):
+    """The response of an application that no middleware guards."""
     app = FastAPI()
     map_errors(app)
 
@@ -25,9 +28,28 @@ def answer_to(body):
     )
 
 
-def test_a_refused_value_is_told_in_short_however_deep_it_is():
-    for depth in (1, 10, 250, 300, 900):
-        told = answer_to(b'{"name": ' + b"[" * depth + b"]" * depth + b"}")
-        assert told.status_code == 422
-        assert told.json()["errors"][0]["got"].startswith("[" * min(depth, 6))
-        assert len(told.json()["detail"]) < 2 * MAX_VALUE_LENGTH
+class TestProblems:
+    def test_deep_value_is_shortened(self):
+        """A refused value is repeated in short, at any depth."""
+        for depth in (1, 10, 250, 300, 900):
+            answer = response_to(b'{"name": ' + b"[" * depth + b"]" * depth + b"}")
+            assert answer.status_code == 422
+            assert answer.json()["errors"][0]["got"].startswith("[" * min(depth, 6))
+            assert len(answer.json()["detail"]) < 2 * MAX_VALUE_LENGTH
+
+    def test_fits_its_model(self, client):
+        """A problem document, with and without errors, fits the model that the OpenAPI document names."""
+        invalid = Problem.model_validate_json(client.post("/experiments", json={"epochs": 0}).content, strict=True)
+        assert (invalid.status, invalid.errors[0].field) == (422, "epochs")
+        unknown = Problem.model_validate_json(client.get("/experiments/1").content, strict=True)
+        assert (unknown.status, unknown.title, unknown.errors) == (404, "Not Found", [])
+
+    def test_unknown_routes_and_methods(self, client):
+        """An unknown address is 404, and an unknown method is 405 with every method of the address."""
+        problem(client.get("/nowhere"), 404)
+        problem(client.put("/experiments"), 405)
+        for path, methods in {
+            "/experiments": "GET, POST", "/experiments/1": "DELETE, GET, PATCH", "/experiments/1/plots/a.png": "GET",
+            "/livez": "GET, HEAD",
+        }.items():  # fmt: skip
+            assert client.put(path).headers["allow"] == methods

@@ -6,14 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from service import render_pool
-from service.render_pool import RenderPool, RenderQueueFull
+from service.render_pool import RenderFailed, RenderPool, RenderQueueFull
+from tests.experiments import until
+
+needs_proc = pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
 
 
 def pid():
@@ -24,120 +25,162 @@ def fail():
     raise ValueError("nothing to draw")
 
 
-def draw_and_die(mark):
+def killed():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_once(mark):
     """The first time only."""
     if not mark.exists():
         mark.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return b"drawn"
+        killed()
+    return b"image"
 
 
 def freeze(mark):
-    """The first time only; the mark then has the process."""
+    mark.write_bytes(pid())
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def frozen_once(mark):
+    """The first time only; the mark then holds the process's id."""
     if not mark.exists():
-        mark.write_bytes(pid())
-        os.kill(os.getpid(), signal.SIGSTOP)
-    return b"drawn"
+        freeze(mark)
+    return b"image"
 
 
-def draw_and_die_beside(frozen, mark):
-    """As draw_and_die, once another process is frozen."""
+def killed_once_beside(frozen, mark):
+    """As killed_once, but only after another process has frozen."""
     while not frozen.exists():
         time.sleep(0.01)
     time.sleep(0.2)
-    return draw_and_die(mark)
+    return killed_once(mark)
 
 
 def has_ended(process):
-    """Of a folder in /proc; a zombie has, too."""
+    """Whether a process of /proc has ended; a zombie has."""
     try:
         return "State:\tZ" in (process / "status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return True
 
 
-def wait_until(happened, seconds=10):
-    ends = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < ends
-        time.sleep(0.1)
+def rendered(*figures, **options):
+    """What a pool returns or raises for each figure."""
 
-
-def answers(*figures):
-    async def ask():
-        made = RenderPool()
+    async def render_all():
+        pool = RenderPool(**options)
         try:
-            return await asyncio.gather(*(made.draw(figure) for figure in figures), return_exceptions=True)
+            return await asyncio.gather(*(pool.render(figure) for figure in figures), return_exceptions=True)
         finally:
-            made.close()
+            pool.close()
 
-    return asyncio.run(ask())
-
-
-def test_it_draws_in_another_process_and_hands_on_what_is_raised_there():
-    drawn, failed = answers(pid, fail)
-    assert int(drawn) != os.getpid()
-    assert isinstance(failed, ValueError)
+    return asyncio.run(render_all())
 
 
-def test_a_figure_whose_process_is_killed_is_drawn_again(tmp_path):
-    assert answers(partial(draw_and_die, tmp_path / "mark")) == [b"drawn"]
+class TestRender:
+    def test_renders_in_another_process(self):
+        """A figure is rendered in another process, and an exception there is raised here."""
+        image, error = rendered(pid, fail)
+        assert int(image) != os.getpid()
+        assert isinstance(error, ValueError)
 
+    def test_killed_process_renders_again(self, tmp_path):
+        """If the process of a figure is killed, another process renders the figure."""
+        assert rendered(partial(killed_once, tmp_path / "mark")) == [b"image"]
 
-def test_it_draws_again_after_it_was_closed_and_may_be_closed_twice():
-    async def ask():
-        made = RenderPool()
-        for _ in range(2):
-            assert await made.draw(pid)
-            made.close()
-            made.close()
+    def test_twice_killed_is_a_failure(self):
+        """A figure whose process is killed twice has failed, and the pool renders others."""
+        error, image = rendered(killed, pid)
+        assert isinstance(error, RenderFailed)
+        assert int(image)
 
-    asyncio.run(ask())
+    def test_too_long_is_a_failure(self):
+        """A figure that takes longer than the time limit twice has failed."""
+        (error,) = rendered(partial(time.sleep, 60), timeout_seconds=0.5)
+        assert isinstance(error, RenderFailed)
 
+    @needs_proc
+    def test_frozen_process_is_replaced(self, tmp_path):
+        """A frozen process is ended after its time limit and its figure rendered again, while others are not harmed."""
+        frozen = tmp_path / "frozen"
+        figures = partial(frozen_once, frozen), partial(killed_once_beside, frozen, tmp_path / "mark")
+        assert rendered(*figures, pid, timeout_seconds=2.0)[:2] == [b"image", b"image"]
+        until(lambda: has_ended(Path("/proc", frozen.read_text())), seconds=10)
 
-@pytest.mark.skipif(not Path("/proc").exists(), reason="looks at /proc")
-def test_a_frozen_process_is_ended_when_another_is_killed_and_its_figure_drawn_again(tmp_path):
-    frozen = tmp_path / "frozen"
-    figures = partial(freeze, frozen), partial(draw_and_die_beside, frozen, tmp_path / "mark")
-    assert answers(*figures, pid)[:2] == [b"drawn", b"drawn"]  # a third, for a pool overlooks the last process it began
-    wait_until(lambda: has_ended(Path("/proc", frozen.read_text())))
+    def test_idle_process_killed(self):
+        """If an idle process is killed, later figures are rendered all the same."""
 
+        async def render():
+            pool = RenderPool()
+            try:
+                for _ in range(3):
+                    os.kill(int(await pool.render(pid)), signal.SIGKILL)
+                    await asyncio.sleep(0.3)
+                return await pool.render(pid)
+            finally:
+                pool.close()
 
-def test_more_than_can_be_drawn_soon_is_refused_at_once(monkeypatch):
-    monkeypatch.setattr(render_pool, "MAX_WAITING", 2)
-    first, second, third = answers(pid, pid, pid)
-    assert first and second
-    assert isinstance(third, RenderQueueFull)
+        assert int(asyncio.run(render())) != os.getpid()
+
+    def test_full_queue_is_refused(self):
+        """A figure is refused at once if as many are waiting as may wait."""
+        first, second, third = rendered(pid, pid, pid, max_waiting=2)
+        assert first and second
+        assert isinstance(third, RenderQueueFull)
 
 
 SERVICE = """
 import asyncio
-from service.drawing import RenderPool
-from tests.service.test_drawing import pid
+from service.render_pool import RenderPool
+from tests.service.test_render_pool import pid
 async def main():
-    print((await RenderPool().draw(pid)).decode(), flush=True)
+    print((await RenderPool().render(pid)).decode(), flush=True)
     await asyncio.sleep(100)
 if __name__ == "__main__":
     asyncio.run(main())
 """
 
 
-@pytest.mark.skipif(not Path("/proc").exists(), reason="looks at /proc")
-def test_its_processes_end_when_the_service_is_killed(tmp_path):
-    script = tmp_path / "script.py"
-    script.write_text(SERVICE)
-    environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
-    with subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True) as process:
-        drawer = Path("/proc", process.stdout.readline().strip())
-        assert drawer.exists()
-        process.kill()
-    wait_until(lambda: has_ended(drawer))
+class TestClose:
+    def test_closed_pool_renders_again(self):
+        """A pool may be closed twice, and a figure requested after that starts new processes."""
 
+        async def render_and_close():
+            pool = RenderPool()
+            for _ in range(2):
+                assert await pool.render(pid)
+                pool.close()
+                pool.close()
 
-def test_as_many_readers_as_there_are_connections_and_more_do_not_wait_for_each_other_for_ever(client, recorded):
-    location, _ = recorded
-    began = time.monotonic()
-    with ThreadPoolExecutor(60) as threads:
-        asked = [threads.submit(client.get, f"{location}/metrics") for _ in range(300)]
-        assert {one.result().status_code for one in asked} == {200}
-    assert time.monotonic() - began < 15
+        asyncio.run(render_and_close())
+
+    @needs_proc
+    def test_frozen_process_is_ended(self, tmp_path):
+        """Closing the pool ends even a frozen process, within seconds."""
+        mark = tmp_path / "mark"
+
+        async def freeze_and_close():
+            pool = RenderPool()
+            figure = asyncio.create_task(pool.render(partial(freeze, mark)))
+            while not (mark.exists() and mark.read_bytes()):
+                await asyncio.sleep(0.05)
+            figure.cancel()
+            began = time.monotonic()
+            pool.close()
+            return time.monotonic() - began
+
+        assert asyncio.run(freeze_and_close()) < 3
+        assert has_ended(Path("/proc", mark.read_text()))
+
+    @needs_proc
+    def test_killed_service_leaves_no_process(self, tmp_path):
+        """The processes of the pool end when their service is killed."""
+        script = tmp_path / "script.py"
+        script.write_text(SERVICE)
+        environment = os.environ | {"PYTHONPATH": str(Path.cwd())}
+        with subprocess.Popen([sys.executable, script], env=environment, stdout=subprocess.PIPE, text=True) as process:
+            child = Path("/proc", str(int(process.stdout.readline())))
+            assert not has_ended(child)
+            process.kill()
+        until(lambda: has_ended(child), seconds=10)

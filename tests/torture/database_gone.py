@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
+import httpx2
 import psycopg
 from sqlalchemy import func, select
 
@@ -265,7 +265,7 @@ class _Clients:
 
     async def post(self, place):
         """One client, until they are done."""
-        async with httpx.AsyncClient(
+        async with httpx2.AsyncClient(
             base_url=f"http://127.0.0.1:{self._port}", timeout=LONGEST_WAIT_SECONDS
         ) as connection:
             client = _Client(connection, self)
@@ -302,7 +302,7 @@ class _Client:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             response = await self._connection.request(method, path, json=body, headers=named)
-        except httpx.TransportError as gone:
+        except httpx2.TransportError as gone:
             raise OSError(str(gone)) from gone
         self._clients.note(response)
         return response.status_code, response.content

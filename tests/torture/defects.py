@@ -77,29 +77,28 @@ DEFECTS = [
         "worker/training/training.py",
         "inside = not sums.keys().isdisjoint(state)",
         "inside, state = False, {name: it for name, it in state.items() if name not in sums}",
-        f"{TRAINING}test_a_training_interrupted_after_any_step_of_an_epoch_ends_the_same_to_the_bit",
+        f"{TRAINING}TestResume::test_interrupted_training_ends_bit_identically",
     ),
     Defect(
         "a generator's state, of dropout's masks, is not in the checkpoint",
         "worker/training/checkpoints.py",
         "for group, tensors in groups.items() for name, tensor in tensors.items()}",
         'for group, tensors in groups.items() for name, tensor in tensors.items() if "calls" not in name}',
-        f"{TRAINING}test_a_network_of_every_other_layer_learns_is_looked_into_and_is_resumed_to_the_"
-        "bit",
+        f"{TRAINING}TestLearning::test_custom_network_learns_and_resumes_bit_identically",
     ),
     Defect(
         "the optimizer's step count is not restored",
         "worker/training/training.py",
         'self.optimizer.steps = int(state["steps"])',
         "self.optimizer.steps = int(state[\"steps\"]) // self.steps_per_epoch * self.steps_per_epoch",
-        f"{TRAINING}test_a_training_interrupted_after_any_step_of_an_epoch_ends_the_same_to_the_bit",
+        f"{TRAINING}TestResume::test_interrupted_training_ends_bit_identically",
     ),
     Defect(
         "a checkpoint's hash is not looked at",
         "worker/training/checkpoints.py",
         "if hashlib.sha256(content).hexdigest() != sha256:",
         "if not content:",
-        f"{TRAINING}test_a_checkpoint_of_other_bytes_or_another_network_is_refused",
+        f"{TRAINING}TestResume::test_wrong_checkpoint_is_refused",
     ),
     Defect(
         "groups take no turns",
@@ -127,7 +126,7 @@ DEFECTS = [
         "service/enqueue_batch.py",
         "                    for _, future in batch:\n                        _resolve(future, error)",
         "                    _resolve(batch[0][1], error)",
-        "tests/service/test_enqueue_batch.py::test_what_the_database_raises_reaches_all_of_its_transaction_and_none_after_it",
+        "tests/service/test_enqueue_batch.py::TestErrors::test_database_error_reaches_the_whole_batch",
     ),
     Defect(
         "a child outlives its supervisor",
@@ -148,29 +147,28 @@ DEFECTS = [
         "service/middleware/host_and_origin.py",
         "if _name(host) not in self._hosts:",
         "if not self._hosts:",
-        "tests/service/middleware/test_host_and_origin.py::test_it_answers_to_no_other_name_so_that_no_page_can_call_it_by_its_own",
+        "tests/service/middleware/test_host_and_origin.py::TestHost::test_other_name_is_refused",
     ),
     Defect(
         "a route that says nothing is open",
         "service/authorization.py",
         'getattr(self.endpoint, "need", None)',
         'getattr(self.endpoint, "need", "read")',
-        "tests/service/middleware/test_authentication.py::test_a_route_that_does_not_say_what_it_needs_is_denied_to_a_key_that_may_"
-        "do_everything",
+        "tests/service/middleware/test_authentication.py::TestScopes::test_route_without_declaration_is_closed",
     ),
     Defect(
         "a revoked key still opens",
         "normlab/store/api_keys.py",
         "if row is None or not matches or row.revoked_at is not None:",
         "if row is None or not matches:",
-        "tests/service/middleware/test_authentication.py::test_a_revoked_key_is_good_for_nothing_from_the_next_request_on",
+        "tests/service/middleware/test_authentication.py::TestKey::test_revoked_key_is_refused",
     ),
     Defect(
         "a body is believed what it says of its length",
         "service/middleware/request_body.py",
         "    if len(body) > MAX_BODY_BYTES:\n        return too_large()\n",
         "",
-        "tests/service/middleware/test_host_and_origin.py::test_a_body_is_counted_as_it_arrives_whatever_it_says_of_its_length",
+        "tests/service/middleware/test_request_body.py::TestSize::test_body_is_counted_as_it_arrives",
     ),
     Defect(
         "a log holds keys",
@@ -184,14 +182,14 @@ DEFECTS = [
         "service/problems.py",
         "for away in TRANSIENT_ERRORS:",
         "for away in TRANSIENT_ERRORS[1:]:",
-        "tests/service/test_readiness.py::test_a_full_disk_is_answered_with_503_and_what_was_there_can_be_read",
+        "tests/service/test_readiness.py::TestDatabase::test_full_disk",
     ),
     Defect(
         "a newer schema is served",
         "normlab/store/schema.py",
         "return SchemaStatus.OLDER if revision in known else SchemaStatus.NEWER",
         "return SchemaStatus.OLDER if revision in known else SchemaStatus.CURRENT",
-        "tests/service/test_readiness.py::test_a_database_that_changes_under_it_is_noticed_and_not_served_and_served_again",
+        "tests/service/test_readiness.py::TestSchema::test_other_schema_is_not_served",
     ),
 ]  # fmt: skip
 

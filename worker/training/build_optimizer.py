@@ -1,4 +1,4 @@
-"""From a spec to normcore: the optimizer, with its schedule and its weight decay."""
+"""Build the optimizer of a spec, with its schedule and weight decay, from normcore."""
 
 from torch import Tensor
 
@@ -8,7 +8,10 @@ from normlab.spec.experiment import ExperimentSpec
 
 
 def build_optimizer(spec: ExperimentSpec, parameters: dict[str, Tensor], *, steps_per_epoch: int) -> Optimizer:
-    """The spec's optimizer of these parameters. Weights decay; thresholds, exponents, scales and shifts do not."""
+    """Return the spec's optimizer of the parameters, by name.
+
+    Weights decay; biases, thresholds, exponents, scales and shifts do not.
+    """
     decay = WeightDecay(
         spec.weight_decay,
         coupled=spec.weight_decay_kind == "coupled",

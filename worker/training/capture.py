@@ -1,4 +1,4 @@
-"""Looking into the layers at one step: the quantities' histograms, taken as the backward pass goes by."""
+"""A capture of the layers at one step: histograms of the chosen quantities, counted during the backward pass."""
 
 from collections.abc import Collection, Mapping, Sequence
 
@@ -16,73 +16,78 @@ WEIGHTED = ("convolution", "linear")
 
 
 def layers_to_capture(layers: Sequence[LayerShape], quantities: Collection[str]) -> set[int]:
-    """The places of the layers whose backward pass a look at these quantities needs to see."""
-    wanted = {kind for kind in WEIGHTED if {"input_gradient", "weight_gradient"} & set(quantities)}
+    """Return the indices of the layers whose backward pass a capture of these quantities must observe."""
+    kinds = {kind for kind in WEIGHTED if {"input_gradient", "weight_gradient"} & set(quantities)}
     if {"norm_output_gradient", "norm_input_gradient"} & set(quantities):
-        wanted.add("normalization")
-    return {place for place, layer in enumerate(layers) if layer.kind in wanted}
+        kinds.add("normalization")
+    return {index for index, layer in enumerate(layers) if layer.kind in kinds}
 
 
 class LayerCapture:
-    """A probe of one step. What is counted stays on the device until capture() fetches it."""
+    """A probe of one step. Its histograms stay on the device until capture() fetches them.
+
+    Args:
+        layers: The network's layers, from the spec.
+        quantities: The names of the quantities to capture.
+    """
 
     def __init__(self, layers: Sequence[LayerShape], quantities: Collection[str]) -> None:
         self._layers, self._quantities = layers, frozenset(quantities)
-        self._seen: dict[tuple[int, str], normcore.Histogram | DeviceHistogram] = {}
-        # By where the values lie; they are held, so that no others come to lie there while the look lasts.
-        self._counted: dict[tuple[object, ...], tuple[Tensor, normcore.Histogram | DeviceHistogram]] = {}
+        self._captured: dict[tuple[int, str], normcore.Histogram | DeviceHistogram] = {}
+        # By the values' address. The values are kept, so that during the capture the address is not used again.
+        self._histograms: dict[tuple[object, ...], tuple[Tensor, normcore.Histogram | DeviceHistogram]] = {}
 
-    def __call__(self, place: int, passed: LayerGradients) -> None:
-        """Called by the network at each layer of the backward pass."""
-        assert passed.dx is not None, "a look asks for the images' gradient too"
-        match self._layers[place].kind:
+    def __call__(self, index: int, passed: LayerGradients) -> None:
+        """Capture one layer's gradients. The network calls this for each layer of the backward pass."""
+        assert passed.dx is not None, "a captured step computes the images' gradient too"
+        match self._layers[index].kind:
             case "convolution" | "linear":
-                self._see(place, "input_gradient", passed.dx)
-                self._see(place, "weight_gradient", passed.gradients["weight"])
+                self._capture(index, "input_gradient", passed.dx)
+                self._capture(index, "weight_gradient", passed.gradients["weight"])
             case "normalization":
-                self._see(place, "norm_output_gradient", passed.dout)
-                self._see(place, "norm_input_gradient", passed.dx)
+                self._capture(index, "norm_output_gradient", passed.dout)
+                self._capture(index, "norm_input_gradient", passed.dx)
 
-    def see_weights(self, weights: Mapping[int, Tensor], gradients: Gradients) -> None:
-        """The weights, by place, that the gradients were taken at."""
-        for place, weight in weights.items():
-            self._see(place, "weight", weight)
-            self._see(place, "weight_minus_gradient", weight - gradients[f"{place}.weight"])
+    def capture_weights(self, weights: Mapping[int, Tensor], gradients: Gradients) -> None:
+        """Capture the weights, by layer index, at which the gradients were computed."""
+        for index, weight in weights.items():
+            self._capture(index, "weight", weight)
+            self._capture(index, "weight_minus_gradient", weight - gradients[f"{index}.weight"])
 
-    def see_updates(self, before: Mapping[int, Tensor], after: Mapping[int, Tensor]) -> None:
-        """What the optimizer made of the weights, by place."""
-        for place, weight in after.items():
-            self._see(place, "update", weight - before[place])
+    def capture_updates(self, before: Mapping[int, Tensor], after: Mapping[int, Tensor]) -> None:
+        """Capture how the optimizer changed the weights, by layer index."""
+        for index, weight in after.items():
+            self._capture(index, "update", weight - before[index])
 
     def capture(self, epoch: int, step: int) -> Capture:
-        """All that was seen, fetched to the host."""
-        seen = dict(sorted(self._seen.items()))
-        histograms = fetch(list(seen.values()))
-        return Capture(epoch, step, dict(zip(seen, map(_stored, histograms), strict=True)))
+        """Return everything captured, fetched to the host."""
+        captured = dict(sorted(self._captured.items()))
+        histograms = fetch(list(captured.values()))
+        return Capture(epoch, step, dict(zip(captured, map(_stored, histograms), strict=True)))
 
-    def _see(self, place: int, quantity: str, values: Tensor) -> None:
+    def _capture(self, index: int, quantity: str, values: Tensor) -> None:
         if quantity in self._quantities:
-            self._seen[self._layers[place].layer, quantity] = self._count(values)
+            self._captured[self._layers[index].layer, quantity] = self._histogram(values)
 
-    def _count(self, values: Tensor) -> normcore.Histogram | DeviceHistogram:
-        """DeviceHistogram once, though it passes twice: what one layer hands back is what the next one gets."""
+    def _histogram(self, values: Tensor) -> normcore.Histogram | DeviceHistogram:
+        """Return the values' histogram. Each tensor is counted once: a layer's dx is the dout of the one before it."""
         key = (values.data_ptr(), values.shape, values.stride())
-        if key not in self._counted:
-            self._counted[key] = (values, count(values))
-        return self._counted[key][1]
+        if key not in self._histograms:
+            self._histograms[key] = (values, count(values))
+        return self._histograms[key][1]
 
 
-def _stored(seen: normcore.Histogram) -> Histogram:
-    finite = seen.minimum <= seen.maximum
+def _stored(histogram: normcore.Histogram) -> Histogram:
+    finite = histogram.minimum <= histogram.maximum
     return Histogram(
-        codes=seen.codes,
-        counts=seen.counts,
-        zeros=seen.positive_zeros + seen.negative_zeros,
-        nans=seen.nans,
-        positive_infinities=seen.positive_infinities,
-        negative_infinities=seen.negative_infinities,
-        minimum=seen.minimum if finite else None,
-        maximum=seen.maximum if finite else None,
-        total=seen.total,
-        total_of_squares=seen.total_of_squares,
+        bin_index=histogram.codes,
+        counts=histogram.counts,
+        zeros=histogram.positive_zeros + histogram.negative_zeros,
+        nans=histogram.nans,
+        positive_infinities=histogram.positive_infinities,
+        negative_infinities=histogram.negative_infinities,
+        minimum=histogram.minimum if finite else None,
+        maximum=histogram.maximum if finite else None,
+        total=histogram.total,
+        total_of_squares=histogram.total_of_squares,
     )

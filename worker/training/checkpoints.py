@@ -14,7 +14,7 @@ State = dict[str, Tensor]
 
 
 def state_of(network: Network, optimizer: Optimizer) -> State:
-    """Parameters, running statistics and the optimizer's averages and step count; the live tensors, not copies."""
+    """Return the parameters, the buffers, and the optimizer's averages and step count: the live tensors, no copies."""
     groups: Mapping[str, Mapping[str, Tensor]] = {
         "parameter": network.parameters(), "buffer": network.buffers(), "optimizer": optimizer.state(),
     }  # fmt: skip
@@ -23,7 +23,7 @@ def state_of(network: Network, optimizer: Optimizer) -> State:
 
 
 def restore(state: Mapping[str, Tensor], live: Mapping[str, Tensor]) -> None:
-    """Put a state back into the live tensors. Raises ValueError if it is of another network."""
+    """Copy a state into the live tensors. Raises ValueError if their names or shapes differ."""
     if {name: tensor.shape for name, tensor in live.items()} != {name: tensor.shape for name, tensor in state.items()}:
         raise ValueError("the checkpoint is of another network than the spec's")
     for name, tensor in live.items():
@@ -31,14 +31,14 @@ def restore(state: Mapping[str, Tensor], live: Mapping[str, Tensor]) -> None:
 
 
 def pack(state: Mapping[str, Tensor]) -> Checkpoint:
-    """As it is stored."""
+    """Return the checkpoint to store."""
     content = save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()})
     return Checkpoint(int(state["steps"]), content, hashlib.sha256(content).hexdigest())
 
 
 def unpack(content: bytes, sha256: str) -> State:
-    """The state out of its bytes. Raises ValueError if they are not those that were stored."""
+    """Return the state from a checkpoint's bytes. Raises ValueError if they do not match the stored hash."""
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError("the checkpoint's bytes are not those its hash was taken of")
+        raise ValueError("the checkpoint's bytes do not match its stored hash")
     state: State = load(content)
     return state

@@ -1,4 +1,4 @@
-"""Where a loss stopped being finite: the epoch is run again from its start, this time watching every step."""
+"""Where a loss stopped being finite: the epoch is run again from its start, with a check of every step."""
 
 from collections.abc import Callable
 
@@ -12,7 +12,7 @@ from worker.training.training import Training
 
 
 class Diverged(Exception):
-    """The loss is not finite; the message says where that began, and the epoch's record is still to be written."""
+    """The loss is not finite. The message says where that began; the epoch's record is still to be written."""
 
     def __init__(self, message: str, record: Record) -> None:
         super().__init__(message)
@@ -20,46 +20,53 @@ class Diverged(Exception):
 
 
 class FirstNonfinite:
-    """A probe that remembers the first layer of the backward pass whose gradient is not finite."""
+    """A probe that keeps the index of the first layer, in backward order, whose gradients are not finite."""
 
     def __init__(self) -> None:
-        self.place: int | None = None
+        self.index: int | None = None
 
-    def __call__(self, place: int, passed: LayerGradients) -> None:
-        """Called by the network at each layer of the backward pass."""
-        made = [gradient for gradient in (passed.dx, *passed.gradients.values()) if gradient is not None]
-        if self.place is None and not all(torch.isfinite(gradient).all() for gradient in made):
-            self.place = place
+    def __call__(self, index: int, passed: LayerGradients) -> None:
+        """Check one layer's gradients. The network calls this for each layer of the backward pass."""
+        gradients = [gradient for gradient in (passed.dx, *passed.gradients.values()) if gradient is not None]
+        if self.index is None and not all(torch.isfinite(gradient).all() for gradient in gradients):
+            self.index = index
 
 
 def where_it_began(training: Training, start: State, epoch: int, check: Callable[[], None]) -> str:
-    """What went wrong in the epoch, or the rest of one, that began here; spoils the training, which is over anyway.
+    """Return a sentence on the first value that was not finite in the epoch, or the part of it, after `start`.
 
-    check: called at every step; may raise, to stop.
+    This changes the training's weights, so the training cannot continue afterwards.
+
+    Args:
+        training: The training that diverged.
+        start: Its state where the epoch, or the rest of one, started.
+        epoch: The epoch's number.
+        check: Called at every step; may raise, to stop the search.
     """
     training.resume(start)
     batches = training.batches(epoch)
     for indices in batches[training.steps_done - epoch * len(batches) :]:
         check()
         step = f"epoch {epoch}, step {training.steps_done + 1}"
-        images, labels = scaled(training.train.images[indices]), training.train.labels[indices]
         probe = FirstNonfinite()
-        loss, _, gradients = training.network.gradients(images, labels, probe)
+        loss, _, gradients = training.step.gradients(indices, probe, images_gradient=True)
         if not torch.isfinite(loss):
+            images = scaled(training.train.images[indices])
             return _sentence(training, step, "output", training.network.first_nonfinite(images))
-        if probe.place is not None:
-            return _sentence(training, step, "gradient", probe.place)
-        training.optimizer.update(gradients, training.step.next_coefficients())
+        if probe.index is not None:
+            return _sentence(training, step, "gradient", probe.index)
+        training.step.update(gradients, training.step.next_coefficients())
         for name, parameter in training.network.parameters().items():
             if not torch.isfinite(parameter).all():
                 return _sentence(training, step, "update", int(name.split(".")[0]))
     return f"the loss on the test images is not finite after epoch {epoch}"
 
 
-def _sentence(training: Training, step: str, what: str, place: int | None) -> str:
-    if place is None:
+def _sentence(training: Training, step: str, what: str, index: int | None) -> str:
+    if index is None:
         return f"the loss became not finite in {step}, at the loss itself"
-    layer = training.layers[place]
+    layer = training.layers[index]
     return (
-        f"the loss became not finite in {step}: the first {what} that was not is of layer {layer.layer} ({layer.kind})"
+        f"the loss became not finite in {step}: the first {what} that is not finite is of layer {layer.layer} "
+        f"({layer.kind})"
     )

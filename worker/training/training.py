@@ -1,4 +1,4 @@
-"""Training one experiment: epochs of steps, a look into the layers, the test pass; and where it stands."""
+"""Training one experiment: epochs of steps, captures of the layers, the test pass, and the state to resume from."""
 
 import math
 import time
@@ -12,14 +12,14 @@ from torch import Tensor
 
 from normcore import cross_entropy
 from normcore.engines import Eager, Engine, EngineChoice, EngineName, choose
-from normcore.step import TrainingStep, scaled
+from normcore.step import TrainingStep
 from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.size_estimate import TEST_BATCH
 from normlab.store.records import Capture, EpochMetrics, Record
 from worker.datasets import ImageData, Split
 from worker.training.build_network import build_network
 from worker.training.build_optimizer import build_optimizer
-from worker.training.capture import LayerCapture, layers_to_capture
+from worker.training.capture import WEIGHTED, LayerCapture, layers_to_capture
 from worker.training.checkpoints import State, pack, restore, state_of
 
 OnStep = Callable[[int, Tensor], None]  # the step's number and its loss, on the device
@@ -27,32 +27,40 @@ OnStep = Callable[[int, Tensor], None]  # the step's number and its loss, on the
 
 @dataclass
 class EpochSums:
-    """What an epoch's steps so far add up to; on the device, so that no step waits for the host.
+    """Sums over an epoch's steps so far, on the device, so that no step waits for the host.
 
-    losses: of each step, times its images, zero for those to come; seconds: taken by those that are done.
+    losses holds each step's loss times its number of images, and 0 for the steps to come. correct and images are
+    scalars. seconds is the time of the steps so far, on the host.
     """
 
     losses: Tensor
-    correct: Tensor  # scalar
-    images: Tensor  # scalar
+    correct: Tensor
+    images: Tensor
     seconds: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
 
     @classmethod
     def of(cls, steps: int, device: torch.device) -> Self:
-        """Nothing yet."""
+        """Return the sums at the start of an epoch of so many steps."""
         return cls(torch.zeros(steps, device=device), _count(device), _count(device))
 
     def state(self) -> State:
-        """The live tensors, as a checkpoint names them."""
+        """Return the live tensors, by their names in a checkpoint."""
         return {f"epoch/{name}": tensor for name, tensor in vars(self).items()}
 
 
 class Training:
-    """An experiment on its way: data, network, optimizer, and how many steps are done.
+    """The training of one experiment: data, network, optimizer, and how many steps are done.
 
-    Its whole state is what `state` gives: parameters, running statistics, the optimizer's averages, and the sums of an
-    epoch that has begun and is not tested yet. The batches' order and dropout's masks are functions of the seed and of
-    how many went before.
+    `state` returns its whole state: parameters, running statistics, the optimizer's averages, and the sums of an epoch
+    that has started and is not tested yet. The order of the batches and dropout's masks are functions of the seed and
+    of the number of batches before.
+
+    Args:
+        spec: The experiment.
+        data: Its images and labels.
+        device: Where to train.
+
+    Raises ValueError if the network and the data set have different numbers of classes.
     """
 
     def __init__(self, spec: ExperimentSpec, data: ImageData, device: torch.device) -> None:
@@ -66,53 +74,55 @@ class Training:
         self.train, self.test = (Split(s.images.to(device), s.labels.to(device)) for s in (data.train, data.test))
         self.network = build_network(spec, device)
         self.steps_per_epoch = math.ceil(len(self.train.labels) / spec.batch_size)
-        self.optimizer = build_optimizer(spec, self.network.parameters(), steps_per_epoch=self.steps_per_epoch)
+        parameters = self.network.parameters()
+        self.optimizer = build_optimizer(spec, parameters, steps_per_epoch=self.steps_per_epoch)
         self.weights = {
-            place: layer.parameters()["weight"]
-            for place, layer in enumerate(self.network.layers)
-            if self.layers[place].kind in ("convolution", "linear")
+            index: parameters[f"{index}.weight"] for index, layer in enumerate(self.layers) if layer.kind in WEIGHTED
         }
         self._sums = EpochSums.of(self.steps_per_epoch, device)
         self._captures: list[Capture] = []  # since the last record
-        self._recorded = 0  # steps
-        self.epochs_done = 0  # whole ones, tested
+        self._recorded = 0  # the steps that the last record includes
+        self.epochs_done = 0  # whole epochs, tested
         self.step = TrainingStep(self.network, self.optimizer, self.train.images, self.train.labels)
-        self.eager = Eager(self.step)  # for what is no whole batch
+        self.eager = Eager(self.step)  # for a last batch that is not full
         self.engine: Engine = self.eager
 
     def ready(self, wanted: EngineName | Literal["auto"]) -> EngineChoice:
-        """Make ready the engine that whole batches are trained with from here on, and say which it is and why."""
+        """Prepare the engine that trains full batches from now on, and return it with the reason of the choice."""
         batch = self.batches(0)[0]
         if len(batch) < self.spec.batch_size:
-            return EngineChoice(self.eager, "eager", "there are fewer images than a batch takes")
+            return EngineChoice(self.eager, "eager", "there are fewer images than one full batch")
         steps_left = self.spec.epochs * self.steps_per_epoch - self.steps_done
-        indices = layers_to_capture(self.layers, self.spec.capture_quantities)
-        choice = choose(self.step, wanted, indices=batch, steps_left=steps_left, captured=indices)
+        captured = layers_to_capture(self.layers, self.spec.capture_quantities)
+        choice = choose(self.step, wanted, indices=batch, steps_left=steps_left, captured=captured)
         self.engine = choice.engine
         return choice
 
     @property
     def steps_done(self) -> int:
-        """Of the whole training."""
+        """The number of steps of the whole training that are done."""
         return self.optimizer.steps
 
     def state(self) -> State:
-        """All that training goes on from; the live tensors, not copies. Between epochs there are no sums."""
+        """Return all that training resumes from: the live tensors, no copies. Between epochs there are no sums."""
         return state_of(self.network, self.optimizer) | (self._sums.state() if self._is_inside() else {})
 
     def resume(self, state: State) -> None:
-        """Go on from a checkpoint. Raises ValueError if it is of another network."""
+        """Continue from a checkpoint's state. Raises ValueError if it is of another network."""
         self._sums = EpochSums.of(self.steps_per_epoch, self.train.labels.device)
         sums = self._sums.state()
         inside = not sums.keys().isdisjoint(state)
         restore(state, state_of(self.network, self.optimizer) | (sums if inside else {}))
         self.optimizer.steps = int(state["steps"])
-        self.epochs_done = (self.steps_done - inside) // self.steps_per_epoch  # all its steps may be done, but no test
+        # Inside an epoch all of its steps may be done, with its test pass still to come.
+        self.epochs_done = (self.steps_done - inside) // self.steps_per_epoch
         self._captures, self._recorded = [], self.steps_done
 
     def unrecorded(self) -> Record | None:
-        """What came of the epoch so far, to go on from in the middle of it or before its test pass; None if there is
-        nothing new, or nothing to go on from: what is not finite is found at the epoch's end, from its start.
+        """Return a record of the steps since the last one, to resume inside the epoch or before its test pass.
+
+        Return None if there are none, or if the state is not finite: where that began is searched at the epoch's end,
+        from the epoch's start.
         """
         if self.steps_done == self._recorded:
             return None
@@ -121,7 +131,7 @@ class Training:
         return self._record(None)
 
     def run_epoch(self, on_step: OnStep, on_test_batch: Callable[[], None] = lambda: None) -> Record:
-        """Train an epoch, or what is left of one, test, and say what came of it. Both callbacks may raise, to stop."""
+        """Train an epoch, or the rest of one, test, and return the record. Both callbacks may raise, to stop."""
         epoch = self.epochs_done
         self._train(epoch, on_step)
         images, seconds = int(self._sums.images), float(self._sums.seconds)
@@ -143,28 +153,28 @@ class Training:
         return self._record(metrics)
 
     def run_test(self, on_batch: Callable[[], None] = lambda: None) -> tuple[float, float]:
-        """Mean loss and accuracy over all test images."""
+        """Return the mean loss and the accuracy over all test images."""
         size = self.spec.batch_size if self.spec.test_statistics == "slot" else TEST_BATCH
         loss = torch.zeros((), device=self.test.labels.device)
         correct = torch.zeros((), dtype=torch.int64, device=self.test.labels.device)
         for images, labels in zip(
             torch.split(self.test.images, size), torch.split(self.test.labels, size), strict=True
         ):
-            logits = self.engine.infer(images)
+            logits = self.engine.test_logits(images)
             loss += cross_entropy(logits, labels)[0] * len(labels)
             correct += (logits.argmax(1) == labels).sum()
             on_batch()
         return float(loss) / len(self.test.labels), int(correct) / len(self.test.labels)
 
     def batches(self, epoch: int) -> list[Tensor]:
-        """Which images each step of an epoch takes: indices on the device. A function of seed and epoch alone."""
+        """Return the indices of each step's images, on the device: a function of the seed and the epoch alone."""
         count = len(self.train.labels)
         order = np.random.default_rng([self.spec.seed, epoch]).permutation(count) if self.spec.shuffle else range(count)
         indices = torch.as_tensor(np.asarray(order), device=self.train.labels.device)
         return list(torch.split(indices, self.spec.batch_size))
 
     def _is_inside(self) -> bool:
-        """Of an epoch: begun, and not tested."""
+        """Return whether an epoch has started and is not tested yet."""
         return self.steps_done > self.epochs_done * self.steps_per_epoch
 
     def _record(self, metrics: EpochMetrics | None) -> Record:
@@ -174,27 +184,27 @@ class Training:
 
     def _train(self, epoch: int, on_step: OnStep) -> None:
         sums, batches, began = self._sums, self.batches(epoch), time.perf_counter()
-        for place in range(self.steps_done - epoch * self.steps_per_epoch, len(batches)):
-            indices, step, last = batches[place], self.steps_done + 1, place == len(batches) - 1
+        for batch in range(self.steps_done - epoch * self.steps_per_epoch, len(batches)):
+            indices, step, last = batches[batch], self.steps_done + 1, batch == len(batches) - 1
             engine = self.engine if len(indices) == self.spec.batch_size else self.eager
-            look = (
+            capture = (
                 LayerCapture(self.layers, self.spec.capture_quantities)
                 if self._is_captured(epoch, step, last)
                 else None
             )
-            before = {place: weight.clone() for place, weight in self.weights.items()} if look else {}
-            at_the_step = self.spec.capture_moment == "last_step"
+            before = {index: weight.clone() for index, weight in self.weights.items()} if capture else {}
+            in_step = self.spec.capture_moment == "last_step"
 
-            loss, correct, gradients = engine(indices, look if at_the_step else None)
+            loss, correct, gradients = engine(indices, capture if in_step else None)
 
-            if look:
-                if at_the_step:
-                    look.see_weights(before, gradients)
+            if capture:
+                if in_step:
+                    capture.capture_weights(before, gradients)
                 else:
-                    self._capture_again(look, indices)
-                look.see_updates(before, self.weights)
-                self._captures.append(look.capture(epoch, step))
-            sums.losses[place] = loss * len(indices)
+                    self._capture_again(capture, indices)
+                capture.capture_updates(before, self.weights)
+                self._captures.append(capture.capture(epoch, step))
+            sums.losses[batch] = loss * len(indices)
             sums.correct += correct
             sums.images += len(indices)
             now = time.perf_counter()
@@ -208,14 +218,13 @@ class Training:
             return step % every == 0
         return last and (epoch % every == 0 or epoch == self.spec.epochs - 1)
 
-    def _capture_again(self, look: LayerCapture, indices: Tensor) -> None:
-        """The gradients once more, at the weights after the step; running statistics are left as they were."""
-        kept = {name: buffer.clone() for name, buffer in self.network.buffers().items()}
-        images, labels = scaled(self.train.images[indices]), self.train.labels[indices]
-        _, _, gradients = self.network.gradients(images, labels, look)
-        look.see_weights(self.weights, gradients)
+    def _capture_again(self, capture: LayerCapture, indices: Tensor) -> None:
+        """Capture the gradients at the weights after the step. Running statistics are restored afterwards."""
+        before = {name: buffer.clone() for name, buffer in self.network.buffers().items()}
+        result = self.step.gradients(indices, capture, images_gradient=True)
+        capture.capture_weights(self.weights, result.gradients)
         for name, buffer in self.network.buffers().items():
-            buffer.copy_(kept[name])
+            buffer.copy_(before[name])
 
 
 def _count(device: torch.device) -> Tensor:

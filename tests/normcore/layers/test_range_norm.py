@@ -1,4 +1,4 @@
-"""Range normalization where finite differences cannot follow: ties, constant channels, and the test pass."""
+"""Range normalization where finite differences fail, at ties and constant channels, and at test time."""
 
 import pytest
 import torch
@@ -19,32 +19,38 @@ TIED = {
 }
 
 
-@pytest.mark.parametrize("x", TIED.values(), ids=TIED)
-def test_values_that_tie_for_an_extreme_share_its_gradient_as_autograds_do(x):
-    layer, leaf, dout = RangeNorm(*averages(1, x.shape[1], 1, 1), eps=0.1), x.clone().requires_grad_(), randn(*x.shape)
-    expected = theirs(leaf, 0.1)
-    expected.backward(dout)
+class TestRangeNorm:
+    @pytest.mark.parametrize("x", TIED.values(), ids=TIED)
+    def test_tied_extremes_share_the_gradient(self, x):
+        """Values that tie for an extreme share its gradient as in autograd."""
+        layer, leaf, dout = (
+            RangeNorm(*averages(1, x.shape[1], 1, 1), eps=0.1),
+            x.clone().requires_grad_(),
+            randn(*x.shape),
+        )
+        expected = theirs(leaf, 0.1)
+        expected.backward(dout)
 
-    out, cache = layer.forward(x)
-    dx, _ = layer.backward(dout, cache)
+        out, cache = layer.forward(x)
+        dx, _ = layer.backward(dout, cache)
 
-    exactly(out, expected.detach())
-    exactly(dx, leaf.grad)
+        exactly(out, expected.detach())
+        exactly(dx, leaf.grad)
 
+    def test_output_reaches_from_zero_to_one(self):
+        """Each channel of a batch has minimum 0 and maximum 1."""
+        out, _ = RangeNorm(*averages(1, 3, 1, 1), eps=1e-15).forward(5 * randn(4, 3, 5, 6) - 7)
+        exactly(out.amin((0, 2, 3)), torch.zeros(3, dtype=torch.float64))
+        exactly(out.amax((0, 2, 3)), torch.ones(3, dtype=torch.float64))
 
-def test_every_channel_of_a_batch_reaches_from_zero_to_one():
-    out, _ = RangeNorm(*averages(1, 3, 1, 1), eps=1e-15).forward(5 * randn(4, 3, 5, 6) - 7)
-    exactly(out.amin((0, 2, 3)), torch.zeros(3, dtype=torch.float64))
-    exactly(out.amax((0, 2, 3)), torch.ones(3, dtype=torch.float64))
-
-
-def test_the_test_pass_uses_running_extremes_and_moves_nothing():
-    layer = RangeNorm(*averages(1, 2, 1, 1))
-    first, second, image = randn(4, 2, 3, 3), 2 * randn(4, 2, 3, 3) + 1, randn(1, 2, 3, 3)
-    layer.forward(first)
-    layer.forward(second)
-    low = 0.09 * first.amin((0, 2, 3), keepdim=True) + 0.1 * second.amin((0, 2, 3), keepdim=True)
-    high = 0.09 * first.amax((0, 2, 3), keepdim=True) + 0.1 * second.amax((0, 2, 3), keepdim=True)
-    for _ in range(2):
-        exactly(layer.infer(image), (image - low) / (high - low + 1e-8))
-    assert layer.buffers().keys() == {"running_low", "running_high"}
+    def test_test_time_uses_running_extremes(self):
+        """The fixed layer of test time uses the running extremes and does not change them."""
+        layer = RangeNorm(*averages(1, 2, 1, 1))
+        first, second, image = randn(4, 2, 3, 3), 2 * randn(4, 2, 3, 3) + 1, randn(1, 2, 3, 3)
+        layer.forward(first)
+        layer.forward(second)
+        low = 0.09 * first.amin((0, 2, 3), keepdim=True) + 0.1 * second.amin((0, 2, 3), keepdim=True)
+        high = 0.09 * first.amax((0, 2, 3), keepdim=True) + 0.1 * second.amax((0, 2, 3), keepdim=True)
+        for _ in range(2):
+            exactly(layer.for_inference().forward(image)[0], (image - low) / (high - low + 1e-8))
+        assert layer.buffers().keys() == {"running_low", "running_high"}

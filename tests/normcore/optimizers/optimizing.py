@@ -1,4 +1,4 @@
-"""A step of an optimizer without a network: its two parts, one after the other."""
+"""One step of an optimizer without a network."""
 
 import torch
 

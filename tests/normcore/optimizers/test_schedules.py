@@ -1,4 +1,4 @@
-"""Learning rates beside torch's schedulers."""
+"""Learning rate schedules compared with torch's."""
 
 import pytest
 import torch
@@ -18,21 +18,23 @@ PEERS = {
 }
 
 
-@pytest.mark.parametrize(("schedule", "peer"), PEERS.values(), ids=PEERS)
-def test_it_is_torchs_at_every_step(schedule, peer):
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.3)
-    torchs = peer(optimizer)
-    for step in range(STEPS):
-        assert schedule(step) == pytest.approx(torchs.get_last_lr()[0], rel=1e-12)
-        optimizer.step()
-        torchs.step()
+class TestSchedules:
+    @pytest.mark.parametrize(("schedule", "peer"), PEERS.values(), ids=PEERS)
+    def test_schedule_equals_torchs(self, schedule, peer):
+        """Each schedule equals torch's scheduler at every step."""
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.3)
+        torchs = peer(optimizer)
+        for step in range(STEPS):
+            assert schedule(step) == pytest.approx(torchs.get_last_lr()[0], rel=1e-12)
+            optimizer.step()
+            torchs.step()
 
+    def test_schedule_starts_after_its_warm_up(self):
+        """The schedule after a warm-up starts at its own first rate."""
+        schedule = warmed_up(cosine(0.3, steps=30), steps=10)
+        assert [schedule(step) for step in (0, 4, 9)] == pytest.approx([0.03, 0.15, 0.3])
+        assert [schedule(10 + step) for step in range(31)] == [cosine(0.3, steps=30)(step) for step in range(31)]
 
-def test_what_follows_a_warm_up_begins_at_its_own_beginning():
-    schedule = warmed_up(cosine(0.3, steps=30), steps=10)
-    assert [schedule(step) for step in (0, 4, 9)] == pytest.approx([0.03, 0.15, 0.3])
-    assert [schedule(10 + step) for step in range(31)] == [cosine(0.3, steps=30)(step) for step in range(31)]
-
-
-def test_a_cosine_ends_at_nothing_and_stays_there():
-    assert cosine(0.3, steps=30)(30) == cosine(0.3, steps=30)(31) == 0
+    def test_cosine_ends_at_zero(self):
+        """The cosine schedule reaches 0 and stays there."""
+        assert cosine(0.3, steps=30)(30) == cosine(0.3, steps=30)(31) == 0

@@ -1,35 +1,27 @@
-"""Settings out of the environment: each of our processes says which one is wrong, without a traceback."""
+"""Settings of the environment: every process names the invalid one, in a sentence without a traceback."""
 
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from normlab.process.settings import DatabaseSettings
+from normlab.store.database import Database
 from service.settings import ServiceSettings
 from worker.settings import WorkerSettings
 
-
-@pytest.mark.parametrize("module", ["service", "worker", "migrations"])
-@pytest.mark.parametrize(
-    "url", ["banana", "mysql://user:secret@host/name", "postgresql+asyncpg://user:secret@host/name"]
-)
-def test_a_wrong_setting_ends_the_process_with_a_line_that_names_it_and_no_secret(module, url):
-    environment = os.environ | {"NORMLAB_DATABASE_URL": url}
-    ended = subprocess.run([sys.executable, "-m", module], env=environment, capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 1
-    assert ended.stderr == "NORMLAB_DATABASE_URL: expected sqlite:///path or postgresql://user:password@host/name\n"
-
-
-FILE = "a SQLite database must be a file, which a service and its workers can share; expected sqlite:///path"
 EXPECTED = "expected sqlite:///path or postgresql://user:password@host/name"
-WRONG = {
+FILE = "a SQLite database must be a file, which a service and its workers can share; expected sqlite:///path"
+REFUSALS = {
     "sqlite://": FILE,
     "sqlite:///": FILE,
     "sqlite:///:memory:": FILE,
-    "sqlite:////proc/x/n.db": "the folder /proc/x cannot be made: No such file or directory",
-    "sqlite:////dev/null/n.db": "the folder /dev/null cannot be made: Not a directory",
+    "sqlite:////dev/null/n.db": "the folder /dev/null cannot be made: /dev/null is not a folder",
+    "sqlite:////dev/null/x/n.db": "the folder /dev/null/x cannot be made: /dev/null is not a folder",
     "sqlite:///n.db?mode=ro": "a SQLite database takes no options; expected sqlite:///path",
     "sqlite:///:memory:?cache=shared": "a SQLite database takes no options; expected sqlite:///path",
     "sqlite://host/n.db": EXPECTED,
@@ -38,84 +30,146 @@ WRONG = {
     "postgresql://user:secret": EXPECTED,
     "postgresql://host:secret/name": EXPECTED,
 }
-
-
-def refusal(settings, **given):
-    with pytest.raises(SystemExit) as ended:
-        settings.read(**given)
-    return ended.value.code
-
-
-@pytest.mark.parametrize(("url", "told"), WRONG.items(), ids=WRONG)
-def test_an_address_that_we_cannot_open_is_refused_in_words_without_it(url, told):
-    assert refusal(DatabaseSettings, database_url=url) == f"NORMLAB_DATABASE_URL: {told}"
-
-
-@pytest.mark.parametrize(
-    "url", ["sqlite:///a/b/n.db", "sqlite+pysqlite:///n.db", "postgresql+psycopg://host/n", "postgres:///n?host=/run"]
-)
-def test_an_address_that_we_can_open_is_taken_and_nothing_is_made_of_it(url, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert DatabaseSettings.read(database_url=url).database_url == url
-    assert not list(tmp_path.iterdir())
-
-
 NUMBERS = {
     WorkerSettings: (
-        "lease_seconds",
-        "poll_interval_seconds",
-        "step_timeout_seconds",
-        "startup_timeout_seconds",
-        "max_attempts",
+        "lease_seconds", "poll_interval_seconds", "step_timeout_seconds", "startup_timeout_seconds", "max_attempts",
     ),
     ServiceSettings: ("port", "requests_per_second", "max_checkpoint_bytes", "max_activation_bytes"),
-}
+}  # fmt: skip
+NAMED_NUMBERS = [(settings, name) for settings, names in NUMBERS.items() for name in names]
 
 
-def test_no_number_is_forgotten_here():
-    for settings, names in NUMBERS.items():
-        numbers = {name for name, field in settings.model_fields.items() if field.annotation in (int, float)}
-        assert numbers == set(names)
+def refusal(settings, **values):
+    """Return the message with which the settings' reading exits."""
+    with pytest.raises(SystemExit) as exit_:
+        settings.read(**values)
+    return exit_.value.code
 
 
-@pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e300", "1" + "0" * 30, "1e-9", "-1"])
-@pytest.mark.parametrize(("settings", "name"), [(one, name) for one, names in NUMBERS.items() for name in names])
-def test_a_number_beyond_all_sense_is_refused_in_words(settings, name, value):
-    assert refusal(settings, **{name: value}).startswith(f"NORMLAB_{name.upper()}: Input should be ")
+def ended(*command, url):
+    """Run a module with a database's address, and return how it ended."""
+    return subprocess.run(
+        [sys.executable, "-m", *command], env=os.environ | {"NORMLAB_DATABASE_URL": url}, capture_output=True,
+        text=True, timeout=60,
+    )  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "sensible",
-    [
-        {
-            "lease_seconds": 1,
-            "poll_interval_seconds": 0.05,
-            "step_timeout_seconds": 2,
-            "startup_timeout_seconds": 3,
-            "max_attempts": 10_000,
-        },
-        {
-            "lease_seconds": 3600,
-            "poll_interval_seconds": 60,
-            "step_timeout_seconds": 86_400,
-            "startup_timeout_seconds": 86_400,
-        },
-    ],
-)
-def test_a_number_of_sense_is_taken(sensible):
-    assert WorkerSettings.read(**sensible).model_dump().items() >= sensible.items()
+@pytest.fixture
+def unprivileged():
+    """This process without root's rights, which allow it to write everywhere."""
+    is_root = os.getuid() == 0
+    if is_root:
+        os.setresuid(65534, 65534, 0)
+    yield
+    if is_root:
+        os.setresuid(0, 0, 0)
 
 
-def test_a_database_addresss_password_is_not_shown_with_the_settings():
-    settings = DatabaseSettings(database_url="postgresql://user:secret@host/name")
-    assert "secret" not in f"{settings!r} {settings}"
+class TestProcess:
+    """A process with a wrong setting, or with a database that does not answer."""
 
-
-@pytest.mark.parametrize("command", [["migrations"], ["service", "key", "list"]], ids=" ".join)
-def test_a_database_that_does_not_answer_is_said_in_one_sentence(command):
-    environment = os.environ | {"NORMLAB_DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nothing"}
-    ended = subprocess.run(
-        [sys.executable, "-m", *command], env=environment, capture_output=True, text=True, timeout=60
+    @pytest.mark.parametrize("module", ["service", "worker", "migrations"])
+    @pytest.mark.parametrize(
+        "url", ["banana", "mysql://user:secret@host/name", "postgresql+asyncpg://user:secret@host/name"]
     )
-    assert ended.returncode == 1
-    assert ended.stderr.startswith("the database does not answer: connection failed")
+    def test_names_the_wrong_setting(self, module, url):
+        """It ends with one line that names the setting and holds no password."""
+        process = ended(module, url=url)
+        assert (process.returncode, process.stderr) == (1, f"NORMLAB_DATABASE_URL: {EXPECTED}\n")
+
+    @pytest.mark.parametrize("command", [["migrations"], ["service", "key", "list"]], ids=" ".join)
+    def test_says_that_the_database_does_not_answer(self, command):
+        """A command whose database does not answer ends with a sentence."""
+        process = ended(*command, url="postgresql://nobody@127.0.0.1:1/nothing")
+        assert process.returncode == 1
+        assert process.stderr.startswith("the database does not answer: connection failed")
+
+    @pytest.mark.parametrize("command", [["migrations"], ["service", "--no-worker", "--port", "0"]], ids=" ".join)
+    def test_says_that_the_folder_cannot_be_made(self, command):
+        """A folder in which a database cannot be made, though its rights allow it, ends a process with a sentence."""
+        process = ended(*command, url="sqlite:////proc/x/n.db")
+        assert process.returncode == 1
+        assert process.stderr.endswith("the folder /proc/x cannot be made: No such file or directory\n")
+        assert "Traceback" not in process.stderr
+
+
+class TestDatabaseURL:
+    """The database's address."""
+
+    @pytest.mark.parametrize(("url", "message"), REFUSALS.items(), ids=REFUSALS)
+    def test_refusal_does_not_hold_the_address(self, url, message):
+        """An address that cannot be opened is refused with a sentence without it."""
+        assert refusal(DatabaseSettings, database_url=url) == f"NORMLAB_DATABASE_URL: {message}"
+
+    @pytest.mark.usefixtures("unprivileged")
+    def test_unwritable_folder_is_refused(self):
+        """A folder is refused if it cannot be made, or if a folder above it cannot be searched."""
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            folder.chmod(0o500)
+            assert refusal(DatabaseSettings, database_url=f"sqlite:///{folder}/x/n.db") == (
+                f"NORMLAB_DATABASE_URL: the folder {folder}/x cannot be made: {folder} cannot be written to"
+            )
+            folder.chmod(0)
+            assert refusal(DatabaseSettings, database_url=f"sqlite:///{folder}/x/n.db") == (
+                f"NORMLAB_DATABASE_URL: the folder {folder}/x cannot be reached: Permission denied"
+            )
+            folder.chmod(0o700)
+
+    @pytest.mark.parametrize(
+        "url",
+        ["sqlite:///a/b/n.db", "sqlite+pysqlite:///n.db", "postgresql+psycopg://host/n", "postgres:///n?host=/run"],
+    )
+    def test_accepted_address_makes_nothing(self, url, tmp_path, monkeypatch):
+        """Neither reading an address nor a database that no session uses makes a file or a folder."""
+        monkeypatch.chdir(tmp_path)
+        assert DatabaseSettings.read(database_url=url).database_url == url
+        Database(url).close()
+        assert not list(tmp_path.iterdir())
+
+    def test_first_connection_makes_the_folder(self, tmp_path):
+        """The first connection makes the file and its folder. It raises OperationalError if it cannot."""
+        database = Database(f"sqlite:///{tmp_path}/a/b/n.db")
+        database.reader.connect().close()
+        assert (tmp_path / "a/b/n.db").exists()
+        database.close()
+        with pytest.raises(OperationalError, match="the folder /proc/x cannot be made: No such file or directory"):
+            Database("sqlite:////proc/x/n.db").reader.connect()
+
+    def test_password_is_not_shown(self):
+        """The text of the settings does not hold the address."""
+        settings = DatabaseSettings(database_url="postgresql://user:secret@host/name")
+        assert "secret" not in f"{settings!r} {settings}"
+
+
+class TestNumbers:
+    """The settings that are numbers."""
+
+    def test_are_all_listed_here(self):
+        """Every number of the settings is tested below."""
+        for settings, names in NUMBERS.items():
+            numbers = {name for name, field in settings.model_fields.items() if field.annotation in (int, float)}
+            assert numbers == set(names)
+
+    @pytest.mark.parametrize("value", ["inf", "-inf", "nan", "1e300", "1" + "0" * 30, "1e-9", "-1"])
+    @pytest.mark.parametrize(("settings", "name"), NAMED_NUMBERS)
+    def test_out_of_range_are_refused(self, settings, name, value):
+        """A number out of its range is refused with a sentence that names the setting."""
+        assert refusal(settings, **{name: value}).startswith(f"NORMLAB_{name.upper()}: Input should be ")
+
+    @pytest.mark.parametrize(
+        "values",
+        [
+            {
+                "lease_seconds": 1, "poll_interval_seconds": 0.05, "step_timeout_seconds": 2,
+                "startup_timeout_seconds": 3, "max_attempts": 10_000,
+            },
+            {
+                "lease_seconds": 3600, "poll_interval_seconds": 60, "step_timeout_seconds": 86_400,
+                "startup_timeout_seconds": 86_400,
+            },
+        ],
+    )  # fmt: skip
+    def test_within_range_are_accepted(self, values):
+        """Small and large numbers that have a use are accepted."""
+        assert WorkerSettings.read(**values).model_dump().items() >= values.items()

@@ -1,4 +1,4 @@
-"""Stored histograms: what is drawn from them is what numpy would draw from the raw values."""
+"""Stored histograms: pictures, quantiles and fractions computed from them agree with numpy on the raw values."""
 
 import zlib
 
@@ -13,96 +13,108 @@ from tests.factories import histogram_of
 rng = np.random.default_rng(7)
 
 
-@pytest.mark.parametrize(
-    "values",
-    [
-        rng.normal(size=200_000),
-        rng.laplace(size=200_000) * 1e-6,
-        rng.uniform(3, 5, 200_000),
-        np.where(rng.random(200_000) < 0.9, 0, rng.normal(size=200_000)),
-    ],
-    ids=["normal", "laplace", "uniform-far-from-zero", "90%-zero"],
-)
-def test_a_50_bin_linear_picture_is_numpys_of_the_raw_values(values):
-    values = values.astype(np.float32)
-    wanted, new_edges = np.histogram(values, bins=50)
+class TestRebin:
+    """Counts between new edges."""
 
-    drawn = histogram_of(values).rebin(new_edges)
+    @pytest.mark.parametrize(
+        "values",
+        [
+            rng.normal(size=200_000),
+            rng.laplace(size=200_000) * 1e-6,
+            rng.uniform(3, 5, 200_000),
+            np.where(rng.random(200_000) < 0.9, 0, rng.normal(size=200_000)),
+        ],
+        ids=["normal", "laplace", "uniform-far-from-zero", "90%-zero"],
+    )
+    def test_agrees_with_numpy_on_50_bins(self, values):
+        """Of the values at most 0.5 % are counted in another of 50 linear bins than numpy counts them in."""
+        values = values.astype(np.float32)
+        expected, new_edges = np.histogram(values, bins=50)
 
-    assert drawn.sum() == pytest.approx(len(values))
-    # Half the sum of absolute differences: the share of values drawn in another bin than theirs.
-    assert np.abs(drawn - wanted).sum() / 2 / len(values) < 0.005
+        rebinned = histogram_of(values).rebin(new_edges)
 
+        assert rebinned.sum() == pytest.approx(len(values))
+        # Half the sum of the absolute differences is the number of values in another bin than numpy's.
+        assert np.abs(rebinned - expected).sum() / 2 / len(values) < 0.005
 
-def test_a_smooth_density_is_drawn_without_steps_of_the_bins_own():
-    values = rng.normal(size=2_000_000).astype(np.float32)
-    counts, new_edges = histogram_of(values).rebin(picture := np.linspace(-2, 2, 51)), picture
-    raw, _ = np.histogram(values, new_edges)
-    # What no histogram escapes is the noise of counting, sqrt(n); the picture may add as much again, not more.
-    assert np.abs(counts - raw).max() < 3 * np.sqrt(raw.max())
+    def test_adds_no_steps_to_a_smooth_density(self):
+        """The error in each bin is at most three times the standard deviation of a count."""
+        values = rng.normal(size=2_000_000).astype(np.float32)
+        new_edges = np.linspace(-2, 2, 51)
+        rebinned = histogram_of(values).rebin(new_edges)
+        expected, _ = np.histogram(values, new_edges)
+        assert np.abs(rebinned - expected).max() < 3 * np.sqrt(expected.max())
 
+    def test_zeros_can_be_left_out(self):
+        """Zeros are counted in the bin that holds zero, unless they are left out."""
+        histogram = histogram_of([0, 0, 0, 1, -1])
+        assert histogram.rebin([-1.5, -0.5, 0.5, 1.5]).tolist() == [1, 3, 1]
+        assert histogram.rebin([-1.5, -0.5, 0.5, 1.5], zeros=False).tolist() == [1, 0, 1]
+        assert histogram.zero_fraction == 0.6
 
-def test_edges_cover_every_finite_float_and_are_at_most_a_thirty_second_wide():
-    low, high = edges()
-    finite = np.isfinite(low) & np.isfinite(high)
-    positive = finite & (low >= np.finfo(np.float32).tiny)
-    assert ((high - low)[positive] / low[positive]).max() == 1 / 32
-    values = np.array([1.0, -1.0, 1e-38, 3.4e38, -7.25, 1e-45], dtype=np.float32)
-    codes = values.view(np.uint32) >> 18
-    assert all(low[code] <= value <= high[code] for code, value in zip(codes, values, strict=True))
-
-
-def test_zeros_are_drawn_in_the_bin_that_holds_zero_and_can_be_left_out():
-    histogram = histogram_of([0, 0, 0, 1, -1])
-    assert histogram.rebin([-1.5, -0.5, 0.5, 1.5]).tolist() == [1, 3, 1]
-    assert histogram.rebin([-1.5, -0.5, 0.5, 1.5], zeros=False).tolist() == [1, 0, 1]
-    assert histogram.zero_share == 0.6
-
-
-def test_values_that_are_not_finite_are_counted_apart_and_change_nothing_else():
-    histogram = histogram_of([1, 2, np.nan, np.inf, -np.inf, np.inf])
-    assert (histogram.nans, histogram.positive_infinities, histogram.negative_infinities) == (1, 2, 1)
-    assert (histogram.minimum, histogram.maximum, histogram.mean, histogram.count) == (1, 2, 1.5, 6)
+    @given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=200))
+    def test_counts_every_value_once(self, values):
+        """Over the whole range the sum of the counts is the number of values."""
+        histogram = histogram_of(values)
+        low, high = float(np.float32(min(values))), float(np.float32(max(values)))
+        rebinned = histogram.rebin([low, high if high > low else low + 1])
+        assert rebinned.sum() == pytest.approx(len(values))
 
 
-def test_one_constant_is_one_spike():
-    histogram = histogram_of(np.full(10, 0.1))
-    assert histogram.rebin(np.linspace(0, 1, 11)).tolist() == [0, 10, 0, 0, 0, 0, 0, 0, 0, 0]
-    assert histogram.quantile(0.5) == np.float32(0.1)
-    assert histogram.std == pytest.approx(0, abs=1e-8)
+class TestStatistics:
+    """Statistics, quantiles and fractions."""
+
+    def test_nonfinite_values_have_their_own_counts(self):
+        """NaN and infinities are counted and change no statistic of the finite values."""
+        histogram = histogram_of([1, 2, np.nan, np.inf, -np.inf, np.inf])
+        assert (histogram.nans, histogram.positive_infinities, histogram.negative_infinities) == (1, 2, 1)
+        assert (histogram.minimum, histogram.maximum, histogram.mean, histogram.count) == (1, 2, 1.5, 6)
+
+    def test_constant_is_in_one_bin(self):
+        """A constant has one value in every quantile, no deviation, and one bin in a picture."""
+        histogram = histogram_of(np.full(10, 0.1))
+        assert histogram.rebin(np.linspace(0, 1, 11)).tolist() == [0, 10, 0, 0, 0, 0, 0, 0, 0, 0]
+        assert histogram.quantile(0.5) == np.float32(0.1)
+        assert histogram.std == pytest.approx(0, abs=1e-8)
+
+    def test_without_finite_values(self):
+        """A tensor without finite values has a count, but no range, mean or quantile."""
+        histogram = histogram_of([np.nan])
+        assert (histogram.minimum, histogram.mean, histogram.quantile(0.5), histogram.count) == (None, None, None, 1)
+        assert histogram.rebin([0, 1]).tolist() == [0]
+
+    def test_quantiles_and_fractions_agree_with_numpy(self):
+        """A quantile and a fraction above a threshold are those of the raw values to within one bin."""
+        values = np.where(rng.random(50_000) < 0.3, 0, rng.normal(size=50_000)).astype(np.float32)
+        histogram = histogram_of(values)
+        for q in (0.01, 0.25, 0.5, 0.9, 0.999):
+            assert histogram.quantile(q) == pytest.approx(np.quantile(values, q), rel=1 / 32, abs=1e-3)
+        assert histogram.fraction_above(0.5) == pytest.approx(np.mean(np.abs(values) > 0.5), abs=0.005)
 
 
-def test_nothing_finite_has_no_range_but_still_a_count():
-    histogram = histogram_of([np.nan])
-    assert (histogram.minimum, histogram.mean, histogram.quantile(0.5), histogram.count) == (None, None, None, 1)
-    assert histogram.rebin([0, 1]).tolist() == [0]
+class TestBins:
+    """The stored bins."""
 
+    def test_edges_cover_every_finite_float(self):
+        """Every finite float lies in its bin, and a bin is at most 1/32 of its value wide."""
+        low, high = edges()
+        finite = np.isfinite(low) & np.isfinite(high)
+        positive = finite & (low >= np.finfo(np.float32).tiny)
+        assert ((high - low)[positive] / low[positive]).max() == 1 / 32
+        values = np.array([1.0, -1.0, 1e-38, 3.4e38, -7.25, 1e-45], dtype=np.float32)
+        bin_index = values.view(np.uint32) >> 18
+        assert all(low[index] <= value <= high[index] for index, value in zip(bin_index, values, strict=True))
 
-def test_quantiles_and_shares_are_the_raw_values_to_within_a_bin():
-    values = np.where(rng.random(50_000) < 0.3, 0, rng.normal(size=50_000)).astype(np.float32)
-    histogram = histogram_of(values)
-    for q in (0.01, 0.25, 0.5, 0.9, 0.999):
-        assert histogram.quantile(q) == pytest.approx(np.quantile(values, q), rel=1 / 32, abs=1e-3)
-    assert histogram.share_above(0.5) == pytest.approx(np.mean(np.abs(values) > 0.5), abs=0.005)
+    @given(st.lists(st.floats(width=32), max_size=200))
+    def test_packing_keeps_everything(self, values):
+        """Unpacked bins are those that were packed."""
+        histogram = histogram_of(values)
+        bin_index, counts = unpack(histogram.to_bytes())
+        assert bin_index.tolist() == histogram.bin_index.tolist()
+        assert counts.tolist() == histogram.counts.tolist()
 
-
-@given(st.lists(st.floats(width=32), max_size=200))
-def test_packing_loses_nothing(values):
-    histogram = histogram_of(values)
-    codes, counts = unpack(histogram.to_bytes())
-    assert codes.tolist() == histogram.codes.tolist()
-    assert counts.tolist() == histogram.counts.tolist()
-
-
-@given(st.lists(st.floats(width=32, allow_nan=False, allow_infinity=False), min_size=1, max_size=200))
-def test_rebinning_over_the_whole_range_counts_every_value_once(values):
-    histogram = histogram_of(values)
-    low, high = float(np.float32(min(values))), float(np.float32(max(values)))
-    counts = histogram.rebin([low, high if high > low else low + 1])
-    assert counts.sum() == pytest.approx(len(values))
-
-
-@pytest.mark.parametrize("garbage", [b"", b"not zlib", zlib.compress(b"12345")])
-def test_bytes_that_are_no_histogram_are_refused(garbage):
-    with pytest.raises(ValueError, match="packed histogram"):
-        unpack(garbage)
+    @pytest.mark.parametrize("content", [b"", b"not zlib", zlib.compress(b"12345")])
+    def test_other_bytes_are_refused(self, content):
+        """Bytes that are no packed histogram raise ValueError."""
+        with pytest.raises(ValueError, match="packed histogram"):
+            unpack(content)

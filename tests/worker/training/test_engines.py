@@ -1,4 +1,4 @@
-"""Engines: the same training whichever runs it, to the bit whether somebody looks or not; a fallback says why."""
+"""Engines: each trains the same, with and without a probe bit for bit, and a fallback says why."""
 
 import time
 
@@ -40,12 +40,12 @@ def data(tmp_path_factory):
 
 @pytest.fixture
 def traced(monkeypatch):
-    """torch.compile as far as one graph of the whole step; no C++ is generated, which would take half a minute each."""
-    whole = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda run, options, **kept: whole(run, backend="aot_eager", **kept))
+    """torch.compile up to one graph of the whole step. Generating C++ as well would take half a minute each time."""
+    compile = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda run, options, **rest: compile(run, backend="aot_eager", **rest))
 
 
-def of(data, **fields):
+def training_of(data, **fields):
     training = Training(ExperimentSpec(**(SPEC | fields)), data, CPU)
     return training, layers_to_capture(training.layers, ALL), training.batches(0)
 
@@ -55,123 +55,140 @@ def after_steps(training, engine, batches, probe=None):
     return losses, {name: tensor.clone() for name, tensor in training.network.parameters().items()}
 
 
-@pytest.mark.usefixtures("traced")
-@pytest.mark.parametrize("fields", NETWORKS.values(), ids=NETWORKS)
-def test_every_step_can_be_compiled_whole_and_trains_and_shows_the_same(data, fields):
-    eager, looked, batches = of(data, **fields)
-    whole, _, _ = of(data, **fields)
-    shown = {"eager": {}, "compiled": {}}
+class TestCompiled:
+    @pytest.mark.usefixtures("traced")
+    @pytest.mark.parametrize("fields", NETWORKS.values(), ids=NETWORKS)
+    def test_step_is_compiled_whole_and_equals_eager(self, data, fields):
+        """Every network's step compiles to one graph, and its results and captured gradients equal the eager ones."""
+        eager, captured, batches = training_of(data, **fields)
+        whole, _, _ = training_of(data, **fields)
+        observed = {"eager": {}, "compiled": {}}
 
-    probes = {name: lambda place, passed, seen=seen: seen.update({place: passed}) for name, seen in shown.items()}
-    losses, parameters = after_steps(eager, Eager(eager.step), batches[:2], probes["eager"])
-    others, compiled_parameters = after_steps(whole, Compiled(whole.step, looked), batches[:2], probes["compiled"])
+        probes = {
+            name: lambda index, passed, layers=layers: layers.update({index: passed})
+            for name, layers in observed.items()
+        }
+        losses, parameters = after_steps(eager, Eager(eager.step), batches[:2], probes["eager"])
+        others, compiled_parameters = after_steps(
+            whole, Compiled(whole.step, captured), batches[:2], probes["compiled"]
+        )
 
-    assert others == pytest.approx(losses, rel=1e-4)
-    for name, parameter in parameters.items():
-        torch.testing.assert_close(compiled_parameters[name], parameter, rtol=1e-3, atol=1e-4)
-    assert shown["compiled"].keys() == looked
-    for place in looked:
-        ours, theirs = shown["compiled"][place], shown["eager"][place]
-        assert ours.dx.shape == theirs.dx.shape
-        assert float((ours.dx - theirs.dx).norm()) < 1e-2 * float(theirs.dx.norm())
-        assert ours.gradients.keys() == theirs.gradients.keys()
+        assert others == pytest.approx(losses, rel=1e-4)
+        for name, parameter in parameters.items():
+            torch.testing.assert_close(compiled_parameters[name], parameter, rtol=1e-3, atol=1e-4)
+        assert observed["compiled"].keys() == captured
+        for index in captured:
+            ours, theirs = observed["compiled"][index], observed["eager"][index]
+            assert ours.dx.shape == theirs.dx.shape
+            assert float((ours.dx - theirs.dx).norm()) < 1e-2 * float(theirs.dx.norm())
+            assert ours.gradients.keys() == theirs.gradients.keys()
 
+    @pytest.mark.skipif(not has_compiler(), reason="this machine has no C++ compiler")
+    @pytest.mark.parametrize("normalization", ["batch", "box_cox"])
+    def test_probe_changes_no_bit_of_the_training(self, data, normalization):
+        """The compiled step trains the same, bit for bit, with and without a probe."""
+        ends = []
+        for probe in (None, lambda index, passed: None):
+            training, captured, batches = training_of(data, normalization=normalization)
+            ends.append(after_steps(training, Compiled(training.step, captured), [*batches, *batches], probe))
+        assert ends[0][0] == ends[1][0]
+        assert all(torch.equal(ends[0][1][name], ends[1][1][name]) for name in ends[0][1])
 
-@pytest.mark.skipif(not has_compiler(), reason="there is no C++ compiler here")
-@pytest.mark.parametrize("normalization", ["batch", "box_cox"])
-def test_the_compiled_step_trains_the_same_to_the_bit_whether_somebody_looks_or_not(data, normalization):
-    ends = []
-    for probe in (None, lambda place, passed: None):
-        training, looked, batches = of(data, normalization=normalization)
-        ends.append(after_steps(training, Compiled(training.step, looked), [*batches, *batches], probe))
-    assert ends[0][0] == ends[1][0]
-    assert all(torch.equal(ends[0][1][name], ends[1][1][name]) for name in ends[0][1])
-
-
-@pytest.mark.usefixtures("traced")
-@pytest.mark.parametrize("normalization", ["batch", "range"])
-def test_the_test_pass_is_the_same_whichever_engine_runs_it(data, normalization):
-    training, looked, batches = of(data, normalization=normalization)
-    engine = Compiled(training.step, looked)
-    after_steps(training, engine, batches)
-    for images in (data.test.images[:30], data.test.images[30:]):  # a whole batch, and a last smaller one
-        torch.testing.assert_close(engine.infer(images), Eager(training.step).infer(images), rtol=1e-4, atol=1e-5)
-
-
-def test_getting_ready_changes_nothing_of_the_training(data):
-    training, _, batches = of(data, normalization="batch", network=RESIDUAL)
-    tensors = {**training.network.parameters(), **training.network.buffers(), **training.optimizer.state()}
-    before = {name: tensor.clone() for name, tensor in tensors.items()}
-    with preserved(training.step):
-        Eager(training.step)(batches[0])
-        assert not torch.equal(tensors["0.weight"], before["0.weight"])
-        assert training.optimizer.steps == 1
-    assert all(torch.equal(tensor, before[name]) for name, tensor in tensors.items())
-    assert training.optimizer.steps == 0
+    @pytest.mark.usefixtures("traced")
+    @pytest.mark.parametrize("normalization", ["batch", "range"])
+    def test_test_logits_equal_eagers(self, data, normalization):
+        """The compiled test pass gives the eager one's logits, for a smaller last batch too."""
+        training, captured, batches = training_of(data, normalization=normalization)
+        engine = Compiled(training.step, captured)
+        after_steps(training, engine, batches)
+        for images in (data.test.images[:30], data.test.images[30:]):  # a full batch, and a smaller last one
+            torch.testing.assert_close(
+                engine.test_logits(images), Eager(training.step).test_logits(images), rtol=1e-4, atol=1e-5
+            )
 
 
-def test_a_short_training_is_not_compiled_and_says_so(data):
-    training, _, _ = of(data)
-    choice = training.ready("auto")
-    assert choice.name == "eager"
-    assert "compiled not tried: 10 steps of" in choice.reason
+class TestChoose:
+    def test_preserved_restores_the_training(self, data):
+        """What preserved() surrounds changes nothing of the training."""
+        training, _, batches = training_of(data, normalization="batch", network=RESIDUAL)
+        tensors = {**training.network.parameters(), **training.network.buffers(), **training.optimizer.state()}
+        before = {name: tensor.clone() for name, tensor in tensors.items()}
+        with preserved(training.step):
+            Eager(training.step)(batches[0])
+            assert not torch.equal(tensors["0.weight"], before["0.weight"])
+            assert training.optimizer.steps == 1
+        assert all(torch.equal(tensor, before[name]) for name, tensor in tensors.items())
+        assert training.optimizer.steps == 0
+
+    def test_short_training_is_not_compiled(self, data):
+        """A training too short to gain from compiling stays eager, and the reason says so."""
+        training, _, _ = training_of(data)
+        choice = training.ready("auto")
+        assert choice.name == "eager"
+        assert "compiled not tried: 10 steps of" in choice.reason
+
+    @pytest.mark.usefixtures("traced")
+    @pytest.mark.parametrize(("delay", "name"), [(0.0, "eager"), (0.05, "compiled")])
+    def test_auto_takes_the_engine_measured_fastest(self, data, monkeypatch, delay, name):
+        """ "auto" takes the engine that is measured to be fastest."""
+        training, _, _ = training_of(data, epochs=100_000)
+
+        class SlowEager(Eager):
+            def __call__(self, indices, probe=None):
+                time.sleep(delay)
+                return super().__call__(indices, probe)
+
+        class SlowCompiled(Compiled):
+            def __call__(self, indices, probe=None):
+                time.sleep(0.02)
+                return super().__call__(indices, probe)
+
+        monkeypatch.setattr(choosing, "Eager", SlowEager)
+        monkeypatch.setattr(choosing, "Compiled", SlowCompiled)
+        choice = training.ready("auto")
+        assert choice.name == name, choice.reason
+        assert choice.reason.startswith("measured: eager")
+
+    def test_unavailable_engine_falls_back_to_eager(self, data, monkeypatch):
+        """An engine that this machine cannot run is replaced by the eager one, and the reason says why."""
+        training, _, _ = training_of(data)
+        choice = training.ready("cuda_graph")
+        assert (choice.name, choice.reason) == (
+            "eager", "cuda_graph was requested, but CUDA graphs need a CUDA device, not cpu",
+        )  # fmt: skip
+        monkeypatch.setattr(compiled.sysconfig, "get_path", lambda name: "/nowhere")
+        monkeypatch.setattr(compiled.shutil, "which", lambda name: "/usr/bin/g++")
+        choice = training.ready("compiled")
+        assert choice.name == "eager"
+        assert "Python's headers on the CPU, and /nowhere has none" in choice.reason
+        monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
+        choice = training.ready("compiled")
+        assert choice.name == "eager"
+        assert "C++ compiler" in choice.reason
+        with pytest.raises(EngineUnavailable, match="cpu"):
+            CudaGraph(training.step, training.batches(0)[0])
+
+    def test_failing_engine_falls_back_to_eager(self, data, monkeypatch):
+        """An engine that fails is replaced by the eager one, and the reason names the error."""
+
+        def broken(*args, **options):
+            raise RuntimeError("the compiler crashed\nwith a long trace")
+
+        monkeypatch.setattr(torch, "compile", broken)
+        choice = training_of(data)[0].ready("compiled")
+        assert choice.name == "eager"
+        assert choice.reason == "compiled was requested, but failed: RuntimeError: the compiler crashed"
 
 
-@pytest.mark.usefixtures("traced")
-@pytest.mark.parametrize(("delay", "name"), [(0.0, "eager"), (0.05, "compiled")])
-def test_auto_takes_whichever_is_measured_faster(data, monkeypatch, delay, name):
-    training, _, _ = of(data, epochs=100_000)
-
-    class Slowed(Eager):
-        def __call__(self, indices, probe=None):
-            time.sleep(delay)
-            return super().__call__(indices, probe)
-
-    class Compiling(Compiled):
-        def __call__(self, indices, probe=None):
-            time.sleep(0.02)
-            return super().__call__(indices, probe)
-
-    monkeypatch.setattr(choosing, "Eager", Slowed)
-    monkeypatch.setattr(choosing, "Compiled", Compiling)
-    choice = training.ready("auto")
-    assert choice.name == name, choice.reason
-    assert choice.reason.startswith("measured: eager")
-
-
-def test_an_engine_that_is_not_at_hand_falls_back_to_eager_and_says_why(data, monkeypatch):
-    training, _, _ = of(data)
-    choice = training.ready("cuda_graph")
-    assert (choice.name, choice.reason) == (
-        "eager", "cuda_graph was asked for, but CUDA graphs need a CUDA device, not cpu",
-    )  # fmt: skip
-    monkeypatch.setattr(compiled.sysconfig, "get_path", lambda name: "/nowhere")
-    monkeypatch.setattr(compiled.shutil, "which", lambda name: "/usr/bin/g++")
-    choice = training.ready("compiled")
-    assert choice.name == "eager"
-    assert "Python's headers on the CPU, and /nowhere has none" in choice.reason
-    monkeypatch.setattr(compiled.shutil, "which", lambda name: None)
-    choice = training.ready("compiled")
-    assert choice.name == "eager"
-    assert "C++ compiler" in choice.reason
-    with pytest.raises(EngineUnavailable, match="cpu"):
-        CudaGraph(training.step, training.batches(0)[0])
-
-
-def test_an_engine_that_breaks_falls_back_to_eager_and_says_how(data, monkeypatch):
-    def broken(*args, **options):
-        raise RuntimeError("the compiler crashed\nwith a long trace")
-
-    monkeypatch.setattr(torch, "compile", broken)
-    choice = of(data)[0].ready("compiled")
-    assert choice.name == "eager"
-    assert choice.reason == "compiled was asked for, but failed: RuntimeError: the compiler crashed"
-
-
-def test_a_batch_that_is_not_whole_is_trained_too(data):
-    training, _, _ = of(data, batch_size=30)
-    training.ready("auto")
-    record = training.run_epoch(lambda step, loss: None)
-    assert training.optimizer.steps == 4
-    assert record.metrics.train_loss is not None
-    assert of(data, batch_size=200)[0].ready("compiled").reason == "there are fewer images than a batch takes"
+class TestReady:
+    def test_batch_that_is_not_full_is_trained_too(self, data):
+        """A last batch that is not full is trained eagerly."""
+        training, _, _ = training_of(data, batch_size=30)
+        training.ready("auto")
+        record = training.run_epoch(lambda step, loss: None)
+        assert training.optimizer.steps == 4
+        assert record.metrics.train_loss is not None
+        assert (
+            training_of(data, batch_size=200)[0].ready("compiled").reason
+            == "there are fewer images than one full batch"
+        )

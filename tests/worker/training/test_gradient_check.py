@@ -1,4 +1,4 @@
-"""The certificate: every kind of experiment's own network earns it, and a wrong formula anywhere does not."""
+"""The gradient check: every kind of experiment's own network passes it, and a wrong formula does not."""
 
 from typing import get_args
 
@@ -43,40 +43,44 @@ def batch(tmp_path_factory):
     return data.images, data.labels
 
 
-@pytest.mark.parametrize("fields", EXPERIMENTS.values(), ids=EXPERIMENTS)
-def test_every_layer_of_the_experiments_own_network_is_autograds_to_ten_digits(batch, fields):
-    spec = ExperimentSpec(dataset="digits", **fields)
-    checked = check_gradients(spec, *batch)
-    assert [(row["layer"], row["kind"]) for row in checked] == [(made.layer, made.kind) for made in spec.layer_shapes()]
-    assert all(row["error"] < 1e-10 for row in checked)
-
-
 WRONG = {
-    "a batch normalization that forgets the mean of dout": (
+    "a batch normalization without the mean of dout": (
         normcore.layers.batch_norm, "standardize_backward", {"normalization": "batch"}, "layer 5 (normalization)",
         lambda dout, cache, axes: cache.rstd * (dout - cache.out() * (dout * cache.out()).mean(axes, keepdim=True)),
     ),
-    "a Box-Cox whose λ has half its slope": (
+    "a Box-Cox with half the gradient of λ": (
         normcore.layers.box_cox, "exprel_derivative", {"normalization": "box_cox"}, "layer 5 (normalization)",
         lambda z: 0.5 * normcore.layers.exprel.exprel_derivative(z),
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("module", "name", "fields", "said", "wrong"), WRONG.values(), ids=WRONG)
-def test_a_wrong_formula_is_refused_by_its_layer(batch, monkeypatch, module, name, fields, said, wrong):
-    monkeypatch.setattr(module, name, wrong)
-    with pytest.raises(WrongGradient, match=r"is wrong: its relative error beside autograd is") as refused:
-        check_gradients(ExperimentSpec(dataset="digits", **fields), *batch)
-    assert said in str(refused.value)
+class TestCheckGradients:
+    @pytest.mark.parametrize("fields", EXPERIMENTS.values(), ids=EXPERIMENTS)
+    def test_every_layers_gradient_equals_autograds(self, batch, fields):
+        """Every kind of experiment's own network passes the check with errors below 1e-10."""
+        spec = ExperimentSpec(dataset="digits", **fields)
+        checked = check_gradients(spec, *batch)
+        assert [(row["layer"], row["kind"]) for row in checked] == [
+            (shape.layer, shape.kind) for shape in spec.layer_shapes()
+        ]
+        assert all(row["error"] < 1e-10 for row in checked)
 
+    @pytest.mark.parametrize(("module", "name", "fields", "layer", "wrong"), WRONG.values(), ids=WRONG)
+    def test_wrong_formula_is_refused_by_its_layer(self, batch, monkeypatch, module, name, fields, layer, wrong):
+        """A wrong backward formula raises WrongGradient, and the message names its layer."""
+        monkeypatch.setattr(module, name, wrong)
+        with pytest.raises(WrongGradient, match=r"is wrong: its relative error against autograd is") as refused:
+            check_gradients(ExperimentSpec(dataset="digits", **fields), *batch)
+        assert layer in str(refused.value)
 
-def test_numbers_that_overflow_are_no_error_of_the_formula(batch):
-    spec = ExperimentSpec(dataset="digits", normalization="box_cox", box_cox_lambda=9.0, init_std=10.0)
-    assert None in [row["error"] for row in check_gradients(spec, *batch)]
+    def test_overflow_is_no_error_of_the_formula(self, batch):
+        """Gradients that overflow have an error of None and do not fail the check."""
+        spec = ExperimentSpec(dataset="digits", normalization="box_cox", box_cox_lambda=9.0, init_std=10.0)
+        assert None in [row["error"] for row in check_gradients(spec, *batch)]
 
-
-def test_the_certificate_leaves_no_gradient_mode_behind(batch):
-    with torch.no_grad():
-        check_gradients(ExperimentSpec(dataset="digits"), *batch)
-        assert not torch.is_grad_enabled()
+    def test_gradient_mode_is_restored(self, batch):
+        """The check does not leave autograd switched on."""
+        with torch.no_grad():
+            check_gradients(ExperimentSpec(dataset="digits"), *batch)
+            assert not torch.is_grad_enabled()

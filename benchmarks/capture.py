@@ -1,4 +1,4 @@
-"""(b) Looking into a step's layers: ours beside TensorBoard's histograms and hooks with torch.histc."""
+"""(b) A capture of a step's layers, compared with TensorBoard's histograms and with hooks and torch.histc."""
 
 import tempfile
 from collections.abc import Callable
@@ -14,7 +14,7 @@ BINS = 50
 
 
 def measure(device: torch.device) -> list[dict[str, Any]]:
-    """Milliseconds that a look adds to a step of batch normalization's network, 20 images, at every step."""
+    """Return the milliseconds that a capture adds to each step: batch normalization's network, 20 images."""
     from torch.utils.tensorboard import SummaryWriter
 
     data = ours.random_images(device)
@@ -26,48 +26,48 @@ def measure(device: torch.device) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as writer:
 
         def tensorboard() -> None:
-            for key, values in _looked(peer, images, labels).items():
+            for key, values in _captured(peer, images, labels).items():
                 writer.add_histogram(key, values)
 
         def histc() -> None:
-            for values in _looked(peer, images, labels).values():
+            for values in _captured(peer, images, labels).values():
                 torch.histc(values.float(), BINS).cpu()
 
         candidates: dict[str, Callable[[], object]] = {
             f"normcore {name}": ours.step(training, engine),
-            f"normcore {name}, looking": ours.looked_step(training, engine),
+            f"normcore {name}, capturing": ours.captured_step(training, engine),
             "autograd": lambda: peer.step(images, labels),
             "autograd, hooks and torch.histc": histc,
             "autograd, TensorBoard": tensorboard,
         }
         timings = by_turns(candidates)
     added = {
-        "normcore": timings[f"normcore {name}, looking"].median - timings[f"normcore {name}"].median,
+        "normcore": timings[f"normcore {name}, capturing"].median - timings[f"normcore {name}"].median,
         "hooks and torch.histc": timings["autograd, hooks and torch.histc"].median - timings["autograd"].median,
         "TensorBoard": timings["autograd, TensorBoard"].median - timings["autograd"].median,
     }
     own = added["normcore"]
-    return [{"looking": how, "milliseconds added": cost, "times ours": cost / own} for how, cost in added.items()]
+    return [{"capture": way, "milliseconds added": cost, "times ours": cost / own} for way, cost in added.items()]
 
 
-def _looked(peer: peers.Peer, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-    """One step, and the same tensors that ours looks at: of the weights and of what is passed on."""
-    passed: dict[str, Tensor] = {}
+def _captured(peer: peers.Peer, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    """Run one step and return the tensors that ours captures: of the weights and of the gradients between layers."""
+    tensors: dict[str, Tensor] = {}
     hooks = []
 
     def watch(key: str, module: nn.Module, outputs_too: bool) -> None:
-        def hook(_: nn.Module, given: tuple[Tensor, ...], taken: tuple[Tensor, ...]) -> None:
-            passed[f"{key}/input_gradient"] = given[0]
+        def hook(_: nn.Module, dx: tuple[Tensor, ...], dout: tuple[Tensor, ...]) -> None:
+            tensors[f"{key}/input_gradient"] = dx[0]
             if outputs_too:
-                passed[f"{key}/output_gradient"] = taken[0]
+                tensors[f"{key}/output_gradient"] = dout[0]
 
         hooks.append(module.register_full_backward_hook(hook))
 
-    for place, module in enumerate(peer.module):
+    for index, module in enumerate(peer.module):
         if isinstance(module, peers.SameConvolution):
-            watch(f"{place}", module, outputs_too=False)
+            watch(f"{index}", module, outputs_too=False)
         elif isinstance(module, nn.BatchNorm2d):
-            watch(f"{place}", module, outputs_too=True)
+            watch(f"{index}", module, outputs_too=True)
     x = peer.batch(images).requires_grad_()
     peer.gradients(x, labels)
     weights = {name: weight.detach() for name, weight in peer.module.named_parameters()}
@@ -77,7 +77,7 @@ def _looked(peer: peers.Peer, images: Tensor, labels: Tensor) -> dict[str, Tenso
     for hook in hooks:
         hook.remove()
     for name, weight in before.items():
-        passed[f"{name}/weight"], passed[f"{name}/gradient"] = weight, gradients[name]
-        passed[f"{name}/weight_minus_gradient"] = weight - gradients[name]
-        passed[f"{name}/update"] = weights[name] - weight
-    return passed
+        tensors[f"{name}/weight"], tensors[f"{name}/gradient"] = weight, gradients[name]
+        tensors[f"{name}/weight_minus_gradient"] = weight - gradients[name]
+        tensors[f"{name}/update"] = weights[name] - weight
+    return tensors

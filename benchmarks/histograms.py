@@ -1,4 +1,4 @@
-"""(e) Counting alone: histograms of random and of 90 % zero data, in GB/s beside a copy on the same device."""
+"""(e) The histogram kernels alone: random data and 90 % zeros, in GB/s, compared with a copy on the same device."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,25 +13,25 @@ VALUES = 16_000_000
 
 
 def measure(device: torch.device) -> list[dict[str, Any]]:
-    """A row for each kind of data and way of counting."""
+    """Return a row for each data set and each way to count it."""
     rows: list[dict[str, Any]] = []
     generator = torch.Generator().manual_seed(3)
     random = torch.randn(VALUES, generator=generator) * 1e-3
     zeros = torch.where(torch.rand(VALUES, generator=generator) < 0.9, 0.0, random)
-    for kind, values in (("random", random.to(device)), ("90 % zeros", zeros.to(device))):
+    for name, values in (("random", random.to(device)), ("90 % zeros", zeros.to(device))):
         ways = _ways(values)
         timings = by_turns(ways, rounds=5, seconds=0.1)
         rows += [
-            {"data": kind, "way": way, "milliseconds": timing.median, "GB/s": 4 * VALUES / timing.median / 1e6}
+            {"data": name, "way": way, "milliseconds": timing.median, "GB/s": 4 * VALUES / timing.median / 1e6}
             for way, timing in timings.items()
         ]
     return rows
 
 
 def _ways(values: torch.Tensor) -> dict[str, Callable[[], object]]:
-    copied, host = torch.empty_like(values), values.cpu().numpy()
+    copy, host = torch.empty_like(values), values.cpu().numpy()
     return {
-        "a copy": lambda: copied.copy_(values),
+        "a copy": lambda: copy.copy_(values),
         "normcore": lambda: fetch([count(values)]),
         "normcore, torch's operators": lambda: fetch([torch_operators.count(values)]),
         "torch.histc, 50 bins": lambda: torch.histc(values, 50).cpu(),

@@ -1,0 +1,135 @@
+"""The JSON answers about experiments, as models that a client can use without the service."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from normlab.spec.experiment import ExperimentSpec
+from normlab.spec.layer_shape import LayerShape
+from normlab.spec.lifecycle import AttemptOutcome, RequestedAction, Status
+
+
+def sentences(kind: type[Status] | type[RequestedAction] | type[AttemptOutcome]) -> str:
+    """Return every value of an enumeration with its sentence, for a field's description."""
+    return " ".join(f"`{each.value}`: {each.description}" for each in kind)
+
+
+class ProgressResponse(BaseModel):
+    """How much of a training is done and recorded."""
+
+    epoch: int = Field(description="Number of epochs that are recorded.")
+    epochs: int = Field(description="Number of epochs of the whole training.")
+    step: int = Field(description="Number of training steps that are recorded.")
+    steps: int | None = Field(
+        description="Number of training steps of the whole training; null until a worker has loaded the images."
+    )
+
+
+class GradientCheckResponse(BaseModel):
+    """The result of the gradient check for one layer."""
+
+    layer: int = Field(description="Number of the convolution or linear layer that this layer belongs to, from 1.")
+    kind: str = Field(description="What the layer is, such as `convolution` or `normalization`.")
+    error: float | None = Field(
+        description="Largest relative error of the layer's gradients, compared with autograd in float64; null if a "
+        "gradient was not finite."
+    )
+
+
+class ExperimentResponse(BaseModel):
+    """An experiment: its state, its spec, what it ran on, and the addresses of its records."""
+
+    id: int = Field(description="Number of the experiment, from 1 in the order of posting.")
+    status: Status = Field(description=sentences(Status))
+    progress: ProgressResponse = Field(description="How much of the training is done.")
+    priority: int = Field(description="Queued experiments of higher priority are claimed first.")
+    requested_action: RequestedAction | None = Field(
+        description="What a user has requested of the running experiment and its worker has not done yet. "
+        + sentences(RequestedAction)
+    )
+    attempt: int = Field(description="Number of times that a worker has claimed the experiment.")
+    error: str | None = Field(description="Why the experiment failed; null if it did not fail.")
+    created_at: datetime = Field(description="When it was posted, UTC.")
+    started_at: datetime | None = Field(description="When a worker first claimed it, UTC; null before that.")
+    ended_at: datetime | None = Field(description="When it succeeded, failed or was cancelled, UTC; null before that.")
+    worker: str | None = Field(description="Name of the worker that trains it or ended it; null while it waits.")
+    spec: ExperimentSpec = Field(description="The spec, with every default filled in.")
+    network: tuple[LayerShape, ...] = Field(description="Every layer of the network with its shapes.")
+    parameters: int = Field(description="Number of learned parameters of the whole network.")
+    provenance: dict[str, Any] | None = Field(
+        description="What the last attempt ran on: `versions`, `device`, `device_name`, `engine`, `engine_reason`, "
+        "`threads`, `host`, `seed`, `resumed_at_step`, `began_with` (what the training began on) and `differs` (what "
+        "has changed since); null before the training begins."
+    )
+    gradient_check: list[GradientCheckResponse] | None = Field(
+        description="Result of the gradient check before training, layer by layer; null if there was none."
+    )
+    links: dict[str, str] = Field(
+        description="Addresses by name: `self`, `attempts`, `checkpoint`, `metrics`, `layers`, `histograms`, `plots`."
+    )
+
+
+def _require_nothing(schema: dict[str, Any]) -> None:
+    schema.pop("required", None)
+
+
+class ListedExperiment(ExperimentResponse):
+    """An experiment of a list. With the parameter `fields` it has those fields alone."""
+
+    model_config = ConfigDict(json_schema_extra=_require_nothing)
+
+
+class ExperimentPage(BaseModel):
+    """One page of a list of experiments."""
+
+    experiments: list[ListedExperiment] = Field(description="The experiments of this page, in the requested order.")
+    next: str | None = Field(description="Address of the next page; null on the last page.")
+
+
+class AttemptResponse(BaseModel):
+    """One attempt: one claim of an experiment by a worker."""
+
+    attempt: int = Field(description="Number of the attempt, from 1.")
+    worker: str = Field(description="Name of the worker.")
+    claimed_at: datetime = Field(description="When the worker claimed the experiment, UTC.")
+    resumed_at_step: int | None = Field(
+        description="Number of steps in the checkpoint that the attempt resumed from; null if it began at the start."
+    )
+    device: str | None = Field(description="Device of the training; null until the training begins.")
+    threads: int | None = Field(description="Number of CPU threads of the training; null until the training begins.")
+    engine: str | None = Field(
+        description="How the steps were run: `eager`, `compiled` or `cuda_graph`; null at first."
+    )
+    differs: list[str] = Field(
+        description="What differs from where the training began, such as the device. If the list is not empty, the "
+        "last bits of the result may differ from an uninterrupted training."
+    )
+    ended_at: datetime | None = Field(description="When the attempt ended, UTC; null while it runs.")
+    outcome: AttemptOutcome | None = Field(description=f"Null while it runs. {sentences(AttemptOutcome)}")
+    detail: str | None = Field(description="More about the outcome, such as the error message; null if there is none.")
+
+
+class AttemptsResponse(BaseModel):
+    """Every attempt of one experiment."""
+
+    attempts: list[AttemptResponse] = Field(description="The attempts, oldest first.")
+
+
+class CheckpointResponse(BaseModel):
+    """The newest checkpoint of an experiment. Older ones are not kept."""
+
+    step: int = Field(description="Number of training steps that were done.")
+    bytes: int = Field(description="Size of the checkpoint.")
+    sha256: str = Field(
+        description="SHA-256, in hex, of weights, optimizer state and running statistics. Two trainings of one spec on "
+        "the same device, thread count and engine have the same hash after the same epoch, with any number of "
+        "interruptions."
+    )
+
+
+class GroupResponse(BaseModel):
+    """The experiments that a request to a group has changed."""
+
+    experiments: Sequence[int] = Field(description="Their numbers, ascending.")

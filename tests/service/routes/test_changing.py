@@ -1,0 +1,95 @@
+"""The verbs that change an experiment or a group: each does what it says, or the answer says why not."""
+
+from normlab.spec.responses import AttemptsResponse, CheckpointResponse, GroupResponse
+from normlab.store import claims
+from tests.experiments import do
+from tests.service.clients import problem
+
+
+class TestVerbs:
+    def test_cancel_retry_and_delete(self, client, recorded):
+        """An experiment is cancelled, retried and deleted, unless its state does not allow it."""
+        location, _ = recorded
+        assert "is running" in problem(client.delete(location), 409)["detail"]
+        assert "only a failed or cancelled" in problem(client.post(f"{location}/retry"), 409)["detail"]
+        other = client.post("/experiments", json={}).headers["location"]
+        assert client.post(f"{other}/cancel").json()["status"] == "cancelled"
+        problem(client.post(f"{other}/cancel"), 409)
+        assert client.post(f"{other}/retry").json()["status"] == "queued"
+        assert client.delete(other).status_code == 204
+        problem(client.get(other), 404)
+
+    def test_priority(self, client, recorded):
+        """The priority of a queued experiment changes; that of a running one does not, and a text is none."""
+        running, _ = recorded
+        waiting = client.post("/experiments", json={"dataset": "digits", "priority": 2}).headers["location"]
+        assert client.patch(waiting, json={"priority": -3}).json()["priority"] == -3
+        assert "running" in problem(client.patch(running, json={"priority": 1}), 409)["detail"]
+        assert problem(client.patch(waiting, json={"priority": "1"}), 422)["errors"][0]["field"] == "priority"
+
+    def test_pause_and_resume(self, client):
+        """A queued experiment is paused, listed as paused, and resumed."""
+        waiting = client.post("/experiments", json={"dataset": "digits"}).headers["location"]
+        assert client.post(f"{waiting}/pause").json()["status"] == "paused"
+        assert [row["id"] for row in client.get("/experiments?status=paused").json()["experiments"]] == [1]
+        assert client.post(f"{waiting}/resume").json()["status"] == "queued"
+
+    def test_delete_of_a_running_one_needs_force(self, client, recorded):
+        """A running experiment is deleted with force=true alone."""
+        location, _ = recorded
+        assert "delete it with force=true" in problem(client.delete(location), 409)["detail"]
+        assert client.delete(f"{location}?force=true").status_code == 204
+        problem(client.get(location), 404)
+
+    def test_retry_from_the_start(self, client, recorded, sqlite):
+        """A retry from the start has no epochs and no records."""
+        location, claim = recorded
+        do(sqlite, claims.fail, claim, "it broke")
+        assert client.post(f"{location}/retry?from_start=true").json()["progress"]["epoch"] == 0
+        assert client.get(f"{location}/metrics").json() == {"metrics": []}
+
+
+class TestGroups:
+    def test_pause_and_resume(self, client, recorded):
+        """The experiments of a group are paused and resumed, and their numbers returned; a slash may be in its name."""
+        client.post("/experiments", json={"dataset": "digits", "group": "a/1"})
+        assert client.post("/groups/a/1/pause").json() == {"experiments": [2]}
+        assert client.get("/experiments?group=a/1").json()["experiments"][0]["status"] == "paused"
+        answer = client.post("/groups/a/1/resume")
+        assert answer.json() == {"experiments": [2]}
+        assert GroupResponse.model_validate_json(answer.content, strict=True).experiments == [2]
+
+    def test_unknown_group(self, client):
+        """A group without experiments is a 404 problem."""
+        assert "no group 'b'" in problem(client.post("/groups/b/pause"), 404)["detail"]
+
+
+class TestAttempts:
+    def test_pause_of_a_running_one_ends_its_attempt(self, client, recorded, sqlite):
+        """A pause of a running experiment is a request to its worker, and the attempt ends as paused."""
+        running, claim = recorded
+        assert client.post(f"{running}/pause").json()["requested_action"] == "pause"
+        do(sqlite, claims.release, claim)
+        answer = client.get(f"{running}/attempts")
+        (attempt,) = answer.json()["attempts"]
+        assert (attempt["attempt"], attempt["worker"], attempt["outcome"]) == (1, "w", "paused")
+        assert AttemptsResponse.model_validate_json(answer.content, strict=True).attempts[0].outcome == "paused"
+
+    def test_unknown_experiment(self, client):
+        """The attempts of an unknown experiment are a 404 problem."""
+        problem(client.get("/experiments/99/attempts"), 404)
+
+
+class TestCheckpoint:
+    def test_step_and_hash(self, client, recorded):
+        """The newest checkpoint's step, size and hash are shown."""
+        running, _ = recorded
+        answer = client.get(f"{running}/checkpoint")
+        stored = answer.json()
+        assert (stored["step"], len(stored["sha256"])) == (2, 64)
+        assert CheckpointResponse.model_validate_json(answer.content, strict=True).bytes == len("state after 1")
+
+    def test_before_the_first(self, client):
+        """An experiment without a checkpoint is a 409 problem."""
+        waiting = client.post("/experiments", json={"dataset": "digits"}).headers["location"]
+        problem(client.get(f"{waiting}/checkpoint"), 409)

@@ -1,0 +1,132 @@
+"""Figures: their index, when they are rendered again, and why one cannot be fetched."""
+
+from dataclasses import replace
+
+import pytest
+
+from normlab.spec.quantities import QUANTITIES
+from normlab.spec.record_responses import PlotsResponse
+from normlab.store import claims, records
+from tests.experiments import do
+from tests.factories import record_of
+from tests.service.clients import problem
+
+
+def figure_names(client, location):
+    return [plot["name"] for plot in client.get(f"{location}/plots").json()["plots"]]
+
+
+class TestIndex:
+    def test_every_figure_can_be_fetched(self, client, recorded):
+        """Every address of the index has an image of its media type."""
+        location, _ = recorded
+        index = client.get(f"{location}/plots")
+        assert PlotsResponse.model_validate_json(index.content, strict=True).plots[0].name == "summary"
+        plots = index.json()["plots"]
+        assert len(plots) == 10
+        for plot in plots:
+            for media_type, url in plot["urls"].items():
+                answer = client.get(url)
+                assert answer.status_code == 200, answer.text
+                assert answer.headers["content-type"] == media_type
+                assert answer.headers["x-content-type-options"] == "nosniff"
+
+    @pytest.mark.parametrize(
+        ("fields", "listed"),
+        [
+            ({"normalization": "none"}, False),
+            ({"normalization": "batch"}, True),
+            ({"normalization": "weight_standardization"}, False),
+            (
+                {
+                    "normalization": "batch",
+                    "network": [{"kind": "convolution", "channels": 10}, {"kind": "global_average_pool"}],
+                },
+                False,
+            ),
+            (
+                {
+                    "normalization": "none",
+                    "network": [
+                        {"kind": "convolution", "channels": 10},
+                        {"kind": "normalization", "variant": "layer"},
+                        {"kind": "global_average_pool"},
+                    ],
+                },
+                True,
+            ),
+        ],
+    )
+    def test_figures_of_normalizations(self, client, fields, listed):
+        """The figures of normalizations are listed if the network has a normalization layer."""
+        location = client.post("/experiments", json={"dataset": "digits"} | fields).headers["location"]
+        assert ("norm_output_gradient" in figure_names(client, location)) == listed
+
+
+class TestETag:
+    def test_unchanged_figure_is_304(self, client, recorded, sqlite):
+        """A client that has a figure gets 304 until an epoch is recorded; after success the figure is immutable."""
+        location, claim = recorded
+        url = f"{location}/plots/weight.png"
+        first = client.get(url)
+        weak = {"if-none-match": "W/" + first.headers["etag"]}  # as a proxy that recodes it names it
+        assert client.get(first.request.url.path, headers=weak).status_code == 304
+        etag = {"if-none-match": first.headers["etag"]}
+        assert (client.get(url, headers=etag).status_code, first.headers["cache-control"]) == (304, "private, no-cache")
+        assert client.get(url + "?scale=symlog", headers=etag).status_code == 200
+        do(sqlite, claims.require_claim, claim, epochs_done=3)
+        assert client.get(url, headers=etag).status_code == 200
+        do(sqlite, claims.succeed, claim)
+        assert "immutable" in client.get(url).headers["cache-control"]
+
+    def test_capture_within_an_epoch_changes_it(self, client, recorded, sqlite):
+        """A figure is rendered again when a capture is recorded within an epoch."""
+        location, claim = recorded
+        etag = client.get(f"{location}/plots/weight.png").headers["etag"]
+        assert client.get(f"{location}/plots/weight.png", headers={"if-none-match": etag}).status_code == 304
+        do(sqlite, records.record, claim, replace(record_of(2, quantities=QUANTITIES), metrics=None))
+        assert client.get(f"{location}/plots/weight.png", headers={"if-none-match": etag}).status_code == 200
+
+
+class TestRefused:
+    def test_before_the_first_epoch(self, client):
+        """A figure before the first epoch is a 409 problem that says so."""
+        location = client.post("/experiments", json={}).headers["location"]
+        for name in ("weight_gradient.gif", "summary.png", "loss.png"):
+            assert "before its first epoch" in problem(client.get(f"{location}/plots/{name}"), 409)["detail"]
+        assert "nothing to draw" in problem(client.get("/plots/train-accuracy.png?experiments=1"), 409)["detail"]
+
+    def test_unknown_figure(self, client, recorded):
+        """A figure that the experiment does not have is a 404 problem that says what it has."""
+        location, _ = recorded
+        assert "it has summary, weight_gradient" in problem(client.get(f"{location}/plots/bias.png"), 404)["detail"]
+        assert "they were at 0, 1" in problem(client.get(f"{location}/plots/weight.png?epoch=7"), 404)["detail"]
+        assert "is a still" in problem(client.get(f"{location}/plots/loss.gif"), 404)["detail"]
+        none = client.post("/experiments", json={}).headers["location"]
+        problem(client.get(f"{none}/plots/norm_input_gradient.png"), 404)
+
+
+class TestFrames:
+    def test_long_training_reads_as_many_captures_as_frames(self, client, recorded, monkeypatch):
+        """Of a long training only as many captures are read as a GIF has frames, and the shown one."""
+        location, _ = recorded
+        monkeypatch.setattr("service.routes.plots.MAX_FRAMES", 1)
+        requested = []
+        monkeypatch.setattr(records, "captures", lambda *_, steps, **__: requested.append(steps) or [])
+        client.get(f"{location}/plots/weight.png")
+        client.get(f"{location}/plots/weight.png?epoch=0")
+        assert requested == [[1, 2], [1]]
+
+
+class TestComparison:
+    def test_several_experiments(self, client, recorded):
+        """Several experiments share a figure; an unknown one is named, and a list that holds no numbers is refused."""
+        answer = client.get("/plots/test-accuracy.png?experiments=1")
+        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+        assert "no experiment 99" in problem(client.get("/plots/train-accuracy.png?experiments=1,99"), 404)["detail"]
+        problem(client.get("/plots/train-accuracy.png?experiments=a"), 422)
+        problem(client.get("/plots/train-accuracy.png"), 422)
+
+    def test_number_too_long(self, client):
+        """A number of thousands of digits is refused."""
+        problem(client.get("/plots/test-accuracy.png?experiments=" + "9" * 5000), 422)

@@ -1,0 +1,111 @@
+"""Reading records: metrics, layer statistics and histograms, as JSON and as CSV."""
+
+import csv
+import io
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from normlab.spec.quantities import QUANTITIES
+from normlab.spec.record_responses import HistogramsResponse, LayersResponse, MetricsResponse
+from normlab.store import records
+from tests.experiments import do
+from tests.factories import metrics_of, record_of
+from tests.service.clients import problem
+
+ONE = "quantity=update&layer=3&epoch=1"
+
+
+class TestFormats:
+    def test_metrics(self, client, recorded):
+        """Metrics have one row per epoch, and the same numbers in JSON and CSV."""
+        location, _ = recorded
+        metrics = client.get(f"{location}/metrics").json()["metrics"]
+        assert [row["epoch"] for row in metrics] == [0, 1]
+        rows = list(csv.DictReader(io.StringIO(client.get(f"{location}/metrics?format=csv").text)))
+        assert [float(row["test_accuracy"]) for row in rows] == [row["test_accuracy"] for row in metrics]
+
+    def test_layers(self, client, recorded):
+        """Layer statistics are filtered by quantity, layer and epoch; an unknown quantity is refused."""
+        location, _ = recorded
+        (row,) = client.get(f"{location}/layers?{ONE}").json()["layers"]
+        assert (row["count"], row["layer"], row["quantity"]) == (500, 3, "update")
+        assert row["l2_norm"] > 0
+        refused = problem(client.get(f"{location}/layers?quantity=nothing"), 422)
+        assert "'nothing' is none of weight_gradient" in refused["detail"]
+
+    def test_histograms(self, client, recorded):
+        """Linear bins count every value, native bins every value but the zeros, and CSV has a line per bin."""
+        location, _ = recorded
+        (linear,) = client.get(f"{location}/histograms?{ONE}").json()["histograms"]
+        assert len(linear["bins"]) == 50
+        assert sum(count for _, _, count in linear["bins"]) == pytest.approx(500)
+        (native,) = client.get(f"{location}/histograms?{ONE}&binning=native").json()["histograms"]
+        assert sum(count for _, _, count in native["bins"]) + native["zeros"] == 500
+        table = client.get(f"{location}/histograms?{ONE}", headers={"accept": "text/csv"})
+        assert table.headers["content-type"].startswith("text/csv")
+        assert len(table.text.splitlines()) == 51
+
+    @pytest.mark.parametrize(
+        ("path", "last"),
+        [("metrics", "images_per_second"), ("layers", "l2_norm"), ("histograms?quantity=update", "count")],
+    )
+    def test_csv_header_without_rows(self, client, recorded, path, last):
+        """CSV without a row has the header that it will have with rows."""
+        location, _ = recorded
+        new = client.post("/experiments", json={"dataset": "digits"}).headers["location"]
+        (header,) = client.get(f"{new}/{path}", headers={"accept": "text/csv"}).text.splitlines()
+        assert header == client.get(f"{location}/{path}", headers={"accept": "text/csv"}).text.splitlines()[0]
+        assert header.split(",")[-1] == last
+
+
+class TestModels:
+    """The routes do not validate these answers, for speed, so the tests do."""
+
+    @pytest.mark.parametrize(
+        ("path", "model", "rows"),
+        [
+            ("metrics", MetricsResponse, 2),
+            ("layers", LayersResponse, 2 * 6 * len(QUANTITIES)),
+            ("histograms?quantity=weight", HistogramsResponse, 12),
+            ("histograms?quantity=weight&binning=native", HistogramsResponse, 12),
+        ],
+    )
+    def test_answer_fits_its_model(self, client, recorded, path, model, rows):
+        """The answer has exactly the fields and types of its model."""
+        location, _ = recorded
+        answer = client.get(f"{location}/{path}")
+        parsed = model.model_validate_json(answer.content, strict=True, extra="forbid")
+        (name,) = model.model_fields
+        assert len(getattr(parsed, name)) == rows
+        assert parsed.model_dump(mode="json") == answer.json()
+
+    def test_loss_that_is_not_finite_is_null(self, client, recorded, sqlite):
+        """A loss that is not finite is null."""
+        location, claim = recorded
+        diverged = record_of(2)
+        metrics = metrics_of(2, train_loss=None, test_loss=None)
+        do(sqlite, records.record, claim, records.Record(metrics, diverged.captures, diverged.checkpoint))
+        answer = MetricsResponse.model_validate_json(client.get(f"{location}/metrics").content, strict=True)
+        assert (answer.metrics[2].train_loss, answer.metrics[2].test_loss) == (None, None)
+
+
+class TestLimits:
+    def test_too_many_histograms(self, client, recorded, monkeypatch):
+        """An answer with more rows than the limit is refused, and the problem says what to name."""
+        location, _ = recorded
+        monkeypatch.setattr("service.routes.records.MAX_BINS", 6 * 50)
+        monkeypatch.setattr("service.routes.records.MAX_ROWS", 6)
+        for path in ("histograms?quantity=weight", "layers?quantity=weight"):
+            assert "name a layer, an epoch" in problem(client.get(f"{location}/{path}"), 422)["detail"]
+            assert client.get(f"{location}/{path}&epoch=1").status_code == 200
+
+    def test_more_readers_than_connections(self, client, recorded):
+        """More readers at once than there are database connections do not block each other."""
+        location, _ = recorded
+        began = time.monotonic()
+        with ThreadPoolExecutor(60) as threads:
+            responses = [threads.submit(client.get, f"{location}/metrics") for _ in range(300)]
+            assert {response.result().status_code for response in responses} == {200}
+        assert time.monotonic() - began < 15
