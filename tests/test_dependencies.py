@@ -58,6 +58,7 @@ class TestDeclaredImports:
         assert "torch" in _closure(["worker"])
 
 
+@pytest.mark.slow
 class TestEnoughForItsProgram:
     @pytest.mark.parametrize(
         ("extras", "modules"),

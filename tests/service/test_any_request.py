@@ -10,6 +10,8 @@ from schemathesis.specs.openapi.checks import response_schema_conformance
 from service.app import create_app
 from service.settings import ServiceSettings
 
+pytestmark = pytest.mark.slow
+
 OPERATIONS = [
     (path, method)
     for path, methods in create_app(ServiceSettings()).openapi()["paths"].items()

@@ -277,6 +277,7 @@ class TestResume:
         assert training.unrecorded() is None
 
 
+@pytest.mark.slow
 class TestLearning:
     @pytest.mark.parametrize("affine", [False, True])
     @pytest.mark.parametrize("normalization", VARIANTS)
