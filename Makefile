@@ -42,13 +42,12 @@ format: .venv/installed-all,test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The extras of pyproject.toml that stand in the target's name. Modules are compiled when they are first imported, which most
-# of PyTorch's never are.
+# The target's name ends with extras of pyproject.toml.
 .venv/installed-%: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "normlab needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
 	@echo "Installing normlab[$*] into .venv (PyTorch is the large part; a few minutes the first time)"
 	test -d .venv || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --no-compile --editable '.[$*]'
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[$*]'
 	@touch $@
 
 clean:

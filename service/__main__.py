@@ -1,4 +1,4 @@
-"""`python -m service`: serve; `… key` creates and revokes API keys; `… backup FILE` copies a SQLite database."""
+"""`python -m service` serves; its command `key` manages API keys, and `backup` copies a SQLite database."""
 
 import argparse
 import sys
@@ -39,30 +39,33 @@ def _import_command(arguments: argparse.Namespace) -> Callable[[], None]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m service", description="Serve on a migrated database, with one local worker by default."
+        prog="python -m service",
+        description="Serve. A SQLite database is migrated first, and one local worker runs beside the service.",
     )
     parser.add_argument("--host", help="default: NORMLAB_HOST, else 127.0.0.1")
-    parser.add_argument("--port", type=int, help="default: NORMLAB_PORT, else 8000; 0 takes any free port")
-    parser.add_argument("--no-worker", action="store_true", help="start no local worker")
+    parser.add_argument("--port", type=int, help="default: NORMLAB_PORT, else 8000; 0 for any free port")
+    parser.add_argument("--no-worker", action="store_true", help="run no local worker")
     commands = parser.add_subparsers(dest="command", title="other commands", metavar="")
     _add_key_commands(commands.add_parser("key", help="create, list and revoke API keys"))
     copy = commands.add_parser("backup", help="copy a SQLite database that is in use")
-    copy.add_argument("file", type=Path, help="the copy; this file must not exist yet")
+    copy.add_argument("file", type=Path, help="the copy; it must not exist yet")
     return parser
 
 
 def _add_key_commands(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="")
-    create = verbs.add_parser("create", help="create a key; it is printed once and not stored")
-    create.add_argument("--scope", choices=["read", "write"], required=True, help="write allows every request")
-    create.add_argument("--name", type=_printable, default="", help="the key's name in the list")
-    verbs.add_parser("list", help="list the keys without their secrets")
-    revoke = verbs.add_parser("revoke", help="refuse a key from its next request on")
+    create = verbs.add_parser("create", help="create an API key; it is printed once and stored as a hash only")
+    create.add_argument(
+        "--scope", choices=["read", "write"], required=True, help="read: may read; write: may do everything"
+    )
+    create.add_argument("--name", type=_printable, default="", help="a name for the list")
+    verbs.add_parser("list", help="list the API keys without their secrets")
+    revoke = verbs.add_parser("revoke", help="revoke an API key; its next request is refused")
     revoke.add_argument("id", type=_printable)
 
 
 def _printable(text: str) -> str:
-    """Return the argument. The list prints it in one line, and bytes that are not text cannot be stored."""
+    """Check an argument: a name is printed in one line of the list, and bytes that are no text cannot be stored."""
     if not text.isprintable():
         raise argparse.ArgumentTypeError("expected printable characters, without control characters or line breaks")
     return text

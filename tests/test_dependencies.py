@@ -15,11 +15,9 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 OURS = {"normcore", "normlab", "service", "worker", "migrations", "tests", "benchmarks"}
 DISTRIBUTIONS = packages_distributions()
-# Imports without a line of their own in pyproject.toml.
-REQUIRED_BY_ANOTHER = {
-    "pydantic-core": "pydantic",  # pydantic requires one exact version of it
-    "triton": "torch",  # torch requires one exact version of it, where there is one; normcore runs without it
-}
+# normcore runs without these: CUDA builds of torch bring triton, and [test] brings jaxtyping.
+OPTIONAL = {"triton", "jaxtyping"}
+REQUIRED_BY_ANOTHER = {"pydantic-core": "pydantic"}  # pydantic requires one exact version of it
 # The extras that declare the imports of each folder.
 FOLDERS = {
     "normlab/spec": [],
@@ -60,6 +58,7 @@ class TestDeclaredImports:
         assert "torch" in _closure(["worker"])
 
 
+@pytest.mark.slow
 class TestEnoughForItsProgram:
     @pytest.mark.parametrize(
         ("extras", "modules"),
@@ -88,7 +87,7 @@ def _imported(files):
     for module in modules - set(sys.stdlib_module_names) - OURS:
         (distribution,) = _names(DISTRIBUTIONS[module])
         distributions.add(REQUIRED_BY_ANOTHER.get(distribution, distribution))
-    return distributions
+    return distributions - OPTIONAL
 
 
 def _modules(tree):

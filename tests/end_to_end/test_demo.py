@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = ("none", "batch", "layer", "instance", "box_cox")
 GIFS = ("weight_gradient", "input_gradient", "weight", "weight_minus_gradient")
 ROW = re.compile(r"│ (\w+) +│ +([\d.]+)% │ +([\d.]+)% │ +([\d.]+)% │ +([\d.]+)% │ +([\d.]+)% │")

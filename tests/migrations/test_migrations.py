@@ -19,6 +19,8 @@ from normlab.store.schema import SchemaStatus, migrate, migrating, schema_status
 from tests.experiments import do, enqueue
 from tests.migrations.revisions import downgrade, upgrade
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def empty(unmigrated_url):

@@ -19,6 +19,8 @@ from worker.commands import RunControl
 from worker.run.experiment import run
 from worker.settings import WorkerSettings
 
+pytestmark = pytest.mark.slow
+
 SUCCEEDED, ORIGINAL, DIVERGED, UNREADABLE, CANCELLED, PAUSED, RUNNING, ASKED, QUEUED = range(1, 10)
 RETIRED_FIELDS = {"weight_std", "memory", "network"}  # renamed, or with renamed values
 RETIRED_COLUMNS = {"wish", "attempts_before", "group", "idempotency_key", "idempotency_digest"}

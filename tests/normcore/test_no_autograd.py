@@ -142,6 +142,7 @@ class TestWithoutAutograd:
         assert len(indices_of(network, BatchNorm)) == 5
         assert not any(tensor.requires_grad for tensor in (*network.buffers().values(), *network.parameters().values()))
 
+    @pytest.mark.slow
     def test_normcore_works_alone(self):
         """normcore works where our other packages and theirs cannot be imported."""
         code = """

@@ -4,19 +4,9 @@ import pytest
 
 from normlab.spec.quantities import QUANTITIES
 from normlab.store import api_keys, claims, records
-from normlab.store.database import Database
-from normlab.store.schema import migrate
 from tests.experiments import do
 from tests.factories import record_of
 from tests.service.clients import client_of
-
-
-@pytest.fixture
-def sqlite(tmp_path):
-    database = Database(f"sqlite:///{tmp_path / 'normlab.db'}")
-    migrate(database)
-    yield database
-    database.close()
 
 
 @pytest.fixture

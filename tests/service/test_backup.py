@@ -5,9 +5,13 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from normlab.store.database import Database
 from normlab.store.models import Experiment
 from tests.experiments import enqueue
+
+pytestmark = pytest.mark.slow
 
 
 def backup(url, file):

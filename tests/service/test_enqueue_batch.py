@@ -46,6 +46,7 @@ class TestEnqueue:
         mine, yours, again = results_of(database, [Submission(SPEC, key) for key in keys])
         assert mine.id == again.id != yours.id
 
+    @pytest.mark.slow
     def test_two_services_with_keys_in_opposite_order(self, postgresql):
         """Two services that get the same keys in opposite orders answer all posts."""
         services = [EnqueueBatch(postgresql.writing), EnqueueBatch(postgresql.writing)]

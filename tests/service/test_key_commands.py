@@ -7,6 +7,8 @@ import sys
 import pytest
 from sqlalchemy import text
 
+pytestmark = pytest.mark.slow
+
 
 def command(url, *words, **settings):
     """Run `python -m service`."""

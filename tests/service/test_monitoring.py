@@ -128,6 +128,7 @@ class TestWorkers:
         assert client.get("/workers").json() == {"workers": []}
 
 
+@pytest.mark.slow
 class TestRequestLog:
     def test_request_id(self, client):
         """Every answer has a request id: the caller's own, if it is a valid one."""

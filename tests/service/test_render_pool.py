@@ -14,6 +14,8 @@ import pytest
 from service.render_pool import RenderFailed, RenderPool, RenderQueueFull
 from tests.experiments import until
 
+pytestmark = pytest.mark.slow
+
 needs_proc = pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
 
 

@@ -16,6 +16,8 @@ import pytest
 from service.server import GRACE_SECONDS
 from tests.experiments import enqueue
 
+pytestmark = pytest.mark.slow
+
 STOPS_WITHIN_SECONDS = GRACE_SECONDS + 4
 
 

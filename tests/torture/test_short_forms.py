@@ -12,6 +12,7 @@ from tests.torture.readers import read
 from tests.torture.takeover import take_over
 
 
+@pytest.mark.slow
 class TestWorkers:
     @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
     def test_kills_and_suspensions_change_no_result(self, kind):
@@ -30,6 +31,7 @@ class TestWorkers:
         assert crash("postgresql", ["claim:inside", "record:inside", "record#3:after", "succeed:after"]) == []
 
 
+@pytest.mark.slow
 class TestService:
     @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
     def test_repeated_posts_make_one_experiment_per_key(self, kind):
@@ -44,6 +46,7 @@ class TestService:
         assert p99 < 2
 
 
+@pytest.mark.slow
 class TestDatabase:
     def test_kill_loses_nothing(self):
         """If PostgreSQL is killed, nothing acknowledged is lost and the service soon works again."""
@@ -65,6 +68,7 @@ class TestDefects:
         table = (ROOT / "tests" / "README.md").read_text()
         assert f"| {defect.name} | `{defect.caught_by.split('::')[-1]}` |" in table
 
+    @pytest.mark.slow
     def test_is_caught_by_its_test(self):
         """A planted defect makes its test fail."""
         (quick,) = [defect for defect in DEFECTS if "revoked API key" in defect.name]

@@ -12,6 +12,8 @@ from tests.worker.worker_process import ENDLESS, worker_process
 from worker import __main__ as command
 from worker.supervisor.supervisor import Supervisor
 
+pytestmark = pytest.mark.slow
+
 
 class TestSeveralWorkers:
     def test_of_one_command_train_at_the_same_time(self, sqlite):

@@ -130,6 +130,7 @@ class TestNativeKernel:
 
 
 class TestCudaKernel:
+    @pytest.mark.slow
     @pytest.mark.skipif(INTERPRETED, reason="this is the process that it starts")
     def test_kernel_passes_these_tests_when_interpreted(self):
         """The CUDA kernel passes this file's tests in Triton's interpreter."""

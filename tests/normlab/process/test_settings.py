@@ -65,6 +65,7 @@ def unprivileged():
         os.setresuid(0, 0, 0)
 
 
+@pytest.mark.slow
 class TestProcess:
     """A process with a wrong setting, or with a database that does not answer."""
 

@@ -5,6 +5,7 @@ The long form, `python -m tests.torture.states`, takes 5,000 steps on each datab
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -16,6 +17,8 @@ from normlab.store.enqueue import Submission, enqueue_all
 from normlab.store.errors import ClaimLost, InvalidState
 from normlab.store.models import Attempt, CheckpointRow, EpochRow, Experiment, GroupRow
 from tests.factories import record_of
+
+pytestmark = pytest.mark.slow
 
 ENDED = ("succeeded", "failed", "cancelled")
 ENDS = {  # the verbs that end a claim, and their arguments

@@ -19,6 +19,8 @@ from normlab.store.records import Checkpoint, Record
 from tests.experiments import claimed, enqueue
 from tests.torture.proxy import Proxy
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def impatient(postgresql):

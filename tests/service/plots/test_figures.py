@@ -146,6 +146,7 @@ class TestQuantityGif:
 
 
 class TestSummary:
+    @pytest.mark.slow
     def test_summary_shows_four_quantities_of_six_layers(self):
         """The summary has the titles of the article's four quantities and each of their layers."""
         svg = summary_still(CAPTURES[-1], heading="x", image_format="svg").decode()
@@ -222,6 +223,7 @@ class TestText:
         assert short("W" * 32) == "W" * 32
 
 
+@pytest.mark.slow
 class TestEveryFigure:
     def test_same_records_give_the_same_bytes_in_threads(self):
         """The same records give the same bytes, in one thread and in four at once."""

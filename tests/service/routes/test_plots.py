@@ -17,6 +17,7 @@ def figure_names(client, location):
 
 
 class TestIndex:
+    @pytest.mark.slow
     def test_every_figure_can_be_fetched(self, client, recorded):
         """Every address of the index has an image of its media type."""
         location, _ = recorded

@@ -21,6 +21,7 @@ class TestLoad:
         with pytest.raises(ValueError, match=r"'mnist'.*cifar10, digits, fashion_mnist, folder, stl10, synthetic"):
             load("mnist", data_dir=None, image_size=8, train_size=None, test_size=None)
 
+    @pytest.mark.slow
     def test_imports_torchvision_only_if_needed(self):
         """A worker starts without torchvision, whose import takes as long as all others together."""
         code = (

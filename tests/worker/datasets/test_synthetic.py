@@ -78,6 +78,7 @@ class TestClasses:
         weights = torch.linalg.lstsq(train, nn.functional.one_hot(data.train.labels, 10).float()).solution
         assert accuracy(test @ weights, data.test.labels) < 0.16
 
+    @pytest.mark.slow
     def test_can_be_learnt_by_a_small_network(self, tmp_path):
         """A small network learns the classes within five epochs."""
         data = load_synthetic(tmp_path, 32, 3000, 1000)

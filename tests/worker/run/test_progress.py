@@ -6,10 +6,14 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from normlab.spec.experiment import ExperimentSpec
 from normlab.store.database import Database
 from normlab.store.schema import migrate
 from tests.experiments import enqueue
+
+pytestmark = pytest.mark.slow
 
 CONTROL_SEQUENCE = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 

@@ -49,6 +49,7 @@ class StopsWhileTesting(RunControl):
             self.stop = self.reason
 
 
+@pytest.mark.slow
 class TestStop:
     @pytest.mark.parametrize("reason", [StopReason.CANCEL, StopReason.CLAIM_LOST, StopReason.TIME_LIMIT])
     def test_keeps_the_records(self, database, tmp_path, reason):
@@ -102,6 +103,7 @@ class TestStop:
             assert final_hash(database, number) == final_hash(database, undisturbed)
 
 
+@pytest.mark.slow
 class TestResume:
     @pytest.mark.parametrize("reason", [StopReason.RELEASE, StopReason.PAUSE])
     def test_after_a_stop_ends_with_the_same_bits(self, database, tmp_path, reason):
@@ -146,6 +148,7 @@ class TestResume:
             assert counts == [6, 6]
 
 
+@pytest.mark.slow
 class TestEngine:
     def test_is_kept_before_the_first_checkpoint(self, database, tmp_path, requested_engines):
         """A training that was lost before its first checkpoint starts again with the engine it began with."""

@@ -9,6 +9,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
+import pytest
 from sqlalchemy.exc import OperationalError
 
 from normlab.spec.lifecycle import StopReason
@@ -77,6 +78,7 @@ def worker_row(database, name="w"):
         return next((row for row in workers.all_workers(session) if row.name == name), None)
 
 
+@pytest.mark.slow
 class TestStart:
     def test_aborts_a_process_that_is_never_ready(self, sqlite, tmp_path, capfd, caplog):
         """A training process that is not ready in time is ended, with its stack in the log."""
@@ -142,6 +144,7 @@ class TestClaim:
             until(lambda: read(sqlite, number).attempt == 2, seconds=5)  # no further heartbeat is sent
             assert read(sqlite, number).worker == "idle"
 
+    @pytest.mark.slow
     def test_waits_for_a_free_connection(self, sqlite):
         """A worker survives a moment in which all database connections are in use."""
         number = enqueue(sqlite, **SMALL)
@@ -202,6 +205,7 @@ class TestWatch:
         assert attempts(sqlite, number)[0] == ("lost", "its training process ended with signal SIGKILL")
 
 
+@pytest.mark.slow
 def test_supervisor_never_imports_torch():
     """The supervisor's process starts without torch, which takes seconds and much memory."""
     code = "import sys, worker.__main__; sys.exit('torch' in sys.modules)"

@@ -15,6 +15,8 @@ from normlab.store.claims import Claim
 from worker.messages import Finished, Progress, Ready
 from worker.supervisor.training_process import Died, TrainingProcess
 
+pytestmark = pytest.mark.slow
+
 CLAIM = Claim(1, 1)
 
 

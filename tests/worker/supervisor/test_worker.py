@@ -5,11 +5,15 @@ import re
 import signal
 import time
 
+import pytest
+
 from normlab.store import queue, records
 from normlab.store.models import Attempt
 from tests.experiments import attempts, do, enqueue, read, until
 from tests.torture.workers import can_write
 from tests.worker.worker_process import ENDLESS, SMALL, children, is_alive, worker_process
+
+pytestmark = pytest.mark.slow
 
 
 def trains(database, number):

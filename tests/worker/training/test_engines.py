@@ -14,6 +14,8 @@ from worker import datasets
 from worker.training.capture import layers_to_capture
 from worker.training.training import Training
 
+pytestmark = pytest.mark.slow
+
 SPEC = {"dataset": "digits", "image_size": 32, "train_size": 100, "test_size": 40, "epochs": 2, "init_std": 0.15}
 ALL = ("weight_gradient", "input_gradient", "norm_output_gradient", "norm_input_gradient")
 

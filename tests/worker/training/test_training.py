@@ -86,6 +86,7 @@ class TestBuildNetwork:
         assert all(float(buffer.abs().sum()) == 0 for buffer in network.buffers().values())
 
 
+@pytest.mark.slow
 class TestLearning:
     @pytest.mark.parametrize("affine", [False, True])
     @pytest.mark.parametrize("normalization", VARIANTS)
