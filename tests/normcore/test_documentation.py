@@ -60,5 +60,5 @@ class TestDocstrings:
         """A layer's docstring has its own forward and backward formula and its shapes."""
         text = inspect.getdoc(layer)
         assert re.search(r"^Forward:  ", text, re.MULTILINE)
-        assert re.search(r"^Backward: .*d\w+.* = |^Backward: dx and dŵ .* dw = ", text, re.MULTILINE)
+        assert re.search(r"^Backward: .*d\w+.* = ", text, re.MULTILINE)
         assert re.search(r"^Shapes: ", text, re.MULTILINE)
