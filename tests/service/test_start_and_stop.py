@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from service.render_pool import PROCESSES
 from service.server import GRACE_SECONDS
 from tests.experiments import enqueue
 
@@ -78,7 +79,7 @@ class TestStop:
         with serving(sqlite.url, "--no-worker") as (process, port), ThreadPoolExecutor() as threads:
             figure = f"http://127.0.0.1:{port}{location}/plots/weight_gradient.png"
             answer = threads.submit(httpx2.get, figure, timeout=30)
-            while not (rendering := render_processes(process.pid)):
+            while len(rendering := render_processes(process.pid)) < PROCESSES:
                 time.sleep(0.01)
             for each in rendering:
                 os.kill(each, signal.SIGSTOP)
