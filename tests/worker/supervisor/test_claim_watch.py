@@ -107,7 +107,7 @@ class TestStop:
             waited += 0.25
         assert waited == pytest.approx((LOST_TIMEOUT_SECONDS if is_lost else STOP_TIMEOUT_SECONDS) + 0.25)
 
-    def test_timeout_excludes_time_in_which_the_supervisor_was_suspended(self, watch, clock):
+    def test_timeout_excludes_a_suspension_of_the_supervisor(self, watch, clock):
         """A supervisor that was suspended first reads what its training has reported since."""
         watch.check(stopping=True)
         clock.now += 600
@@ -133,7 +133,7 @@ class TestIsHung:
             assert waited == timeout + 0.25
             watch.advanced(7)
 
-    def test_excludes_time_in_which_the_supervisor_was_suspended(self, watch, clock):
+    def test_excludes_a_suspension_of_the_supervisor(self, watch, clock):
         """A supervisor that was suspended does not take its training for hung, and still finds one that is."""
         watch.advanced(7)
         clock.now += 600

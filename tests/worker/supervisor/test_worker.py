@@ -38,7 +38,7 @@ class TestSignals:
         with sqlite.reading() as session:
             assert records.checkpoint(session, number).step == read(sqlite, number).step > 0
 
-    def test_sigterm_to_a_suspended_worker_stops_it_once_it_continues(self, sqlite):
+    def test_sigterm_to_a_suspended_worker_is_not_lost(self, sqlite):
         """A SIGTERM that comes while the worker is suspended, as `kill %1` after a ctrl-Z, is not lost."""
         with worker_process(sqlite) as process:
             until(can_train(process))
