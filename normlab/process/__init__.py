@@ -1,1 +1,1 @@
-"""What every process needs: its settings and its log."""
+"""What every process needs: its settings, its log, and its end when its parent ends."""

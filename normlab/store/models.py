@@ -198,7 +198,7 @@ class CheckpointRow(Base):
 
 
 class ApiKeyRow(Base):
-    """An API key. Only a hash of its secret is stored, so reading the table gives nobody a key."""
+    """An API key. Only a hash of its secret is stored, so a reader of the table cannot use it."""
 
     __tablename__ = "api_keys"
     __table_args__ = (CheckConstraint("scope IN ('read', 'write')", name="scope"),)
