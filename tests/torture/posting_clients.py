@@ -5,7 +5,7 @@ import json
 import time
 from collections import Counter
 
-import httpx
+import httpx2
 
 from tests.torture.services import request_until_answered
 from tests.torture.workers import SMALL
@@ -31,7 +31,7 @@ class PostingClients:
 
     async def post(self, index):
         """Post as one client until they are done."""
-        async with httpx.AsyncClient(base_url=self._url, timeout=self._timeout_seconds) as connection:
+        async with httpx2.AsyncClient(base_url=self._url, timeout=self._timeout_seconds) as connection:
             client = _Client(connection, self)
             while not self.are_done:
                 posted_at, key = time.time(), f"key {len(self.answered)} of {index}"
@@ -68,7 +68,7 @@ class _Client:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             response = await self._connection.request(method, path, json=body, headers=named)
-        except httpx.TransportError as error:
+        except httpx2.TransportError as error:
             raise OSError(str(error)) from error
         self._clients.note(response)
         return response.status_code, response.content
