@@ -1,8 +1,8 @@
 """Shape checks: in these tests every annotated function of normcore checks the shapes of its arguments and results.
 
 jaxtyping's import hook would do the same if normcore were always imported after it. Other tests import normcore first,
-and some of them compile whole steps, which the checks would break. So the checks are put around the functions when the
-tests of this folder begin, and taken off when they end.
+and some of them compile whole steps, which the checks would break. So the checks are put around the functions when a
+module of this folder begins, and taken off when it ends.
 """
 
 import dataclasses
@@ -28,7 +28,7 @@ def layers():
 LAYERS = layers()
 
 
-@pytest.fixture(scope="package", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def checked_shapes():
     """Check the shapes of every method that a layer's class defines."""
     checked = jaxtyped(typechecker=beartype)

@@ -167,7 +167,7 @@ class TestCounts:
         """Each finite value is counted in the bin of its leading bits."""
         bits = bits_of(values)
         codes, counts = np.unique(bits[np.isfinite(bits.view(np.float32))] >> stored.SHIFT, return_counts=True)
-        wanted = np.zeros(stored.CODES, np.int64)
+        wanted = np.zeros(CODES, np.int64)
         wanted[codes] = counts
         counted = histogram(values)
         np.testing.assert_array_equal(dense(counted), wanted)
@@ -221,7 +221,7 @@ class TestCounts:
 class TestBins:
     def test_bins_are_those_of_the_store(self):
         """normcore and normlab.store have the same bins."""
-        assert (MANTISSA_BITS, SHIFT, CODES) == (stored.MANTISSA_BITS, stored.SHIFT, stored.CODES)
+        assert (MANTISSA_BITS, SHIFT, CODES) == (stored.MANTISSA_BITS, stored.SHIFT, CODES)
 
     def test_values_lie_between_the_edges_of_their_bin(self):
         """Each finite value is between the stored edges of its bin."""
@@ -235,7 +235,7 @@ class TestBins:
     def test_edges_nearer_to_zero_are_in_their_bins(self):
         """The edge of a bin that is nearer to zero belongs to the bin."""
         low, high = stored.edges()
-        nearer = np.where(np.arange(stored.CODES) < stored.HALF, low, high)
+        nearer = np.where(np.arange(CODES) < stored.HALF, low, high)
         nearer[stored.HALF] = -0.0
         finite = np.isfinite(nearer)
         assert finite.sum() == 2 * 255 * 32

@@ -33,7 +33,7 @@ def impatient(postgresql):
 class SlowProxy(Proxy):
     """Passes about two million bytes a second."""
 
-    async def _pass_on(self, reader, writer):
+    async def _pass(self, reader, writer):
         with suppress(OSError):
             while content := await reader.read(2**16):
                 writer.write(content)

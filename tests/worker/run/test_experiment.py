@@ -67,7 +67,7 @@ class TestLog:
         ("reason", "line"),
         [
             (None, "experiment 1 succeeded"),
-            ("pause", "experiment 1 stopped before its last epoch. A user asked to pause the experiment."),
+            ("pause", "experiment 1 stopped before its last epoch. A user requested to pause the experiment."),
             (
                 "claim lost",
                 "attempt 1 of experiment 1 is no longer the current one; another worker may have it",
