@@ -1,4 +1,4 @@
-"""The service as an application: its parts, in one place."""
+"""The service as an application: its routes, its middleware and what they use."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -46,14 +46,15 @@ DESCRIPTION = "Experiments on what normalization does to gradients: post a spec,
 def create_app(settings: ServiceSettings, *, database: Database | None = None) -> FastAPI:
     """Return the service as an application. It connects to nothing before the first request.
 
-    database: another one than the settings name, such as one with shorter timeouts.
+    database: overrides the settings' database, for example with one that has shorter timeouts.
     """
     database = database or Database(settings.database_url)
     app = DocumentedFastAPI(
         title="normlab", version=version("normlab"), description=DESCRIPTION, lifespan=_lifespan,
         # For the documentation page's Authorize button alone. The middleware checks the keys.
         dependencies=[Security(HTTPBearer(auto_error=False))] if settings.key_needed() else [],
-        responses=problems(401, 403, 408, 413, 415, 421, 422, 429, 503),  # what the middleware may answer to any route
+        # What the middleware may return for every route.
+        responses=problems(401, 403, 408, 413, 415, 421, 422, 429, 503),
         openapi_url=None, docs_url=None, redoc_url=None,  # FastAPI's own routes would not declare what they need
     )  # fmt: skip
     _add_state(app, settings, database)
@@ -84,10 +85,11 @@ def _add_middleware(app: FastAPI, settings: ServiceSettings, database: Database)
         key_needed=settings.key_needed(),
         requests_per_second=settings.requests_per_second,
     )
-    if settings.allowed_origins:  # a browser shows our answers to a page of another origin only with these headers
+    if settings.allowed_origins:  # a browser shows a response to a page of another origin only with these headers
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.allowed_origins, allow_methods=["*"],
-            allow_headers=["authorization", "content-type", "idempotency-key"], expose_headers=["location", "etag"],
+            allow_headers=["authorization", "content-type", "idempotency-key", "if-none-match"],
+            expose_headers=["location", "etag", "retry-after"],
         )  # fmt: skip
     app.add_middleware(HostAndOrigin, hosts=settings.hosts(), origins=settings.allowed_origins)
     app.add_middleware(RequestLog, metrics=app.state.metrics)

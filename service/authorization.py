@@ -1,4 +1,4 @@
-"""What a route needs: a scope of the caller's API key, and the database. A route that declares no scope is closed."""
+"""What a route needs: a scope of the caller's API key, and the database. A route without a declaration is closed."""
 
 from collections.abc import Callable, Coroutine
 from inspect import iscoroutinefunction
@@ -24,7 +24,7 @@ ALLOWED: dict[KeyScope | None, tuple[Need, ...]] = {
 def needs(need: Need, *, database: bool = True) -> Callable[[Endpoint], Endpoint]:
     """Declare what a route's function needs: `nothing` is open to everybody, and `read` changes nothing.
 
-    database: whether the route answers 503 until the database is ready. One that needs nothing never does.
+    database: whether the route returns 503 until the database is ready. A route that needs `nothing` never returns it.
     """
 
     def declare(endpoint: Endpoint) -> Endpoint:
@@ -57,9 +57,9 @@ class GuardedRoute(APIRoute):
         return guarded
 
 
-def routes(prefix: str = "", *, tag: str, may_answer: tuple[int, ...] = ()) -> APIRouter:
-    """Return a router of guarded routes. may_answer: statuses of the problems that all of them may answer."""
-    return APIRouter(prefix=prefix, tags=[tag], route_class=GuardedRoute, responses=problems(*may_answer))
+def guarded_router(prefix: str = "", *, tag: str, statuses: tuple[int, ...] = ()) -> APIRouter:
+    """Return a router of guarded routes. statuses: those of the problem documents that each route may return."""
+    return APIRouter(prefix=prefix, tags=[tag], route_class=GuardedRoute, responses=problems(*statuses))
 
 
 def _refusal(need: Need | None, request: Request) -> Response | None:
@@ -71,4 +71,5 @@ def _refusal(need: Need | None, request: Request) -> Response | None:
         return problem(403, "this route does not declare which scope it needs, so it is closed")
     if scope is None:
         return api_key_required()
-    return problem(403, f"{request.method} here needs an API key of scope {need!r}; this one has scope {scope!r}")
+    wanted = f"{request.method} {request.url.path} needs an API key of scope {need!r}"
+    return problem(403, f"{wanted}; this one has scope {scope!r}")

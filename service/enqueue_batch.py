@@ -39,7 +39,8 @@ class EnqueueBatch:
                     results = await run_in_threadpool(self._write, [submission for submission, _ in batch])
                 except Exception as error:  # every request of the batch gets it
                     if isinstance(error, TRANSIENT_ERRORS):
-                        # The database is away. The requests behind the batch have waited too, and would wait again.
+                        # The database is unreachable. The requests behind the batch have waited too, and would wait
+                        # again.
                         batch, self._waiting = batch + self._waiting, []
                     for _, future in batch:
                         _resolve(future, error)

@@ -19,8 +19,8 @@ from normlab.store.errors import IdempotencyKeyReused, InvalidState, NoSuchExper
 
 log = logging.getLogger(__name__)
 
-MAX_VALUE_LENGTH = 200  # characters of a refused value that an answer repeats
-MAX_ERRORS = 20  # errors of one request that an answer lists
+MAX_VALUE_LENGTH = 200  # characters of a refused value that a response repeats
+MAX_ERRORS = 20  # errors of one request that a response lists
 EXPECTED = {  # by pydantic's type of error, where pydantic's own message says too little
     "extra_forbidden": "no field of this name; /docs lists the fields",
     "model_attributes_type": "an object, such as {}",
@@ -52,22 +52,22 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"description": HTTPStatus(status).phrase, "content": CONTENT} for status in statuses}
 
 
-def database_away(error: Exception) -> JSONResponse:
-    """Return the answer to a request while the database is away, full or busy for too long."""
+def database_unavailable(error: Exception) -> JSONResponse:
+    """Return the 503 for a request while the database is unreachable, full or busy for too long."""
     log.warning("the database did not answer: %s", message_of(error))
-    answer = problem(503, "the database does not answer; try again in a few seconds")
-    answer.headers["retry-after"] = "5"
-    return answer
+    response = problem(503, "the database does not answer; try again in a few seconds")
+    response.headers["retry-after"] = "5"
+    return response
 
 
 def map_errors(app: FastAPI) -> None:
-    """Register the answer to each kind of error."""
+    """Register the response to each kind of error."""
     for kind, status in ((NoSuchExperiment, 404), (NoSuchGroup, 404), (InvalidState, 409), (IdempotencyKeyReused, 422)):
         app.add_exception_handler(kind, _with_status(status))
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
-    for away in TRANSIENT_ERRORS:
-        app.add_exception_handler(away, _database_away)
+    for transient in TRANSIENT_ERRORS:
+        app.add_exception_handler(transient, _database_unavailable)
 
 
 def _with_status(status: int) -> Any:
@@ -77,19 +77,19 @@ def _with_status(status: int) -> Any:
     return handle
 
 
-def _database_away(request: Request, error: Exception) -> JSONResponse:
-    return database_away(error)
+def _database_unavailable(request: Request, error: Exception) -> JSONResponse:
+    return database_unavailable(error)
 
 
 def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, RecursionError | ValueError):  # from the parser of the body, but no syntax error
         return problem(422, f"body: expected JSON of moderate depth and numbers; got {error.__cause__}")
-    answer = problem(error.status_code, error.detail)
-    answer.headers.update(error.headers or {})
+    response = problem(error.status_code, error.detail)
+    response.headers.update(error.headers or {})
     if error.status_code == 405 and (methods := _methods_at(request)):
-        answer.headers["allow"] = ", ".join(methods)  # Starlette names the methods of the path's first route alone
-    return answer
+        response.headers["allow"] = ", ".join(methods)  # Starlette names the methods of the path's first route alone
+    return response
 
 
 def _methods_at(request: Request) -> list[str]:
@@ -106,26 +106,26 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
     """Name each invalid field, what was expected and what was sent."""
     assert isinstance(error, RequestValidationError)
     # A path that holds no valid id names no experiment, like an unknown id.
-    if any(found["loc"][0] == "path" for found in error.errors()):
+    if any(each["loc"][0] == "path" for each in error.errors()):
         return problem(404, f"there is nothing at {request.url.path}")
     # A default that depends on an invalid field has an error of its own, which explains nothing.
-    explained = [found for found in error.errors() if found["type"] != "default_factory_not_called"]
-    errors = [_field_error(found) for found in explained[:MAX_ERRORS]]
+    explained = [each for each in error.errors() if each["type"] != "default_factory_not_called"]
+    errors = [_field_error(each) for each in explained[:MAX_ERRORS]]
     first = errors[0]
     return problem(422, f"{first['field']}: {first['expected']}; got {first['got']}", errors=errors)
 
 
-def _field_error(found: Mapping[str, Any]) -> dict[str, str]:
+def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
     """Return one of pydantic's errors as a FieldError's fields."""
-    if found["type"] == "json_invalid":
+    if error["type"] == "json_invalid":
         return {
             "field": "body",
             "expected": "expected JSON",
-            "got": f"{found['ctx']['error']} at character {found['loc'][1]}",
+            "got": f"{error['ctx']['error']} at character {error['loc'][1]}",
         }
-    expected = EXPECTED.get(found["type"], found["msg"].removeprefix("Value error, "))
-    field = ".".join(str(part) for part in found["loc"] if part not in ("body", "query")) or "body"
-    return {"field": field[:MAX_VALUE_LENGTH], "expected": expected, "got": _shortened(found.get("input"))}
+    expected = EXPECTED.get(error["type"], error["msg"].removeprefix("Value error, "))
+    field = ".".join(str(part) for part in error["loc"] if part not in ("body", "query")) or "body"
+    return {"field": field[:MAX_VALUE_LENGTH], "expected": expected, "got": _shortened(error.get("input"))}
 
 
 def _shortened(value: Any) -> str:

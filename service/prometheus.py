@@ -28,7 +28,7 @@ class PrometheusMetrics:
     def __init__(self, database: Database, readiness: Readiness) -> None:
         self._registry = CollectorRegistry()
         self.request_seconds = Histogram(
-            "normlab_request_seconds", "Duration from the head of a request to the end of its answer.",
+            "normlab_request_seconds", "Duration from the headers of a request to the end of its response.",
             ["method", "route", "status"], registry=self._registry, buckets=LATENCIES,
         )  # fmt: skip
         self.render_seconds = Histogram(

@@ -1,4 +1,4 @@
-"""A pool of processes that render figures. A figure occupies a core for a while, and other requests do not wait."""
+"""A pool of processes that render figures. Rendering occupies a core for a while, so it is not done in the service."""
 
 import asyncio
 import logging
@@ -14,10 +14,10 @@ from normlab.process.parent_death import exit_without_parent
 
 log = logging.getLogger(__name__)
 
-PROCESSES = 2  # rendering is work for the processor, so more processes would only wait for it
+PROCESSES = 2  # rendering is CPU-bound, and two cores are the least we plan for
 MAX_WAITING = 50  # figures that are requested and not yet rendered
-RENDER_TIMEOUT_SECONDS = 120.0  # of one figure
-NICENESS = 15
+RENDER_TIMEOUT_SECONDS = 120.0  # of one attempt to render a figure; there are at most two
+NICENESS = 15  # of at most 19: a figure can wait, while requests and trainings on the same cores cannot
 
 # Between a SIGTERM and a SIGKILL to a process. The processes have nothing to finish; only a frozen one takes this long.
 CONSTS.term_timeout = 0.5
@@ -70,17 +70,16 @@ class RenderPool:
 
     async def _running(self) -> ProcessPool:
         """Return the pool, or a new one if there is none or its communication is broken."""
-        pool = self._pool
-        if pool is None or not pool.active:
+        if (pool := self._pool) is not None and not pool.active:
+            self._pool = None
+            await asyncio.to_thread(_end, pool)
+        if self._pool is None:  # another figure may have started a new one meanwhile
             self._pool = ProcessPool(
                 PROCESSES,
                 initializer=_begin,
                 initargs=(os.getpid(),),
                 context=multiprocessing.get_context("spawn"),
             )
-            if pool is not None:
-                await asyncio.to_thread(_end, pool)
-        assert self._pool is not None
         return self._pool
 
 
@@ -90,7 +89,7 @@ def _end(pool: ProcessPool) -> None:
 
 
 def _begin(parent: int) -> None:
-    """Prepare a process: let the service go first, log as it does, and end when it ends."""
+    """Prepare a process: lower its priority, log as the service does, and end when the service ends."""
     os.nice(NICENESS)
     log_to_stderr()
     logging.captureWarnings(True)

@@ -20,7 +20,8 @@ from service.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
 
-# How long open requests may continue after a stop signal. A client that does not read its answer would never end.
+# How long open requests may continue after a stop signal. Without a limit, a client that does not read its response
+# would keep the service from stopping.
 GRACE_SECONDS = 8
 
 
@@ -45,7 +46,7 @@ def serve(*, with_worker: bool, **given: Any) -> None:
         signal.signal(number, stop)
     runs_worker = settings.local_worker and with_worker
     with LocalWorker(settings) if runs_worker else nullcontext():
-        # The socket listens already, so a client that connects from here on is answered when the application runs.
+        # The socket listens already. A client that connects from here on gets its response when the application runs.
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         print(f"normlab serves on http://{host}:{listening.getsockname()[1]}", flush=True)
         server.run([listening])
@@ -54,8 +55,8 @@ def serve(*, with_worker: bool, **given: Any) -> None:
 def _prepare_database(settings: ServiceSettings) -> None:
     """Migrate a SQLite database. Exits if an API key is required and none exists.
 
-    A PostgreSQL database is not migrated here, because other services may use it. One that is away or has another
-    schema may become ready later, so the service starts, and /readyz says what is wrong.
+    A PostgreSQL database is not migrated here, because other services may use it. One that is unreachable or has
+    another schema may become ready later, so the service starts, and /readyz says what is wrong.
     """
     database = Database(settings.database_url)
     try:

@@ -29,7 +29,7 @@ class ServiceSettings(DatabaseSettings):
     allowed_origins: tuple[str, ...] = ()
     local_worker: bool = True
     data_dir: Path = Path("data")
-    # PostgreSQL sends two digits for each byte, and at most 1 GB in one answer.
+    # PostgreSQL sends two digits for each byte, and at most 1 GB in one reply.
     max_checkpoint_bytes: int = Field(default=256_000_000, ge=1, le=500_000_000)
     max_activation_bytes: int = Field(default=64_000_000_000, ge=1, le=10**15)
 

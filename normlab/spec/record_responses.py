@@ -1,4 +1,4 @@
-"""The JSON answers with an experiment's records: metrics, layer statistics, histograms, and its figures' addresses."""
+"""The JSON responses with an experiment's records: metrics, layer statistics, histograms and addresses of figures."""
 
 from pydantic import BaseModel, Field
 

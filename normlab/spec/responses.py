@@ -1,4 +1,4 @@
-"""The JSON answers about experiments, as models that a client can use without the service."""
+"""The JSON responses about experiments, as models that a client can use without the service."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -11,7 +11,7 @@ from normlab.store import api_keys
 from normlab.store.api_keys import KeyScope
 from normlab.store.database import DATABASE_ERRORS, Database
 from service.middleware.token_bucket import TokenBuckets
-from service.problems import database_away, problem
+from service.problems import database_unavailable, problem
 
 BURST_SECONDS = 2.0  # a full token bucket holds the requests of so many seconds
 
@@ -29,7 +29,7 @@ ANONYMOUS = Caller("", None)
 
 
 def api_key_required() -> Response:
-    """Return the answer to a request without an API key where one is required."""
+    """Return the 401 for a request without an API key where one is required."""
     refusal = problem(401, "API key required: send 'Authorization: Bearer normlab_…'")
     refusal.headers["www-authenticate"] = "Bearer"
     return refusal
@@ -47,7 +47,7 @@ class Authentication:
         self._buckets = TokenBuckets(rate=requests_per_second, capacity=requests_per_second * BURST_SECONDS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401 to an invalid API key and 429 to one whose token bucket is empty; else pass the request on."""
+        """Return 401 to an invalid API key and 429 to one whose token bucket is empty. Pass every other request on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -66,12 +66,14 @@ class Authentication:
         await self._app(scope, receive, send)
 
     async def _authenticate(self, authorization: str) -> Caller | Response:
-        """Return the caller, or why it is refused."""
+        """Return the caller, or the response that refuses it."""
         scheme, _, key = authorization.partition(" ")
+        if scheme.lower() != "bearer":
+            return api_key_required()
         try:
-            caller = await run_in_threadpool(self._find, key.strip()) if scheme.lower() == "bearer" else None
+            caller = await run_in_threadpool(self._find, key.strip())
         except DATABASE_ERRORS as error:
-            return database_away(error)
+            return database_unavailable(error)
         if caller is None:
             refusal = problem(401, "Invalid or revoked API key")
             refusal.headers["www-authenticate"] = 'Bearer error="invalid_token"'

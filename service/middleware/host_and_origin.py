@@ -1,4 +1,4 @@
-"""Checks of a request's Host and Origin, and the security headers of every answer.
+"""Checks of a request's Host, Origin, Content-Encoding and Content-Length, and the security headers of every response.
 
 Every web page that a user opens can send requests to a service on loopback. So the Host must be one of the service's
 own names, because a page could let its own name resolve to this address (DNS rebinding). And the Origin, which a
@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.middleware.request_body import MAX_BODY_BYTES, too_large
+from service.middleware.request_body import MAX_BODY_BYTES, body_too_large
 from service.problems import problem
 
 HEADERS = {
@@ -19,7 +19,7 @@ HEADERS = {
     "x-frame-options": "DENY",
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
-    # An SVG that is opened as a page may have styles. No answer may run a script.
+    # An SVG that is opened as a page may have styles. No response may run a script.
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
 }
 # FastAPI's page for Swagger has a script and a style from this CDN, and an inline script.
@@ -33,9 +33,9 @@ ON_DOCS = [(name, DOCS_POLICY.encode() if name == b"content-security-policy" els
 
 
 class HostAndOrigin:
-    """An ASGI middleware.
+    """An ASGI middleware that checks a request by its headers alone.
 
-    hosts: the names that the service answers to, without ports. origins: other pages that may send requests.
+    hosts: the accepted names in a Host, without ports. origins: other pages that may send requests.
     """
 
     def __init__(self, app: ASGIApp, *, hosts: Iterable[str], origins: Iterable[str]) -> None:
@@ -51,12 +51,10 @@ class HostAndOrigin:
         await (self._app if refusal is None else refusal)(scope, receive, send_secured)
 
     def _refusal(self, headers: Headers) -> Response | None:
-        """Return why the request is refused, or None."""
+        """Return the response that refuses the request, or None."""
         host = headers.get("host", "")
         if _name(host) not in self._hosts:
-            return problem(
-                421, f"this service does not answer to the host {host[:100]!r}; NORMLAB_ALLOWED_HOSTS adds names"
-            )
+            return problem(421, f"unknown Host {host[:100]!r}; NORMLAB_ALLOWED_HOSTS adds names")
         origin = headers.get("origin")
         if origin is not None and origin.partition("://")[2] != host and origin not in self._origins:
             return problem(
@@ -65,8 +63,8 @@ class HostAndOrigin:
         if "content-encoding" in headers:
             return problem(415, "expected a body without a Content-Encoding")
         length = headers.get("content-length", "0")
-        if not length.isdigit() or len(length) > 20 or int(length) > MAX_BODY_BYTES:
-            return too_large()
+        if not length.isdecimal() or len(length) > 20 or int(length) > MAX_BODY_BYTES:
+            return body_too_large()
         return None
 
 

@@ -17,7 +17,8 @@ MAX_DEPTH = 32  # lists and objects within each other; a spec has four
 MAX_ITEMS = 10_000  # of all lists and objects together; the largest network has about 2,000
 MAX_NUMBER_LENGTH = 40  # characters; a float's own digits and exponent take at most 24
 
-# A string without an end is matched to the end of the body. Searching its end again from each quote would be quadratic.
+# An unterminated string matches to the end of the body. If it did not, the search would restart at each quote, which
+# takes quadratic time.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 _LONG_NUMBER = re.compile(rb"[0-9.eE+-]{%d}" % (MAX_NUMBER_LENGTH + 1))
@@ -44,20 +45,20 @@ class RequestBody:
             await self._app(scope, _replay(body, receive), send)
 
 
-def too_large() -> Response:
-    """Return the answer to a body that is too large, or that a header says is too large."""
+def body_too_large() -> Response:
+    """Return the 413 for a body that is, or is declared, too large."""
     return problem(413, f"expected a body of at most {MAX_BODY_BYTES:,} bytes")
 
 
 async def _read(receive: Receive, content_type: str) -> bytes | Response:
-    """Return the body, or why it is refused. Raises ClientDisconnect if the client goes away before its end."""
+    """Return the body, or why it is refused. Raises ClientDisconnect if the client disconnects before its end."""
     try:
         async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
             body = await _receive_all(receive)
     except TimeoutError:
         return problem(408, f"expected the whole body within {BODY_TIMEOUT_SECONDS:.0f} seconds")
     if len(body) > MAX_BODY_BYTES:
-        return too_large()
+        return body_too_large()
     if body and content_type.partition(";")[0].strip().lower() != "application/json":
         got = content_type[:100] or "none"
         return problem(415, f"expected JSON, with the header content-type: application/json; got {got}")

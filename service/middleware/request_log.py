@@ -13,7 +13,7 @@ from service.prometheus import PrometheusMetrics
 
 log = logging.getLogger(__name__)
 
-CLIENT_CLOSED = 499  # the status that is logged if the client closed the connection before it had an answer
+CLIENT_CLOSED = 499  # the status that is logged if the client closed the connection before it had a response
 _ID = re.compile(r"[A-Za-z0-9._-]{1,42}")  # an API key's secret has 43 characters, so none is logged as an id
 
 

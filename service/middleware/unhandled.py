@@ -1,4 +1,4 @@
-"""The answer to an error that nothing else handles. It is a problem document and has the headers of all answers."""
+"""The response to an error that nothing else handles. It is a problem document with the headers of every response."""
 
 import asyncio
 import logging
@@ -11,13 +11,13 @@ log = logging.getLogger(__name__)
 
 
 class UnhandledErrors:
-    """An ASGI middleware. It stands inside the others, so that they add their headers to its answers and count them."""
+    """An ASGI middleware. It is the innermost, so the others add their headers to its responses and count them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 500 to an error and 503 to a cancelled request. If an answer has begun, it can only break off."""
+        """Return 500 for an error and 503 for a cancelled request. A response that has begun is aborted."""
         begun = False
 
         async def note_begin(message: Message) -> None:
@@ -30,9 +30,9 @@ class UnhandledErrors:
         except asyncio.CancelledError:  # the service is stopping, and the time for open requests is over
             if begun or scope["type"] != "http":
                 raise
-            answer = problem(503, "the service is stopping; try again when it has restarted")
-            answer.headers["retry-after"] = "5"
-            await answer(scope, receive, send)
+            response = problem(503, "the service is stopping; try again when it has restarted")
+            response.headers["retry-after"] = "5"
+            await response(scope, receive, send)
         except Exception as error:
             if begun or scope["type"] != "http":
                 raise

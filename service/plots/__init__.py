@@ -1,9 +1,10 @@
 """Figures: records in, image bytes out. Pure functions that use matplotlib's Figure, never pyplot."""
 
 from service.plots.curves import Run, accuracy_comparison, accuracy_curves, loss_curves
+from service.plots.encode import ImageFormat
 from service.plots.quantity import MAX_FRAMES, quantity_gif, quantity_still
 from service.plots.scales import Axis, Scale
-from service.plots.style import ImageFormat, short, variant_name
+from service.plots.style import short, variant_name
 from service.plots.summary import summary_still
 
 __all__ = [

@@ -12,17 +12,8 @@ from matplotlib.ticker import MaxNLocator
 
 from normlab.spec.variants import VARIANTS
 from normlab.store.records import EpochMetrics
-from service.plots.style import (
-    FAINT,
-    INK,
-    TEST,
-    TRAIN,
-    ImageFormat,
-    empty_figure,
-    encode,
-    literal,
-    style_axes,
-)
+from service.plots.encode import ImageFormat, empty_figure, encode
+from service.plots.style import FAINT, INK, TEST, TRAIN, literal, style_axes
 
 LINE_STYLES = ("-", "--", ":", "-.")
 MAX_ENTRIES_PER_COLUMN = 18

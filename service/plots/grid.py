@@ -17,6 +17,7 @@ from service.plots.scales import PanelScale, Scale, panel_scale
 from service.plots.style import FAINT, INK, VALUES, ZEROS, percentage, style_axes
 
 COLUMNS = 3
+LEGEND_ZEROS_PIXELS = 110  # the width of the legend's right half, with a gap before it
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class Panel:
         self.warning.set_text(_nonfinite(histogram))
 
     def changing_artists(self) -> tuple[Artist, ...]:
-        """Return what changes from frame to frame, in drawing order."""
+        """Return what changes from frame to frame, in the order in which it is drawn."""
         return self.zeros, self.values, self.title, self.cut_height, self.warning
 
     def _label_cut_bar(self, bars: NDArray[np.float64]) -> None:
-        """Write beside a bar that is cut at the top of the panel how high it is."""
+        """Write the height of a bar that is cut at the top of the panel beside the bar."""
         highest = int(bars.argmax())
         left, right = self.scale.positions[highest : highest + 2]
         if bars[highest] <= self.axes.get_ylim()[1]:
@@ -57,7 +58,7 @@ class Panel:
 
 
 def heights(histogram: Histogram, scale: PanelScale) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return per bin how many per cent of all values are non-zero values in it, and exact zeros in it."""
+    """Return the percentage of all values that are non-zero, and that are exact zeros, in each bin."""
     count = max(histogram.count, 1)
     nonzero = histogram.rebin(scale.edges, zeros=False)
     zeros = histogram.rebin(scale.edges) - nonzero
@@ -120,8 +121,8 @@ def _nonfinite(histogram: Histogram) -> str:
 
 
 def legend(figure: Figure, x: float, y: float) -> None:
-    """Name the two colours, in text that ends at x, and what the height of the bars is."""
-    width = 110 / figure.bbox.width
-    figure.text(x - width, y, "■ non-zero values", color=VALUES, fontsize=10, ha="right", va="center")
+    """Name the two colours, right-aligned at x, and what the height of the bars is."""
+    left = x - LEGEND_ZEROS_PIXELS / figure.bbox.width
+    figure.text(left, y, "■ non-zero values", color=VALUES, fontsize=10, ha="right", va="center")
     figure.text(x, y, "■ exact zeros", color=ZEROS, fontsize=10, ha="right", va="center")
     figure.text(0.012, 0.5, "share of values", color=FAINT, fontsize=10, rotation=90, ha="center", va="center")

@@ -10,10 +10,11 @@ from PIL import Image
 
 from normlab.spec.quantities import Quantity
 from normlab.store.records import Capture
+from service.plots.encode import DPI, ImageFormat, empty_figure, encode
 from service.plots.gif import gif
 from service.plots.grid import COLUMNS, Panel, legend, panels
 from service.plots.scales import Axis, Scale
-from service.plots.style import DPI, FAINT, INK, ImageFormat, empty_figure, encode, literal
+from service.plots.style import FAINT, INK, literal
 
 WIDTH = 12  # inches
 MAX_FRAMES = 400  # of a GIF: it lasts 48 s

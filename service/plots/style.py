@@ -1,34 +1,15 @@
-"""The look of figures: colours, words, and how every figure is made with matplotlib and encoded."""
+"""The style of figures: colours, axes and words."""
 
-import io
-import threading
-from typing import Literal
-
-import matplotlib as mpl
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from normlab.spec.variants import VARIANTS
 
-ImageFormat = Literal["png", "svg"]
-
-DPI = 100
 INK, FAINT = "#222222", "#8a8a8a"
 # Okabe and Ito's blue and vermillion, which people with any kind of colour vision can tell apart.
 VALUES, ZEROS = "#0072B2", "#D55E00"
 TRAIN, TEST = "#0072B2", "#D55E00"
 
 MAX_NAME_LENGTH = 32  # characters
-
-_svg_lock = threading.Lock()
-
-
-def empty_figure(width: float, height: float) -> Figure:
-    """Return a figure of width × height inches, drawn by Agg. It is not pyplot's, whose state threads would share."""
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def style_axes(axes: Axes) -> None:
@@ -37,18 +18,6 @@ def style_axes(axes: Axes) -> None:
     axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.tick_params(labelsize=9, labelcolor=INK, length=4, color=FAINT)
     axes.tick_params(which="minor", length=2, color=FAINT)
-
-
-def encode(figure: Figure, image_format: ImageFormat) -> bytes:
-    """Return the figure's bytes. They hold neither the time nor a version, so equal figures have equal bytes."""
-    out = io.BytesIO()
-    if image_format == "png":
-        figure.savefig(out, format="png", metadata={"Software": None})
-    else:
-        # The salt of an SVG's ids is a global setting of matplotlib's, so one SVG is written at a time.
-        with _svg_lock, mpl.rc_context({"svg.hashsalt": "normlab"}):
-            figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
-    return out.getvalue()
 
 
 def short(name: str) -> str:

@@ -2,9 +2,10 @@
 
 from normlab.spec.quantities import ARTICLE_QUANTITIES, QUANTITIES
 from normlab.store.records import Capture
+from service.plots.encode import ImageFormat, empty_figure, encode
 from service.plots.grid import legend, panels
 from service.plots.scales import Scale
-from service.plots.style import FAINT, INK, ImageFormat, empty_figure, encode, literal
+from service.plots.style import FAINT, INK, literal
 
 
 def summary_still(

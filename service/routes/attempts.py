@@ -3,10 +3,10 @@
 from normlab.spec.responses import AttemptResponse, AttemptsResponse
 from normlab.store.experiments import list_attempts
 from normlab.store.models import Attempt
-from service.authorization import needs, routes
+from service.authorization import guarded_router, needs
 from service.routes.responses import ExperimentId, Reading, to_datetime
 
-router = routes("/experiments/{experiment_id}/attempts", tag="experiments", may_answer=(404,))
+router = guarded_router("/experiments/{experiment_id}/attempts", tag="experiments", statuses=(404,))
 
 
 @router.get("", summary="List the attempts of an experiment")

@@ -4,16 +4,16 @@ from fastapi import HTTPException
 
 from normlab.spec.responses import CheckpointResponse
 from normlab.store.experiments import checkpoint_summary
-from service.authorization import needs, routes
+from service.authorization import guarded_router, needs
 from service.routes.responses import ExperimentId, Reading
 
-router = routes("/experiments/{experiment_id}/checkpoint", tag="experiments", may_answer=(404, 409))
+router = guarded_router("/experiments/{experiment_id}/checkpoint", tag="experiments", statuses=(404, 409))
 
 
 @router.get("", summary="Read the newest checkpoint's step, size and hash")
 @needs("read")
 def checkpoint(experiment_id: ExperimentId, reading: Reading) -> CheckpointResponse:
-    """The answer is 409 before the first checkpoint is recorded."""
+    """Returns 409 before the first checkpoint is recorded."""
     with reading() as session:
         summary = checkpoint_summary(session, experiment_id)
     if summary is None:

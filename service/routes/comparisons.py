@@ -13,12 +13,12 @@ from normlab.spec.lifecycle import Status
 from normlab.store import records
 from normlab.store.experiments import get_experiments
 from normlab.store.models import Experiment
-from service.authorization import needs, routes
+from service.authorization import guarded_router, needs
 from service.plots import ImageFormat, Run, accuracy_comparison, short, variant_name
 from service.routes.figure_response import IMAGES, Figure, figure_response
 from service.routes.responses import Reading
 
-router = routes("/plots", tag="figures", may_answer=(404, 409))
+router = guarded_router("/plots", tag="figures", statuses=(404, 409))
 
 MAX_EXPERIMENTS = 50
 # The documented pattern. _parse_ids also accepts spaces, empty items and repeated numbers.
@@ -43,7 +43,7 @@ async def accuracies(
         ),
     ],
 ) -> Response:
-    """One curve per experiment, coloured by variant as in the article. The answer is 409 if none has an epoch yet."""
+    """One curve per experiment, coloured by variant as in the article. Returns 409 if none has an epoch yet."""
     compared = await run_in_threadpool(_read, reading, _parse_ids(experiments))
     if not any(experiment.epochs_done for experiment in compared):
         raise HTTPException(409, "none of these experiments has recorded an epoch yet; there is nothing to draw")

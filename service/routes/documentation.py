@@ -6,9 +6,9 @@ from fastapi import Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
-from service.authorization import needs, routes
+from service.authorization import guarded_router, needs
 
-router = routes(tag="documentation")
+router = guarded_router(tag="documentation")
 
 
 @router.get("/openapi.json", include_in_schema=False)

@@ -18,21 +18,21 @@ from normlab.spec.variants import Normalization
 from normlab.store import queue
 from normlab.store.enqueue import IdempotencyKey, Submission
 from normlab.store.experiments import Filter, get_experiment, list_experiments
-from service.authorization import needs, routes
+from service.authorization import guarded_router, needs
 from service.problems import problems
 from service.routes.examples import EXAMPLES
 from service.routes.responses import ExperimentId, Reading, Writing, experiment_response, json_response
 from service.settings import ServiceSettings
 
-router = routes("/experiments", tag="experiments")
+router = guarded_router("/experiments", tag="experiments")
 
 _NAMES = "|".join(ExperimentResponse.model_fields)
 Fields = Annotated[
     Annotated[str, Field(json_schema_extra={"pattern": f"^({_NAMES})(,({_NAMES}))*$"})] | None,
     Query(description="Only these fields of each experiment, separated by commas. Default: all."),
 ]
-READ = problems(404)  # what a route that reads one experiment may answer
-CHANGE = problems(404, 409)  # what a route that changes one may answer
+READ = problems(404)  # what a route that reads one experiment may return
+CHANGE = problems(404, 409)  # what a route that changes one may return
 
 
 class Changes(BaseModel):
@@ -55,7 +55,7 @@ async def post(
             min_length=1,
             max_length=200,
             description="A name for this request. A repeated request with the same key, body and API key creates no "
-            "second experiment: its answer is the first one. With another body it is refused.",
+            "second experiment and returns the first one. A request with the same key and another body is refused.",
         ),
     ] = None,
 ) -> ExperimentResponse:
@@ -108,7 +108,7 @@ def read(experiment_id: ExperimentId, reading: Reading) -> ExperimentResponse:
 @router.patch("/{experiment_id}", summary="Change the priority of an experiment", responses=CHANGE)
 @needs("write")
 def change(experiment_id: ExperimentId, changes: Changes, writing: Writing) -> ExperimentResponse:
-    """Only of a queued or paused experiment: the answer is 409 if it runs or has ended."""
+    """Only of a queued or paused experiment. Returns 409 if it runs or has ended."""
     with writing.begin() as session:
         return experiment_response(queue.prioritize(session, experiment_id, changes.priority))
 
@@ -120,7 +120,7 @@ def delete(
     writing: Writing,
     force: Annotated[bool, Query(description="Delete the experiment although it runs. Its worker stops.")] = False,
 ) -> None:
-    """The answer is 409 if the experiment runs and `force` is not set."""
+    """Returns 409 if the experiment runs and `force` is not set."""
     with writing.begin() as session:
         queue.remove(session, experiment_id, force=force)
 
@@ -128,7 +128,7 @@ def delete(
 @router.post("/{experiment_id}/cancel", summary="Cancel an experiment", responses=CHANGE)
 @needs("write")
 def cancel(experiment_id: ExperimentId, writing: Writing) -> ExperimentResponse:
-    """A running one stops within seconds and keeps its records. The answer is 409 if it has ended."""
+    """A running one stops within seconds and keeps its records. Returns 409 if it has ended."""
     with writing.begin() as session:
         return experiment_response(queue.cancel(session, experiment_id))
 
@@ -136,7 +136,7 @@ def cancel(experiment_id: ExperimentId, writing: Writing) -> ExperimentResponse:
 @router.post("/{experiment_id}/pause", summary="Pause an experiment", responses=CHANGE)
 @needs("write")
 def pause(experiment_id: ExperimentId, writing: Writing) -> ExperimentResponse:
-    """A running one stores a checkpoint and stops within seconds. The answer is 409 if it has ended."""
+    """A running one stores a checkpoint and stops within seconds. Returns 409 if it has ended."""
     with writing.begin() as session:
         return experiment_response(queue.pause(session, experiment_id))
 
@@ -144,7 +144,7 @@ def pause(experiment_id: ExperimentId, writing: Writing) -> ExperimentResponse:
 @router.post("/{experiment_id}/resume", summary="Requeue a paused experiment", responses=CHANGE)
 @needs("write")
 def resume(experiment_id: ExperimentId, writing: Writing) -> ExperimentResponse:
-    """It resumes from its last checkpoint. The answer is 409 if it has ended."""
+    """It resumes from its last checkpoint. Returns 409 if it has ended."""
     with writing.begin() as session:
         return experiment_response(queue.resume(session, experiment_id))
 
@@ -158,7 +158,7 @@ def retry(
         bool, Query(description="Delete its records and train from the start, not from its last checkpoint.")
     ] = False,
 ) -> ExperimentResponse:
-    """The answer is 409 if the experiment has not failed and was not cancelled."""
+    """Returns 409 if the experiment has not failed and was not cancelled."""
     with writing.begin() as session:
         return experiment_response(queue.retry(session, experiment_id, from_start=from_start))
 

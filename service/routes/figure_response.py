@@ -1,4 +1,4 @@
-"""The answer with a figure. Its records are read and it is rendered only if the client does not have it already."""
+"""The response with a figure. Its records are read and it is rendered only if the client does not have it already."""
 
 import hashlib
 from collections.abc import Callable
@@ -53,7 +53,7 @@ async def _rendered(request: Request, figure: Figure) -> bytes:
     except RenderFailed:
         raise HTTPException(
             503,
-            "rendering exceeded its time or memory limit; ask for a still, or for axis=fixed",
+            "rendering exceeded its time or memory limit; request a still, or axis=fixed",
             {"retry-after": "60"},
         ) from None
     return content

@@ -7,10 +7,10 @@ from fastapi import Path
 from normlab.spec.fields.labels import Tag
 from normlab.spec.responses import GroupResponse
 from normlab.store import queue
-from service.authorization import needs, routes
+from service.authorization import guarded_router, needs
 from service.routes.responses import Writing
 
-router = routes("/groups", tag="groups", may_answer=(404,))
+router = guarded_router("/groups", tag="groups", statuses=(404,))
 
 Group = Annotated[Tag, Path(description="Name of the group, as in the experiments' specs.")]
 

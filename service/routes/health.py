@@ -3,16 +3,16 @@
 from fastapi import HTTPException, Request
 
 from normlab.spec.service_responses import AliveResponse, ReadyResponse
-from service.authorization import needs, routes
+from service.authorization import guarded_router, needs
 
-router = routes(tag="health")
+router = guarded_router(tag="health")
 
 
 @router.head("/livez", summary="The same without a body")
 @router.get("/livez", summary="Check that the process runs")
 @needs("nothing")
 async def livez() -> AliveResponse:
-    """The answer needs neither the database nor a thread, so it comes although other requests wait."""
+    """Returns 200 without the database and without a thread, even while other requests wait."""
     return AliveResponse(status="alive")
 
 
@@ -20,7 +20,7 @@ async def livez() -> AliveResponse:
 @router.get("/readyz", summary="Check that the database answers and has the schema that this service needs")
 @needs("nothing")
 def readyz(request: Request) -> ReadyResponse:
-    """The answer is 503 if it does not."""
+    """Returns 503, with the reason, if it does not."""
     if (problem := request.app.state.readiness.check()) is not None:
         raise HTTPException(503, problem, headers={"retry-after": "5"})
     return ReadyResponse(status="ready")

@@ -7,10 +7,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from normlab.spec.service_responses import WorkerResponse, WorkersResponse
 from normlab.store import workers
 from normlab.store.models import EpochRow, Experiment, WorkerRow
-from service.authorization import needs, routes
+from service.authorization import guarded_router, needs
 from service.routes.responses import Reading, to_datetime
 
-router = routes(tag="monitoring")
+router = guarded_router(tag="monitoring")
 
 
 @router.get("/workers", summary="List the active workers")

@@ -16,7 +16,7 @@ from normlab.spec.record_responses import PlotResponse, PlotsResponse
 from normlab.store import records
 from normlab.store.experiments import get_experiment
 from normlab.store.models import Experiment
-from service.authorization import needs, routes
+from service.authorization import guarded_router, needs
 from service.plots import (
     MAX_FRAMES,
     Axis,
@@ -34,7 +34,7 @@ from service.problems import problems
 from service.routes.figure_response import IMAGES, MEDIA_TYPES, Figure, figure_response
 from service.routes.responses import ExperimentId, Reading
 
-router = routes("/experiments/{experiment_id}/plots", tag="figures", may_answer=(404,))
+router = guarded_router("/experiments/{experiment_id}/plots", tag="figures", statuses=(404,))
 
 CURVES = {"loss": loss_curves, "accuracy": accuracy_curves}
 TITLES = (
@@ -76,7 +76,7 @@ async def plot(
         Scale, Query(description="Scale of the axis of values. `symlog` is linear near 0 and logarithmic beyond.")
     ] = "linear",
 ) -> Response:
-    """Return a quantity's grid as still or GIF, the summary, or a curve. The answer is 409 before the first epoch."""
+    """Return a quantity's grid as still or GIF, the summary, or a curve. Returns 409 before the first epoch."""
     experiment = await run_in_threadpool(_checked, reading, experiment_id, name, suffix)
     heading = _heading(experiment)
 
@@ -117,7 +117,7 @@ def _checked(reading: sessionmaker[Session], experiment_id: int, name: str, suff
     if name not in names:
         raise HTTPException(404, f"experiment {experiment.id} has no figure {name[:50]!r}; it has {', '.join(names)}")
     if suffix == "gif" and name not in QUANTITIES:
-        raise HTTPException(404, f"{name} is a still; ask for {name}.png or {name}.svg")
+        raise HTTPException(404, f"{name} is a still; request {name}.png or {name}.svg")
     if experiment.epochs_done == 0:
         raise HTTPException(
             409,

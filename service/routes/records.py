@@ -14,16 +14,16 @@ from normlab.store import records
 from normlab.store.experiments import get_experiment
 from normlab.store.histograms import Histogram
 from normlab.store.records import METRICS
-from service.authorization import needs, routes
+from service.authorization import guarded_router, needs
 from service.routes.responses import ExperimentId, Reading, WantsCSV, rows_response
 
-router = routes("/experiments/{experiment_id}", tag="records", may_answer=(404,))
+router = guarded_router("/experiments/{experiment_id}", tag="records", statuses=(404,))
 
-MAX_ROWS, MAX_BINS = 50_000, 200_000  # of one answer, which is about 12 MB then
+MAX_ROWS, MAX_BINS = 50_000, 200_000  # of one response, which then has about 12 MB
 NATIVE_BINS = 200  # about as many as a stored histogram has
 
 CAPTURED = ("epoch", "step", "layer", "quantity")
-STATISTICS = {  # names in the answer, and a histogram's attributes
+STATISTICS = {  # names in the response, and a histogram's attributes
     "count": "count", "zeros": "zeros", "nans": "nans", "positive_infinities": "positive_infinities",
     "negative_infinities": "negative_infinities", "min": "minimum", "max": "maximum", "mean": "mean", "std": "std",
     "l2_norm": "l2_norm",
@@ -130,13 +130,13 @@ def _known(quantity: str) -> str:
 def _check_size(
     session: Session, experiment_id: int, chosen: dict[str, Any], *, unit: str, per_histogram: int, limit: int
 ) -> None:
-    """Raises NoSuchExperiment, or HTTPException 422 for an answer that would be too large."""
+    """Raises NoSuchExperiment, or HTTPException 422 for a response that would be too large."""
     get_experiment(session, experiment_id)
     size = records.count_histograms(session, experiment_id, **chosen) * per_histogram
     if size > limit:
         raise HTTPException(
             422,
-            f"expected an answer of at most {limit:,} {unit}; this one has about {size:,}: name a layer, an epoch",
+            f"expected a response of at most {limit:,} {unit}; this one has about {size:,}: name a layer, an epoch",
         )
 
 

@@ -1,4 +1,4 @@
-"""What several routes share: parameters, database sessions, an experiment as its answer, rows as JSON or CSV."""
+"""What several routes share: parameters, database sessions, an experiment as its response, rows as JSON or CSV."""
 
 import csv
 import io
@@ -34,7 +34,7 @@ def _wants_csv(
     accept: Annotated[str, Header(include_in_schema=False)] = "",
     format: Annotated[
         Literal["json", "csv"],
-        Query(description="Format of the answer. The header `Accept: text/csv` asks for CSV too."),
+        Query(description="Format of the response. The header `Accept: text/csv` asks for CSV too."),
     ] = "json",
 ) -> bool:
     return format == "csv" or "text/csv" in accept
@@ -48,7 +48,7 @@ Writing = Annotated[sessionmaker[Session], Depends(_writing)]
 
 
 def experiment_response(experiment: Experiment, spec: ExperimentSpec | None = None) -> ExperimentResponse:
-    """Return an experiment as its answer. spec: the experiment's, if the caller has it already."""
+    """Return an experiment's response model. spec: the experiment's, if the caller has it already."""
     spec = spec or ExperimentSpec.stored(experiment.spec)
     network = spec.layer_shapes()
     address = f"/experiments/{experiment.id}"
@@ -76,7 +76,7 @@ def experiment_response(experiment: Experiment, spec: ExperimentSpec | None = No
 
 
 def json_response(body: Mapping[str, Any]) -> Response:
-    """Return plain values as JSON, for answers of many rows.
+    """Return plain values as JSON, for responses of many rows.
 
     A route that returns a model has each value validated. These rows are correct already, and there are thousands.
     """

@@ -5,9 +5,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -120,6 +122,24 @@ class TestRender:
                     os.kill(int(await pool.render(pid)), signal.SIGKILL)
                     await asyncio.sleep(0.3)
                 return await pool.render(pid)
+            finally:
+                pool.close()
+
+        assert int(asyncio.run(render())) != os.getpid()
+
+    def test_closed_while_broken_pool_ends(self):
+        """A figure is rendered although the pool is closed while its broken processes are ended."""
+        ending, ended = threading.Event(), threading.Event()
+
+        async def render():
+            pool = RenderPool()
+            pool._pool = SimpleNamespace(active=False, stop=ending.set, join=ended.wait)
+            figure = asyncio.create_task(pool.render(pid))
+            await asyncio.to_thread(ending.wait)
+            pool.close()
+            ended.set()
+            try:
+                return await figure
             finally:
                 pool.close()
 

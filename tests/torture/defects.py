@@ -162,7 +162,7 @@ DEFECTS = [
     Defect(
         "the Content-Length of a body is trusted",
         "service/middleware/request_body.py",
-        "    if len(body) > MAX_BODY_BYTES:\n        return too_large()\n",
+        "    if len(body) > MAX_BODY_BYTES:\n        return body_too_large()\n",
         "",
         "tests/service/middleware/test_request_body.py::TestSize::test_body_is_counted_as_it_arrives",
     ),
@@ -176,8 +176,8 @@ DEFECTS = [
     Defect(
         "a full disk is answered with 500",
         "service/problems.py",
-        "for away in TRANSIENT_ERRORS:",
-        "for away in TRANSIENT_ERRORS[1:]:",
+        "for transient in TRANSIENT_ERRORS:",
+        "for transient in TRANSIENT_ERRORS[1:]:",
         "tests/service/test_readiness.py::TestDatabase::test_full_disk",
     ),
     Defect(

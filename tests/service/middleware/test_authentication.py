@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from normlab.store import api_keys
 from normlab.store.database import CONNECTIONS
 from service.app import ROUTES, create_app
-from service.authorization import GuardedRoute, needs, routes
+from service.authorization import GuardedRoute, guarded_router, needs
 from service.settings import ServiceSettings
 from tests.experiments import do
 from tests.service.clients import bearing, client_of, problem
@@ -101,7 +101,7 @@ class TestScopes:
 
     def test_route_without_declaration_is_closed(self, app, client, api_key):
         """A route that does not declare what it needs is closed, even to a key that may do everything."""
-        undeclared = routes("/undeclared", tag="test")
+        undeclared = guarded_router("/undeclared", tag="test")
         undeclared.get("")(lambda: "open")
         undeclared.get("/not")(needs("read")(lambda: "open"))
         app.include_router(undeclared)
@@ -141,9 +141,16 @@ class TestKey:
         assert "invalid_token" in answer.headers["www-authenticate"]
 
     def test_other_scheme(self, client, api_key):
-        """A key under another scheme than Bearer is refused."""
-        for given in (f"Basic {api_key('write')}", api_key("write"), "Bearer"):
-            assert client.get("/experiments", headers={"authorization": given}).status_code == 401
+        """A key under another scheme than Bearer is refused, and the refusal says what to send."""
+        for given in (f"Basic {api_key('write')}", api_key("write")):
+            response = client.get("/experiments", headers={"authorization": given})
+            assert problem(response, 401)["detail"] == "API key required: send 'Authorization: Bearer normlab_…'"
+            assert response.headers["www-authenticate"] == "Bearer"
+
+    def test_scheme_without_key(self, client):
+        """The scheme Bearer without a key is refused as an invalid key."""
+        response = client.get("/experiments", headers={"authorization": "Bearer"})
+        assert problem(response, 401)["detail"] == "Invalid or revoked API key"
 
     def test_revoked_key_is_refused(self, client, api_key, sqlite):
         """A revoked key is refused from the next request on."""

@@ -1,10 +1,12 @@
 """Host, Origin and the security headers, by requests over a real socket."""
 
+import asyncio
 import json
 import socket
 
 import pytest
 
+from service.middleware.host_and_origin import HostAndOrigin
 from tests.service.middleware.requests import SMALL, ask
 
 
@@ -13,7 +15,7 @@ class TestHost:
         "host", ["localhost", "127.0.0.1:8000", "[::1]:9", "LOCALHOST", "lab.example", "lab.example:443"]
     )
     def test_own_name(self, port, host):
-        """The service answers to its own names, in any case and with any port."""
+        """A request for one of the service's own names is accepted, in any case and with any port."""
         assert ask(port, host=host)[0] == 200
 
     @pytest.mark.parametrize(
@@ -34,15 +36,17 @@ class TestOrigin:
             assert ask(port, "POST", body=SMALL, origin=origin)[0] == 201
 
     def test_cors_headers(self, port):
-        """A browser shows an allowed origin's page the answers and learns what the page may send."""
+        """A browser shows an allowed origin's page the responses and learns what the page may send and read."""
         allowed = "https://notebook.example"
         _, headers, _ = ask(port, origin=allowed)
         assert headers["access-control-allow-origin"] == allowed
+        assert {"location", "etag", "retry-after"} <= set(headers["access-control-expose-headers"].split(", "))
         preflight = {"origin": allowed, "access_control_request_method": "POST"}
         wanted = "authorization,content-type"
         status, headers, _ = ask(port, "OPTIONS", **preflight, access_control_request_headers=wanted)
         assert (status, headers["access-control-allow-origin"]) == (200, allowed)
         assert "authorization" in headers["access-control-allow-headers"]
+        assert "if-none-match" in headers["access-control-allow-headers"]
         _, headers, _ = ask(port, "OPTIONS", **(preflight | {"origin": "https://evil.example"}))
         assert "access-control-allow-origin" not in headers
 
@@ -57,12 +61,26 @@ class TestOrigin:
             assert "NORMLAB_ALLOWED_ORIGINS" in json.loads(text)["detail"]
 
 
+class TestContentLength:
+    @pytest.mark.parametrize("length", [b"\xb2", b"-1", b"1_0", b"", b"9" * 21, b"1000001"])
+    def test_no_number_or_too_large(self, length):
+        """A Content-Length that is no decimal number, or is too large, is refused with 413."""
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        scope = {"type": "http", "path": "/", "headers": [(b"host", b"localhost"), (b"content-length", length)]}
+        asyncio.run(HostAndOrigin(None, hosts=["localhost"], origins=[])(scope, None, send))
+        assert sent[0]["status"] == 413
+
+
 class TestSecurityHeaders:
     @pytest.mark.parametrize(
         "path", ["/experiments", "/experiments/999", "/livez", "/docs", "/openapi.json", "/nothing"]
     )
-    def test_on_every_answer(self, port, path):
-        """Every answer tells a browser to guess no type and run no script, except for the documentation's own."""
+    def test_on_every_response(self, port, path):
+        """Every response tells a browser to guess no type and run no script, except for the documentation's own."""
         _, headers, _ = ask(port, path=path)
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
@@ -74,10 +92,10 @@ class TestSecurityHeaders:
 class TestHead:
     @pytest.mark.parametrize("path", ["/livez", "/readyz"])
     def test_health_check_without_body(self, port, path):
-        """A health check can be asked for its head alone."""
+        """A health check can be requested without its body."""
         with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
             connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-            with connection.makefile("rb") as answer:
-                head, _, body = answer.read().partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 200")
+            with connection.makefile("rb") as response:
+                headers, _, body = response.read().partition(b"\r\n\r\n")
+        assert headers.startswith(b"HTTP/1.1 200")
         assert body == b""
