@@ -16,7 +16,10 @@ from worker.training import device as devices
 RESULTS = Path(__file__).parent / "results"
 
 PARTS: dict[str, tuple[str, Callable[[torch.device], list[dict[str, Any]]]]] = {
-    "steps": ("A training step of the study's network: milliseconds, medians by turns", steps.measure),
+    "steps": (
+        "A training step of the study's network: milliseconds, medians; the implementations alternate",
+        steps.measure,
+    ),
     "capture": ("What a capture at every step adds, 20 images, batch normalization", capture.measure),
     "memory": (f"Activation memory, {memory.BATCH} images", memory.measure),
     "epochs": ("An epoch at STL-10's size, 5,000 training and 8,000 test images: seconds", epochs.measure),
@@ -48,6 +51,7 @@ def _machine(device: torch.device) -> dict[str, Any]:
     return {
         "name": name,
         "processor": _processor(),
+        "vector instructions": torch.backends.cpu.get_cpu_capability(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "python": platform.python_version(),
@@ -55,7 +59,7 @@ def _machine(device: torch.device) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """Return the processor's own name where Linux knows it."""
+    """Return the processor's model name from /proc/cpuinfo. Without one, return what Python knows of it."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

@@ -40,7 +40,7 @@ class Changes(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    priority: Priority = Field(description="Queued experiments of higher priority are claimed first.")
+    priority: Priority = Field(description="Queued experiments of a higher priority are claimed first.")
 
 
 @router.post("", status_code=201, summary="Queue an experiment")

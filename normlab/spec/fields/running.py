@@ -44,7 +44,8 @@ Memory = Annotated[
         description="What the forward pass keeps for the backward pass.\n\n"
         "- `standard`: everything that the backward pass needs.\n"
         "- `recompute`: a convolution does not keep its input if the layer before can compute it again in the backward "
-        "pass (activation recomputation). This keeps about half as much and gives the same numbers, to the bit."
+        "pass (activation recomputation). Of the memory that `standard` keeps for activations, this keeps 0.38 to 0.55 "
+        "in the study's network. The results are bit-identical."
     ),
 ]
 GradientCheck = Annotated[
