@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 30.0  # before a restart; doubled each time
 # More than the worker gives its training process to store a checkpoint. If it is killed, its experiment is requeued
-# when the lease expires, and resumes from the checkpoint before.
+# when the lease expires, and resumes from the previous checkpoint.
 STOP_TIMEOUT_SECONDS = 45.0
 
 StartProcess = Callable[..., "subprocess.Popen[bytes]"]

@@ -1,4 +1,4 @@
-"""Requests generated from the OpenAPI document, valid and invalid: no server errors, and answers fit their schemas."""
+"""Requests generated from the OpenAPI document, valid and invalid: no server errors, and responses of their schemas."""
 
 import pytest
 import schemathesis
@@ -25,7 +25,7 @@ class TestAnyRequest:
     @pytest.mark.parametrize("mode", GenerationMode)
     @pytest.mark.parametrize(("path", "method"), OPERATIONS, ids=lambda part: part)
     def test_no_server_error(self, client, recorded, path, method, mode):
-        """No generated request makes the service fail, and every answer fits its schema."""
+        """No generated request makes the service fail, and every response fits its schema."""
         client.app.openapi_schema = DOCUMENT  # the same for every application, and most of the test's time to generate
         operation = schemathesis.openapi.from_asgi("/openapi.json", client.app)[path][method]
 

@@ -1,4 +1,4 @@
-"""Posts that share a transaction: each has its own answer."""
+"""Posts that share a transaction: each has its own response."""
 
 import asyncio
 
@@ -48,7 +48,7 @@ class TestEnqueue:
 
     @pytest.mark.slow
     def test_two_services_with_keys_in_opposite_order(self, postgresql):
-        """Two services that get the same keys in opposite orders answer all posts."""
+        """Two services that get the same keys in opposite orders return a response to every post."""
         services = [EnqueueBatch(postgresql.writing), EnqueueBatch(postgresql.writing)]
 
         async def enqueue(turn):
@@ -84,7 +84,7 @@ class TestErrors:
         assert asyncio.run(asyncio.wait_for(enqueue(), 20)).id == 1
 
     def test_client_that_disconnects(self, database):
-        """A client that disconnects leaves the other posts of the batch their answers."""
+        """A client that disconnects leaves the other posts of the batch their responses."""
 
         async def enqueue():
             batch = EnqueueBatch(database.writing)

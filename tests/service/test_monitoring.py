@@ -20,16 +20,16 @@ from service.app import create_app
 from service.settings import ServiceSettings
 from tests.experiments import do
 
-AWAY = "postgresql://nobody@127.0.0.1:1/nothing"
+UNREACHABLE = "postgresql://nobody@127.0.0.1:1/nothing"
 
 
 def metrics(client):
     """The metrics, by name and labels."""
-    answer = client.get("/metrics")
-    assert answer.headers["content-type"].startswith("text/plain")
+    response = client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
     return {
         (sample.name, *sample.labels.values()): sample.value
-        for family in text_string_to_metric_families(answer.text)
+        for family in text_string_to_metric_families(response.text)
         for sample in family.samples
     }
 
@@ -81,8 +81,8 @@ class TestMetrics:
 
 class TestMetricsWithoutDatabase:
     def test_process_metrics_remain(self):
-        """While the database is away, the metrics say so and still have those of the process."""
-        with local_client(AWAY) as client:
+        """While the database is unreachable, the metrics say so and still have those of the process."""
+        with local_client(UNREACHABLE) as client:
             assert client.get("/experiments").status_code == 503
             sample = metrics(client)
         assert sample["normlab_database_up",] == 0
@@ -91,8 +91,8 @@ class TestMetricsWithoutDatabase:
         assert ("normlab_workers",) not in sample
 
     def test_key_is_still_needed(self):
-        """While the database is away, nobody can read the metrics where an API key is needed."""
-        with local_client(AWAY, require_key=True) as client:
+        """While the database is unreachable, nobody can read the metrics where an API key is needed."""
+        with local_client(UNREACHABLE, require_key=True) as client:
             assert client.get("/metrics").status_code == 401
             assert client.get("/metrics", headers={"authorization": "Bearer normlab_1_x"}).status_code == 503
 
@@ -116,11 +116,11 @@ class TestMetricsWithoutDatabase:
 class TestWorkers:
     def test_list(self, client, recorded, worker):
         """The active workers are listed with the experiments that they train."""
-        answer = client.get("/workers")
-        (row,) = answer.json()["workers"]
+        response = client.get("/workers")
+        (row,) = response.json()["workers"]
         assert (row["name"], row["device"], row["experiment"], row["attempt"]) == ("w", "cpu", 1, 1)
         assert (row["steps_per_second"], row["images_per_second"]) == (12.5, 1000)
-        assert WorkersResponse.model_validate_json(answer.content, strict=True).workers[0].threads == 2
+        assert WorkersResponse.model_validate_json(response.content, strict=True).workers[0].threads == 2
 
     def test_stopped_worker(self, client, worker, sqlite):
         """A worker that has stopped is not listed."""
@@ -131,7 +131,7 @@ class TestWorkers:
 @pytest.mark.slow
 class TestRequestLog:
     def test_request_id(self, client):
-        """Every answer has a request id: the caller's own, if it is a valid one."""
+        """Every response has a request id: the caller's own, if it is a valid one."""
         assert re.fullmatch("[0-9a-f]{32}", client.get("/livez").headers["x-request-id"])
         assert client.get("/nothing", headers={"x-request-id": "mine-7"}).headers["x-request-id"] == "mine-7"
         for invalid in ("a b", "x" * 43, 'a"b', ""):
@@ -169,17 +169,17 @@ class TestRequestLog:
 
 class TestUnhandledErrors:
     def test_problem_with_every_header(self, client):
-        """An unexpected error is a problem without its details, with the headers of all answers, and is counted."""
+        """An unexpected error is a problem without its details, with the headers of all responses, and is counted."""
 
         class Broken:
             def check(self):
                 raise KeyError("nobody foresaw this")
 
         client.app.state.readiness, working = Broken(), client.app.state.readiness
-        answer = client.get("/readyz")
+        response = client.get("/readyz")
         client.app.state.readiness = working
-        assert (answer.status_code, answer.json()["title"]) == (500, "Internal Server Error")
-        assert "foresaw" not in answer.text
-        assert answer.headers["x-request-id"]
-        assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+        assert (response.status_code, response.json()["title"]) == (500, "Internal Server Error")
+        assert "foresaw" not in response.text
+        assert response.headers["x-request-id"]
+        assert response.headers["content-security-policy"].startswith("default-src 'none'")
         assert metrics(client)["normlab_request_seconds_count", "GET", "/readyz", "500"] == 1

@@ -1,4 +1,4 @@
-"""The OpenAPI document: it describes each answer, each problem and each parameter."""
+"""The OpenAPI document: it describes each response, each problem and each parameter."""
 
 import pytest
 from pydantic import BaseModel
@@ -45,25 +45,25 @@ class TestDocument:
 class TestAnswers:
     @pytest.mark.parametrize("operation", OPERATIONS)
     def test_json_answer_refers_to_a_model(self, operation):
-        """Every JSON answer refers to a model of normlab.spec by its name."""
-        for status, answer in operation["responses"].items():
-            if status < "300" and "application/json" in answer.get("content", {}):
-                reference = answer["content"]["application/json"]["schema"]["$ref"]
+        """Every JSON response refers to a model of normlab.spec by its name."""
+        for status, response in operation["responses"].items():
+            if status < "300" and "application/json" in response.get("content", {}):
+                reference = response["content"]["application/json"]["schema"]["$ref"]
                 assert reference.removeprefix("#/components/schemas/") in MODELS
 
     @pytest.mark.parametrize("operation", OPERATIONS)
     def test_problem_is_one_reference(self, operation):
         """Every error is application/problem+json and refers to the one model of a problem."""
-        errors = {status: answer for status, answer in operation["responses"].items() if status >= "400"}
+        errors = {status: response for status, response in operation["responses"].items() if status >= "400"}
         assert "503" in errors
-        for answer in errors.values():
-            assert answer["content"] == {
+        for response in errors.values():
+            assert response["content"] == {
                 "application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}
             }
 
     @pytest.mark.parametrize("name", MODELS)
     def test_fields_have_descriptions(self, name):
-        """Every model of an answer is in the document, and each of its fields has a description in a sentence."""
+        """Every model of a response is in the document, and each of its fields has a description in a sentence."""
         for field, schema in SCHEMAS[name]["properties"].items():
             assert len(schema.get("description", "").split()) >= 3, field
 

@@ -32,10 +32,10 @@ class TestProblems:
     def test_deep_value_is_shortened(self):
         """A refused value is repeated in short, at any depth."""
         for depth in (1, 10, 250, 300, 900):
-            answer = response_to(b'{"name": ' + b"[" * depth + b"]" * depth + b"}")
-            assert answer.status_code == 422
-            assert answer.json()["errors"][0]["got"].startswith("[" * min(depth, 6))
-            assert len(answer.json()["detail"]) < 2 * MAX_VALUE_LENGTH
+            response = response_to(b'{"name": ' + b"[" * depth + b"]" * depth + b"}")
+            assert response.status_code == 422
+            assert response.json()["errors"][0]["got"].startswith("[" * min(depth, 6))
+            assert len(response.json()["detail"]) < 2 * MAX_VALUE_LENGTH
 
     def test_fits_its_model(self, client):
         """A problem document, with and without errors, fits the model that the OpenAPI document names."""

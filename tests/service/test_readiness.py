@@ -1,4 +1,4 @@
-"""A service whose database is older, newer, full, locked or away: it says so, serves nothing wrong, and recovers."""
+"""A service whose database is older, newer, full, locked or unreachable: its responses say so, and it recovers."""
 
 import os
 import subprocess
@@ -19,10 +19,10 @@ from tests.service.clients import client_of, problem
 SPEC = {"dataset": "digits"}
 
 
-def away(answer):
-    """The detail of an answer that says when to try again."""
-    detail = problem(answer, 503)["detail"]
-    assert int(answer.headers["retry-after"]) > 0
+def unavailable(response):
+    """The detail of a 503 that says when to try again."""
+    detail = problem(response, 503)["detail"]
+    assert int(response.headers["retry-after"]) > 0
     return detail
 
 
@@ -38,7 +38,7 @@ class TestHealth:
         assert client.get("/readyz").json() == {"status": "ready"}
 
     def test_livez_waits_for_no_database(self, sqlite):
-        """While every writer waits for a lock, the health check and readers are answered at once."""
+        """While every writer waits for a lock, the health check and readers get their responses at once."""
         with client_of(sqlite.url, timeout_seconds=2) as client:
             client.post("/experiments", json={"dataset": "digits"})
             with sqlite.writing.begin() as session, ThreadPoolExecutor(40) as threads:
@@ -60,40 +60,40 @@ class TestSchema:
         with client_of(sqlite.url, readiness=partial(Readiness, good_for_seconds=0.2)) as client:
             assert client.get("/experiments").status_code == 200
             with sqlite.reading() as session:
-                head = session.scalar(text("SELECT version_num FROM alembic_version"))
+                revision_before = session.scalar(text("SELECT version_num FROM alembic_version"))
             set_revision(sqlite, revision)
             time.sleep(0.3)
-            for answer in (client.get("/readyz"), client.get("/experiments"), client.post("/experiments", json=SPEC)):
-                assert word in away(answer)
+            for response in (client.get("/readyz"), client.get("/experiments"), client.post("/experiments", json=SPEC)):
+                assert word in unavailable(response)
             assert client.get("/livez").status_code == 200
-            set_revision(sqlite, head)
+            set_revision(sqlite, revision_before)
             assert client.get("/readyz").status_code == 200
             assert client.post("/experiments", json=SPEC).status_code == 201
 
 
 class TestDatabase:
-    def test_away(self):
-        """While the database is away, every request that needs it is a 503 problem that says when to try again."""
+    def test_unreachable(self):
+        """While the database is unreachable, every request that needs it gets a 503 that says when to try again."""
         app = create_app(ServiceSettings(database_url="postgresql://nobody@127.0.0.1:1/nothing"))
         with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
-            for answer in (
+            for response in (
                 client.get("/experiments"), client.post("/experiments", json={}), client.get("/experiments/1"),
             ):  # fmt: skip
-                problem(answer, 503)
-                assert answer.headers["retry-after"] == "5"
+                problem(response, 503)
+                assert response.headers["retry-after"] == "5"
 
     def test_locked(self, sqlite):
-        """A writer waits for a locked database and is then answered 503; readers do not wait."""
+        """A writer waits for a locked database and then gets 503; readers do not wait."""
         with client_of(sqlite.url, timeout_seconds=0.3) as client:
             assert client.post("/experiments", json=SPEC).status_code == 201
             with sqlite.writing.begin() as session:
                 session.execute(text("SELECT 1"))  # which takes the file's only lock for writing
-                assert "does not answer" in away(client.post("/experiments", json=SPEC))
+                assert "does not answer" in unavailable(client.post("/experiments", json=SPEC))
                 assert client.get("/experiments").status_code == 200
             assert client.post("/experiments", json=SPEC).status_code == 201
 
     def test_full_disk(self, client):
-        """A write to a full disk is answered 503, everything stored can be read, and later writes succeed."""
+        """A write to a full disk gets 503, everything stored can be read, and later writes succeed."""
 
         def limit(pages):
             with client.app.state.database.writer.connect() as connection:
@@ -106,7 +106,7 @@ class TestDatabase:
         for _ in range(200):
             if (refused := client.post("/experiments", json=SPEC)).status_code != 201:
                 break
-        away(refused)
+        unavailable(refused)
         count = len(client.get("/experiments?limit=200").json()["experiments"])
         assert count >= 1
         limit(1_000_000)

@@ -23,7 +23,7 @@ STOPS_WITHIN_SECONDS = GRACE_SECONDS + 4
 
 
 @contextmanager
-def serving(url, *words):
+def service_process(url, *words):
     """The process of a service, and its port."""
     with subprocess.Popen(
         [sys.executable, "-m", "service", "--port", "0", *words],
@@ -52,17 +52,17 @@ class TestStop:
     @pytest.mark.parametrize("worker", [["--no-worker"], []], ids=["alone", "with a worker"])
     def test_signal_right_after_the_start(self, tmp_path, number, worker):
         """A service that gets a stop signal as soon as it serves stops with code 0."""
-        with serving(f"sqlite:///{tmp_path / 'n.db'}", *worker) as (process, _):
+        with service_process(f"sqlite:///{tmp_path / 'n.db'}", *worker) as (process, _):
             process.send_signal(number)
             assert process.wait(30) == 0
 
     def test_client_that_does_not_read(self, sqlite):
-        """A service stops in time although a client does not read its answers."""
+        """A service stops in time although a client does not read its responses."""
         layers = [{"kind": "convolution", "channels": 1}] * 198
         network = [*layers, {"kind": "global_average_pool"}, {"kind": "linear", "features": 10}]
         for _ in range(200):
             enqueue(sqlite, network=network)
-        with serving(sqlite.url, "--no-worker") as (process, port), socket.socket() as client:
+        with service_process(sqlite.url, "--no-worker") as (process, port), socket.socket() as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
             client.connect(("127.0.0.1", port))
             client.sendall(b"GET /experiments?limit=200 HTTP/1.1\r\nHost: localhost\r\n\r\n" * 5)
@@ -76,16 +76,16 @@ class TestStop:
     def test_frozen_render_process(self, sqlite, recorded):
         """A service stops in time although its render processes are frozen, and the client of the figure gets 503."""
         location, _ = recorded
-        with serving(sqlite.url, "--no-worker") as (process, port), ThreadPoolExecutor() as threads:
+        with service_process(sqlite.url, "--no-worker") as (process, port), ThreadPoolExecutor() as threads:
             figure = f"http://127.0.0.1:{port}{location}/plots/weight_gradient.png"
-            answer = threads.submit(httpx2.get, figure, timeout=30)
+            request = threads.submit(httpx2.get, figure, timeout=30)
             while len(rendering := render_processes(process.pid)) < PROCESSES:
                 time.sleep(0.01)
             for each in rendering:
                 os.kill(each, signal.SIGSTOP)
             process.terminate()
             assert process.wait(STOPS_WITHIN_SECONDS) == 0
-            response = answer.result()
+            response = request.result()
             assert (response.status_code, response.headers["retry-after"]) == (503, "5")
             assert response.json()["detail"] == "the service is stopping; try again when it has restarted"
             assert not any(Path("/proc", str(each)).exists() for each in rendering)

@@ -174,7 +174,7 @@ DEFECTS = [
         "tests/normlab/process/test_logging.py::TestLog::test_line_holds_no_key",
     ),
     Defect(
-        "a full disk is answered with 500",
+        "a full disk gets 500",
         "service/problems.py",
         "for transient in TRANSIENT_ERRORS:",
         "for transient in TRANSIENT_ERRORS[1:]:",

@@ -7,13 +7,13 @@ SMALL = json.dumps({"dataset": "digits"}).encode()
 
 
 def ask(port, method="GET", path="/experiments", body=None, **headers):
-    """Return the status, the headers and the body of an answer. Underscores in a header's name become dashes."""
+    """Return the status, the headers and the body of a response. Underscores in a header's name become dashes."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     given = {name.replace("_", "-"): value for name, value in headers.items()}
     if body is not None:
         given = {"content-type": "application/json"} | given
     connection.request(method, path, body, given)
-    answer = connection.getresponse()
-    text = answer.read().decode()
+    response = connection.getresponse()
+    text = response.read().decode()
     connection.close()
-    return answer.status, answer.headers, text
+    return response.status, response.headers, text

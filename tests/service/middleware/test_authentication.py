@@ -1,4 +1,4 @@
-"""API keys: who is let in, to what, and how often; and every route declares what it needs."""
+"""API keys: which requests they allow and how many, and that every route declares what it needs."""
 
 import asyncio
 import re
@@ -43,14 +43,14 @@ def concrete(path):
 class TestWithoutKey:
     @pytest.mark.parametrize(("method", "path"), OPERATIONS, ids=lambda part: part)
     def test_only_health_checks_are_open(self, client, method, path):
-        """Without an API key every route but the health checks answers 401."""
-        answer = client.request(method, concrete(path), json={} if method not in READING else None)
+        """Without an API key every route but the health checks returns 401."""
+        response = client.request(method, concrete(path), json={} if method not in READING else None)
         if path in OPEN:
-            assert answer.status_code == 200
+            assert response.status_code == 200
             return
-        assert answer.status_code == 401
-        assert answer.headers["www-authenticate"] == "Bearer"
-        assert answer.headers["content-type"] == "application/problem+json"
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"] == "Bearer"
+        assert response.headers["content-type"] == "application/problem+json"
 
     def test_refusal_says_what_to_send(self, client):
         """The refusal names the header to send."""
@@ -71,15 +71,15 @@ class TestWithoutKey:
         async def send(message):
             sent.append(message)
 
-        head = {
+        scope = {
             "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
             "headers": [(b"host", b"testserver"), announced],
         }  # fmt: skip
-        asyncio.run(app(head, receive, send))
+        asyncio.run(app(scope, receive, send))
         assert sent[0]["status"] == 401
 
     def test_open_route_with_an_empty_body(self, client):
-        """An open route answers a request whose header says that it has no body."""
+        """An open route accepts a request whose header says that it has no body."""
         assert client.get("/livez", headers={"content-length": "0"}).status_code == 200
 
     @pytest.mark.parametrize("path", ["/docs", "/openapi.json"])
@@ -136,9 +136,9 @@ class TestKey:
     )
     def test_almost_a_key(self, client, api_key, spoil):
         """A text that is almost an API key is refused as invalid."""
-        answer = client.get("/experiments", headers=bearing(spoil(api_key("write"))))
-        assert problem(answer, 401)["detail"] == "Invalid or revoked API key"
-        assert "invalid_token" in answer.headers["www-authenticate"]
+        response = client.get("/experiments", headers=bearing(spoil(api_key("write"))))
+        assert problem(response, 401)["detail"] == "Invalid or revoked API key"
+        assert "invalid_token" in response.headers["www-authenticate"]
 
     def test_other_scheme(self, client, api_key):
         """A key under another scheme than Bearer is refused, and the refusal says what to send."""
@@ -167,27 +167,27 @@ class TestKey:
             assert secret not in str(vars(row))
 
     def test_no_free_connection_is_503(self, client, app, api_key):
-        """A key that cannot be read because every connection is in use is answered 503, not 401."""
+        """A key that cannot be read because every connection is in use gets 503, not 401."""
         headers = bearing(api_key("read"))
         engine = app.state.database.reader
         engine.pool._timeout = 0.1
         with ExitStack() as taken:
             for _ in range(CONNECTIONS):
                 taken.enter_context(engine.connect())
-            answer = client.get("/experiments", headers=headers)
-        assert answer.status_code == 503
-        assert answer.headers["retry-after"] == "5"
+            response = client.get("/experiments", headers=headers)
+        assert response.status_code == 503
+        assert response.headers["retry-after"] == "5"
         assert client.get("/experiments", headers=headers).status_code == 200
 
 
 class TestRateLimit:
     def test_each_key_has_its_own(self, sqlite, api_key):
-        """A key with an empty token bucket is answered 429 with the time to wait, and another key is not slowed."""
+        """A key with an empty token bucket gets 429 with the time to wait, and another key is not slowed."""
         with client_of(sqlite.url, requests_per_second=2) as client:
             hasty, calm = api_key("read"), api_key("read")
-            answers = [client.get("/experiments", headers=bearing(hasty)) for _ in range(8)]
-            assert [answer.status_code for answer in answers].count(429) >= 3
-            refused = next(answer for answer in answers if answer.status_code == 429)
+            responses = [client.get("/experiments", headers=bearing(hasty)) for _ in range(8)]
+            assert [response.status_code for response in responses].count(429) >= 3
+            refused = next(response for response in responses if response.status_code == 429)
             assert int(refused.headers["retry-after"]) >= 1
             assert client.get("/experiments", headers=bearing(calm)).status_code == 200
 

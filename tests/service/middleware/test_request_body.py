@@ -31,17 +31,17 @@ class TestEncoding:
     )  # fmt: skip
     def test_other_than_utf_8(self, port, encoding, text):
         """A body in UTF-16 or UTF-32 is refused, whatever is in it."""
-        status, _, answer = ask(port, "POST", body=text.encode(encoding))
+        status, _, response = ask(port, "POST", body=text.encode(encoding))
         assert status == 422
         looks_like = encoding[:6].upper()
-        assert json.loads(answer)["detail"] == f"body: expected JSON in UTF-8; got what looks like {looks_like}"
+        assert json.loads(response)["detail"] == f"body: expected JSON in UTF-8; got what looks like {looks_like}"
 
     def test_not_unicode(self, port):
         """A body with bytes that are no UTF-8 is refused with their position."""
         for body in (b'{"name": "\xe9"}', b'{"name": "\xed\xa0\x80"}'):
-            status, _, answer = ask(port, "POST", body=body)
+            status, _, response = ask(port, "POST", body=body)
             detail = "body: expected JSON in UTF-8; got other bytes at 10"
-            assert (status, json.loads(answer)["detail"]) == (422, detail)
+            assert (status, json.loads(response)["detail"]) == (422, detail)
 
     def test_byte_order_mark_and_text_beyond_ascii(self, port):
         """UTF-8 with a byte order mark and with any character is accepted."""

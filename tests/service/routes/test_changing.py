@@ -1,4 +1,4 @@
-"""The verbs that change an experiment or a group: each does what it says, or the answer says why not."""
+"""The verbs that change an experiment or a group: each does what it says, or the response says why not."""
 
 from normlab.spec.responses import AttemptsResponse, CheckpointResponse, GroupResponse
 from normlab.store import claims
@@ -55,9 +55,9 @@ class TestGroups:
         client.post("/experiments", json={"dataset": "digits", "group": "a/1"})
         assert client.post("/groups/a/1/pause").json() == {"experiments": [2]}
         assert client.get("/experiments?group=a/1").json()["experiments"][0]["status"] == "paused"
-        answer = client.post("/groups/a/1/resume")
-        assert answer.json() == {"experiments": [2]}
-        assert GroupResponse.model_validate_json(answer.content, strict=True).experiments == [2]
+        response = client.post("/groups/a/1/resume")
+        assert response.json() == {"experiments": [2]}
+        assert GroupResponse.model_validate_json(response.content, strict=True).experiments == [2]
 
     def test_unknown_group(self, client):
         """A group without experiments is a 404 problem."""
@@ -70,10 +70,10 @@ class TestAttempts:
         running, claim = recorded
         assert client.post(f"{running}/pause").json()["requested_action"] == "pause"
         do(sqlite, claims.release, claim)
-        answer = client.get(f"{running}/attempts")
-        (attempt,) = answer.json()["attempts"]
+        response = client.get(f"{running}/attempts")
+        (attempt,) = response.json()["attempts"]
         assert (attempt["attempt"], attempt["worker"], attempt["outcome"]) == (1, "w", "paused")
-        assert AttemptsResponse.model_validate_json(answer.content, strict=True).attempts[0].outcome == "paused"
+        assert AttemptsResponse.model_validate_json(response.content, strict=True).attempts[0].outcome == "paused"
 
     def test_unknown_experiment(self, client):
         """The attempts of an unknown experiment are a 404 problem."""
@@ -84,10 +84,10 @@ class TestCheckpoint:
     def test_step_and_hash(self, client, recorded):
         """The newest checkpoint's step, size and hash are shown."""
         running, _ = recorded
-        answer = client.get(f"{running}/checkpoint")
-        stored = answer.json()
+        response = client.get(f"{running}/checkpoint")
+        stored = response.json()
         assert (stored["step"], len(stored["sha256"])) == (2, 64)
-        assert CheckpointResponse.model_validate_json(answer.content, strict=True).bytes == len("state after 1")
+        assert CheckpointResponse.model_validate_json(response.content, strict=True).bytes == len("state after 1")
 
     def test_before_the_first(self, client):
         """An experiment without a checkpoint is a 409 problem."""

@@ -44,7 +44,7 @@ class TestList:
         problem(client.get("/experiments?tag=%00"), 422)
 
     def test_page_fits_its_model(self, client, recorded):
-        """A client can read a page with the model of the answer."""
+        """A client can read a page with the model of the response."""
         client.post("/experiments", json={"dataset": "digits"})
         page = ExperimentPage.model_validate_json(client.get("/experiments").content)
         assert [experiment.id for experiment in page.experiments] == [2, 1]
@@ -52,7 +52,7 @@ class TestList:
 
 class TestRead:
     def test_answer_fits_its_model(self, client, recorded):
-        """A client can read an experiment with the model of the answer."""
+        """A client can read an experiment with the model of the response."""
         location, _ = recorded
         experiment = ExperimentResponse.model_validate_json(client.get(location).content)
         assert (experiment.status, experiment.progress.epoch) == ("running", 2)

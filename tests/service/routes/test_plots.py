@@ -27,10 +27,10 @@ class TestIndex:
         assert len(plots) == 10
         for plot in plots:
             for media_type, url in plot["urls"].items():
-                answer = client.get(url)
-                assert answer.status_code == 200, answer.text
-                assert answer.headers["content-type"] == media_type
-                assert answer.headers["x-content-type-options"] == "nosniff"
+                response = client.get(url)
+                assert response.status_code == 200, response.text
+                assert response.headers["content-type"] == media_type
+                assert response.headers["x-content-type-options"] == "nosniff"
 
     @pytest.mark.parametrize(
         ("fields", "listed"),
@@ -122,8 +122,8 @@ class TestFrames:
 class TestComparison:
     def test_several_experiments(self, client, recorded):
         """Several experiments share a figure; an unknown one is named, and a list that holds no numbers is refused."""
-        answer = client.get("/plots/test-accuracy.png?experiments=1")
-        assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+        response = client.get("/plots/test-accuracy.png?experiments=1")
+        assert (response.status_code, response.headers["content-type"]) == (200, "image/png")
         assert "no experiment 99" in problem(client.get("/plots/train-accuracy.png?experiments=1,99"), 404)["detail"]
         problem(client.get("/plots/train-accuracy.png?experiments=a"), 422)
         problem(client.get("/plots/train-accuracy.png"), 422)

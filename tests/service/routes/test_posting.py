@@ -37,10 +37,10 @@ class TestAccepted:
     @pytest.mark.parametrize("example", EXAMPLES.values(), ids=EXAMPLES)
     def test_example_of_the_documentation(self, client, example):
         """Every example of the documentation is queued as it stands, with its fields in the spec."""
-        answer = client.post("/experiments", json=example["value"])
-        assert answer.status_code == 201
-        experiment = client.get(answer.headers["location"]).json()
-        assert experiment == answer.json()
+        response = client.post("/experiments", json=example["value"])
+        assert response.status_code == 201
+        experiment = client.get(response.headers["location"]).json()
+        assert experiment == response.json()
         assert experiment["status"] == "queued"
         for field, value in example["value"].items():
             if field != "network":
@@ -51,11 +51,11 @@ class TestRefusedSpec:
     @pytest.mark.parametrize(("body", "field", "got"), BAD.values(), ids=BAD)
     def test_error_names_field_expectation_and_value(self, client, body, field, got):
         """A bad spec is refused with the field, what was expected and what was sent, and nothing is queued."""
-        answer = problem(client.post("/experiments", json=body), 422)
-        assert {error["field"].split(".")[0] for error in answer["errors"]} == {field.split(".")[0]}
-        assert answer["errors"][0]["field"] == field
-        assert answer["errors"][0]["expected"]
-        assert got in answer["errors"][0]["got"]
+        response = problem(client.post("/experiments", json=body), 422)
+        assert {error["field"].split(".")[0] for error in response["errors"]} == {field.split(".")[0]}
+        assert response["errors"][0]["field"] == field
+        assert response["errors"][0]["expected"]
+        assert got in response["errors"][0]["got"]
         assert client.get("/experiments").json()["experiments"] == []
 
     def test_errors_of_defaults_and_unions_are_in_json_words(self, client):
@@ -75,26 +75,26 @@ class TestRefusedBody:
     @pytest.mark.parametrize(("content", "detail"), NOT_JSON.values(), ids=NOT_JSON)
     def test_not_json(self, client, content, detail):
         """A body that is not JSON of moderate depth and numbers is refused with a problem that says where."""
-        answer = client.post("/experiments", content=content, headers={"content-type": "application/json"})
-        assert detail in problem(answer, 422)["detail"]
+        response = client.post("/experiments", content=content, headers={"content-type": "application/json"})
+        assert detail in problem(response, 422)["detail"]
 
     def test_other_content_type(self, client):
         """A body of another content type is refused, and the problem names the header to send."""
-        answer = client.post("/experiments", content=b"{}", headers={"content-type": "text/plain"})
-        assert "content-type: application/json; got text/plain" in problem(answer, 415)["detail"]
+        response = client.post("/experiments", content=b"{}", headers={"content-type": "text/plain"})
+        assert "content-type: application/json; got text/plain" in problem(response, 415)["detail"]
 
     def test_over_a_million_bytes(self, client):
         """A body of more than a million bytes is refused."""
         problem(client.post("/experiments", json={"name": "x" * 1_000_001}), 413)
 
     def test_very_many_items(self, client):
-        """A body of very many items is refused, with at most 20 errors in a short answer."""
+        """A body of very many items is refused, with at most 20 errors in a short response."""
         for body in ({"capture_quantities": [0] * 300_000}, {"tags": [1] * 20_000}, {"network": [{}] * 20_000}):
-            answer = client.post("/experiments", json=body)
-            assert "at most 10,000 items" in problem(answer, 422)["detail"]
-        answer = client.post("/experiments", json={"tags": [1] * 5_000, "x" * 900_000: 1})
-        assert len(problem(answer, 422)["errors"]) == 20
-        assert len(answer.content) < 20_000
+            response = client.post("/experiments", json=body)
+            assert "at most 10,000 items" in problem(response, 422)["detail"]
+        response = client.post("/experiments", json={"tags": [1] * 5_000, "x" * 900_000: 1})
+        assert len(problem(response, 422)["errors"]) == 20
+        assert len(response.content) < 20_000
         assert client.post("/experiments", json={"capture_quantities": ["weight"] * 99}).status_code == 422
 
 
@@ -103,17 +103,17 @@ class TestRefusedSize:
     def test_too_large_to_train(self, client, subject, layers):
         """An experiment that is too large to train is refused with its estimated size, and nothing is queued."""
         network = [*layers, {"kind": "convolution", "channels": 10}, {"kind": "global_average_pool"}]
-        answer = problem(client.post("/experiments", json={"network": network, "batch_size": 1000}), 422)
-        assert subject in answer["detail"]
-        assert "got about " in answer["detail"]
+        response = problem(client.post("/experiments", json={"network": network, "batch_size": 1000}), 422)
+        assert subject in response["detail"]
+        assert "got about " in response["detail"]
         assert client.get("/experiments").json()["experiments"] == []
 
     def test_checkpoint_size_counts_the_optimizer(self, client):
         """A checkpoint of over 256 MB is refused; the optimizer's state counts, so SGD fits where Adam does not."""
         network = [{"kind": "linear", "features": 7_000}, {"kind": "linear", "features": 10}]  # 21.6 million parameters
         spec = {"dataset": "digits", "network": network}
-        answer = problem(client.post("/experiments", json=spec), 422)
-        assert "expected at most 256,000,000; got about 258," in answer["detail"]
+        response = problem(client.post("/experiments", json=spec), 422)
+        assert "expected at most 256,000,000; got about 258," in response["detail"]
         assert client.post("/experiments", json=spec | {"optimizer": "sgd"}).status_code == 201
 
     def test_estimate_of_the_studys_network(self):
@@ -135,7 +135,7 @@ class TestIdempotencyKey:
     KEY = {"idempotency-key": "once"}  # noqa: RUF012
 
     def test_same_body_is_answered_as_before(self, client):
-        """A repeated key with the same body has the first answer, and with another body it is refused."""
+        """A repeated key with the same body has the first response, and with another body it is refused."""
         first = client.post("/experiments", json={"epochs": 3}, headers=self.KEY)
         again = client.post("/experiments", json={"epochs": 3}, headers=self.KEY)
         assert (again.status_code, again.json()) == (201, first.json())

@@ -61,7 +61,7 @@ class TestFormats:
 
 
 class TestModels:
-    """The routes do not validate these answers, for speed, so the tests do."""
+    """The routes do not validate these responses, for speed, so the tests do."""
 
     @pytest.mark.parametrize(
         ("path", "model", "rows"),
@@ -73,13 +73,13 @@ class TestModels:
         ],
     )
     def test_answer_fits_its_model(self, client, recorded, path, model, rows):
-        """The answer has exactly the fields and types of its model."""
+        """The response has exactly the fields and types of its model."""
         location, _ = recorded
-        answer = client.get(f"{location}/{path}")
-        parsed = model.model_validate_json(answer.content, strict=True, extra="forbid")
+        response = client.get(f"{location}/{path}")
+        parsed = model.model_validate_json(response.content, strict=True, extra="forbid")
         (name,) = model.model_fields
         assert len(getattr(parsed, name)) == rows
-        assert parsed.model_dump(mode="json") == answer.json()
+        assert parsed.model_dump(mode="json") == response.json()
 
     def test_loss_that_is_not_finite_is_null(self, client, recorded, sqlite):
         """A loss that is not finite is null."""
@@ -87,13 +87,13 @@ class TestModels:
         diverged = record_of(2)
         metrics = metrics_of(2, train_loss=None, test_loss=None)
         do(sqlite, records.record, claim, records.Record(metrics, diverged.captures, diverged.checkpoint))
-        answer = MetricsResponse.model_validate_json(client.get(f"{location}/metrics").content, strict=True)
-        assert (answer.metrics[2].train_loss, answer.metrics[2].test_loss) == (None, None)
+        response = MetricsResponse.model_validate_json(client.get(f"{location}/metrics").content, strict=True)
+        assert (response.metrics[2].train_loss, response.metrics[2].test_loss) == (None, None)
 
 
 class TestLimits:
     def test_too_many_histograms(self, client, recorded, monkeypatch):
-        """An answer with more rows than the limit is refused, and the problem says what to name."""
+        """A response with more rows than the limit is refused, and the problem says what to name."""
         location, _ = recorded
         monkeypatch.setattr("service.routes.records.MAX_BINS", 6 * 50)
         monkeypatch.setattr("service.routes.records.MAX_ROWS", 6)
