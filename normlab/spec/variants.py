@@ -74,7 +74,7 @@ class Variant:
     normalizes: what it changes. "activations": it is a layer; "weights": it is a property of the convolution before it;
     "nothing": it is left out of the network. learned_per_layer, learned_per_channel: how many parameters it learns.
     thresholded: whether a thresholded linear unit follows it. options: the fields of the spec that it reads.
-    requires: returns None if it can take an input, else a message that says what it expects, what it got and what to try.
+    requires: returns None if it can take an input, else a message with what it expects, what it got and what to try.
     """
 
     name: Normalization
