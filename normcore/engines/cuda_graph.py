@@ -47,8 +47,8 @@ class CudaGraph:
         graph = self._plain if probe is None or self._observed is None else self._observed
         result, observed = graph.replay()
         if probe is not None:
-            for index, passed in observed:
-                probe(index, passed)
+            for index, layer_gradients in observed:
+                probe(index, layer_gradients)
         return result
 
     def test_logits(self, images: Tensor) -> Tensor:
@@ -60,10 +60,11 @@ class CudaGraph:
 
     def _observed_step(self, indices: Tensor, coefficients: Tensor) -> tuple[StepResult, Observed]:
         observed: Observed = []
-        result = self._step(
-            indices, coefficients, lambda index, passed: observed.append((index, passed)), images_gradient=True
-        )
-        return result, observed
+
+        def keep(index: int, layer_gradients: LayerGradients) -> None:
+            observed.append((index, layer_gradients))
+
+        return self._step(indices, coefficients, keep, images_gradient=True), observed
 
 
 class _Graph:
