@@ -1,5 +1,6 @@
 """`python -m benchmarks`: measure everything, print it as tables, and store it as JSON and Markdown."""
 
+import argparse
 import json
 import platform
 import time
@@ -16,7 +17,7 @@ from worker.training import device as devices
 RESULTS = Path(__file__).parent / "results"
 
 PARTS: dict[str, tuple[str, Callable[[torch.device], list[dict[str, Any]]]]] = {
-    "steps": ("A training step of the study's network: milliseconds, medians by turns", steps.measure),
+    "steps": ("A training step of the study's network: median milliseconds; implementations alternate", steps.measure),
     "capture": ("What a capture at every step adds, 20 images, batch normalization", capture.measure),
     "memory": (f"Activation memory, {memory.BATCH} images", memory.measure),
     "epochs": ("An epoch at STL-10's size, 5,000 training and 8,000 test images: seconds", epochs.measure),
@@ -26,6 +27,7 @@ PARTS: dict[str, tuple[str, Callable[[torch.device], list[dict[str, Any]]]]] = {
 
 def main() -> None:
     """Measure all parts, one after another, on the best device of this machine."""
+    argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__).parse_args()
     keep_freed_memory()  # as the worker does; the peers run in the same process, so they gain from it too
     device, began = devices.choose("auto"), time.perf_counter()
     machine = _machine(device)

@@ -1,4 +1,4 @@
-"""Cancel, pause and resume: at once for a waiting experiment, by a request for a running one."""
+"""Cancel, pause and resume: at once for a queued or paused experiment, by a request for a running one."""
 
 from functools import partial
 
@@ -26,7 +26,7 @@ def let_go(request, database):
 class TestCancel:
     """A cancellation."""
 
-    def test_ends_waiting_and_asks_running(self, database):
+    def test_ends_queued_and_asks_running(self, database):
         """A queued experiment ends at once, a running one after its worker has stopped. An ended one is refused."""
         queued, running = enqueue(database), enqueue(database)
         do(database, queue.cancel, queued)
@@ -54,7 +54,7 @@ class TestCancel:
 class TestPause:
     """A pause, and its end."""
 
-    def test_keeps_the_place_in_the_queue(self, database):
+    def test_keeps_the_position_in_the_queue(self, database):
         """A paused experiment is not claimed. After it is resumed, it is the oldest again."""
         first, second = enqueue(database), enqueue(database)
         assert do(database, queue.pause, first).status == "paused"

@@ -64,7 +64,10 @@ class TestLostAttempt:
             do(database, lost_attempts.requeue_stalled)
         experiment = read(database, deadly)
         assert experiment.status == "failed"
-        assert "lost 5 times" in experiment.error
+        assert experiment.error.startswith(
+            "the limit of 5 lost attempts is reached. The last one: its worker sent no heartbeat until the lease "
+            f"expired. GET /experiments/{deadly}/attempts lists all. If the machine was the cause"
+        )
         assert claimed(database).experiment_id == harmless
 
     def test_waits_for_another_transaction(self, postgresql):
