@@ -18,8 +18,8 @@ Recorded = Callable[[Tensor, Tensor], tuple[StepResult, Observed]]
 class CudaGraph:
     """Runs batches of one size, because a graph's memory is fixed.
 
-    Two graphs of the same kernels are recorded: one without a probe, and one with a probe when the first probe comes.
-    Both train the same.
+    Two graphs of the same kernels are recorded: one without a probe, and one with a probe at the first call that has
+    one. Both train the same.
 
     Args:
         step: The step to record.

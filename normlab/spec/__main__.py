@@ -84,7 +84,7 @@ def _limits(field: Mapping[str, Any]) -> str:
     words = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     limits = [f"{sign} {_number(field[name])}" for name, sign in words.items() if name in field]
     if "maxLength" in field:
-        limits.append(f"at most {field['maxLength']} characters")
+        return f" (at most {field['maxLength']} characters)"
     return f" {', '.join(limits)}" if limits else ""
 
 

@@ -1,4 +1,4 @@
-"""The two protocols: the study as it should be, and as the 2018 notebook ran it.
+"""The two protocols: the study without the 2018 notebook's errors, and as the notebook ran it.
 
 Each row is a field of the spec. The protocol decides only its default.
 """

@@ -1,4 +1,4 @@
-"""The JSON answers about the service itself: its workers, its health, and why it refused a request."""
+"""The JSON responses about the service itself: its workers, its health, and why it refused a request."""
 
 from datetime import datetime
 from typing import Literal
@@ -16,7 +16,7 @@ class WorkerResponse(BaseModel):
     threads: int | None = Field(description="Number of CPU threads of its trainings; null before the first.")
     experiment: int | None = Field(description="Number of the experiment that it trains; null if it has none.")
     attempt: int | None = Field(description="Number of that experiment's attempt; null if it has none.")
-    steps_per_second: float = Field(description="Training steps per second, lately.")
+    steps_per_second: float = Field(description="Training steps per second, measured lately.")
     images_per_second: float | None = Field(
         description="Training images per second in its experiment's last recorded epoch; null before the first."
     )
@@ -35,15 +35,15 @@ class WorkersResponse(BaseModel):
 
 
 class AliveResponse(BaseModel):
-    """The answer of a service whose process runs."""
+    """The response of a service whose process runs."""
 
-    status: Literal["alive"] = Field(description="Always `alive`: a process that is not alive does not answer.")
+    status: Literal["alive"] = Field(description="Always `alive`: a process that is not alive does not respond.")
 
 
 class ReadyResponse(BaseModel):
-    """The answer of a service that can serve."""
+    """The response of a service that can serve."""
 
-    status: Literal["ready"] = Field(description="Always `ready`: a service that is not ready answers 503.")
+    status: Literal["ready"] = Field(description="Always `ready`: a service that is not ready returns 503.")
 
 
 class FieldError(BaseModel):
@@ -61,6 +61,6 @@ class Problem(BaseModel):
 
     type: str = Field(description="Always `about:blank`: the status says what kind of problem it is.")
     title: str = Field(description="Name of the status, such as `Not Found`.")
-    status: int = Field(ge=400, le=599, description="HTTP status of the answer.")
+    status: int = Field(ge=400, le=599, description="HTTP status of the response.")
     detail: str = Field(description="What was expected and what was sent, or what to try.")
     errors: list[FieldError] = Field(default=[], description="With status 422: every error, at most 20 of them.")

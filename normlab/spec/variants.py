@@ -74,7 +74,8 @@ class Variant:
     normalizes: what it changes. "activations": it is a layer; "weights": it is a property of the convolution before it;
     "nothing": it is left out of the network. learned_per_layer, learned_per_channel: how many parameters it learns.
     thresholded: whether a thresholded linear unit follows it. options: the fields of the spec that it reads.
-    requires: returns None if it can take an input, else a message that says what it expects, what came, what to try.
+    requires: returns None if it can take an input, else a message that says what it expects, what it received and what
+    to try.
     """
 
     name: Normalization
@@ -111,14 +112,14 @@ VARIANTS: dict[str, Variant] = {
         ),
         Variant(
             "layer", "layer", "#2ca02c",
-            "As batch, but each image has its own mean and variance, over its channels and positions. test_statistics "
-            "says which are used at test time.",
+            "(x − mean) / √(variance + norm_eps). Each image has its own mean and variance, over its channels and "
+            "positions. test_statistics says which are used at test time.",
             options=("norm_eps", "test_statistics", "norm_momentum", "running_var_start"),
         ),
         Variant(
             "instance", "instance", "#d62728",
-            "As batch, but each channel of each image has its own mean and variance, over its positions. "
-            "test_statistics says which are used at test time.",
+            "(x − mean) / √(variance + norm_eps). Each channel of each image has its own mean and variance, over its "
+            "positions. test_statistics says which are used at test time.",
             options=("norm_eps", "test_statistics", "norm_momentum", "running_var_start"),
         ),
         Variant(
@@ -130,8 +131,8 @@ VARIANTS: dict[str, Variant] = {
         ),
         Variant(
             "group", "group", "#56b4e9",
-            "As batch, but each group of channels of each image has its own mean and variance, at test time too. "
-            "group_count must divide the channels.",
+            "(x − mean) / √(variance + norm_eps). Each group of channels of each image has its own mean and variance, "
+            "at test time too. group_count must divide the channels.",
             options=("norm_eps", "group_count"),
             requires=_divisible_channels,
         ),
@@ -142,8 +143,8 @@ VARIANTS: dict[str, Variant] = {
         ),
         Variant(
             "filter_response", "filter response", "#009e73",
-            "As rms, but over the positions of each channel of each image. A thresholded linear unit max(x, τ) with "
-            "one learned τ per channel follows it.",
+            "x / √(mean(x²) + norm_eps). The mean is over the positions of each channel of each image, at test time "
+            "too. A thresholded linear unit max(x, τ) with one learned τ per channel follows it.",
             thresholded=True,
             options=("norm_eps",),
         ),

@@ -15,8 +15,8 @@ JOURNAL_RETRY_SECONDS = 0.02
 def sqlite_engines(url: str, *, timeout_seconds: float, **pool: Any) -> tuple[Engine, Engine]:
     """Return the engine to write with and the one to read with. The first connection makes the file and its folder.
 
-    A transaction of the first waits for SQLite's one write lock when it begins, not in its middle, where SQLite would
-    refuse it at once if another had written since its first read.
+    A transaction of the first waits for SQLite's one write lock when it begins. If it asked for the lock later, SQLite
+    would refuse it at once if another transaction had written since its first read.
     """
     file = SQLiteFile(Path(make_url(url).database or ""))
     return (

@@ -30,8 +30,8 @@ NormMomentum = Annotated[
         ge=0,
         lt=1,
         description="The fraction of a running average that is kept at each training batch: running ← norm_momentum · "
-        "running + (1 − norm_momentum) · batch. PyTorch's momentum is the other fraction: 0.9 here is 0.1 there. The "
-        "running variance averages the batches' biased variances (divided by n); PyTorch's averages unbiased ones "
+        "running + (1 − norm_momentum) · batch. PyTorch's momentum is 1 − norm_momentum: 0.9 here is 0.1 in PyTorch. "
+        "The running variance averages the batches' biased variances (divided by n); PyTorch's averages unbiased ones "
         f"(divided by n − 1). Read by {variants_that_read('norm_momentum')}; by `layer` and `instance` only with "
         "test_statistics `slot`.",
     ),
@@ -95,7 +95,7 @@ InitStd = Annotated[
         gt=0,
         le=10,
         description="The standard deviation of the initial weights of convolutions and linear layers, which are normal "
-        "with mean 0 whatever the size of the layer. PyTorch's default depends on the layer's inputs. Biases start at "
+        "with mean 0, for layers of every size. PyTorch's default depends on the layer's inputs. Biases start at "
         "0.",
     ),
 ]

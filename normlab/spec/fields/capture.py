@@ -21,7 +21,7 @@ CaptureUnit = Annotated[
     Field(
         description="The unit of capture_every.\n\n"
         "- `epoch`: layers are captured at the end of an epoch.\n"
-        "- `step`: layers are captured at training steps, several times per epoch if need be."
+        "- `step`: layers are captured at training steps, also within an epoch."
     ),
 ]
 CaptureQuantities = Annotated[

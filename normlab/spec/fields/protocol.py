@@ -1,4 +1,4 @@
-"""The fields whose defaults the protocol decides: where the 2018 notebook differs from the study as it should be."""
+"""The fields whose defaults the protocol decides: where the 2018 notebook differs from the study without its errors."""
 
 from typing import Annotated, Literal
 
@@ -11,7 +11,7 @@ Protocol = Annotated[
     Field(
         description="The defaults of the ten fields from `shuffle` to `capture_moment`. Each of them can also be set "
         "alone."
-        "\n\n- `standard`: the study as it should be.\n"
+        "\n\n- `standard`: the study without the notebook's errors.\n"
         "- `original`: as the notebook behind the 2018 article ran it, with its errors."
     ),
 ]
@@ -57,7 +57,7 @@ TestStatistics = Annotated[
         "with protocol standard, `slot` with original.\n\n"
         "- `own`: those of the test image itself, as in training.\n"
         "- `slot`: running averages kept for each position in the batch. The n-th image of a test batch is normalized "
-        "by the averages of the n-th images of the training batches, which have nothing to do with it."
+        "by the averages of the n-th images of the training batches, which are unrelated images."
     ),
 ]
 RunningVarStart = Annotated[

@@ -9,7 +9,7 @@ from normlab.spec.fields.labels import Tag
 Group = Annotated[
     Tag | None,
     Field(
-        description="The group it is queued in, by a name of your choice. Among waiting experiments of the same "
+        description="The group it is queued in, by a name of your choice. Among queued experiments of the same "
         "priority, groups take turns, however many experiments each has. A group can be paused and resumed as a whole. "
         "Experiments without a group form one group of their own."
     ),
@@ -19,7 +19,7 @@ Priority = Annotated[
     Field(
         ge=-1000,
         le=1000,
-        description="Waiting experiments of a higher priority are claimed first, whatever their group. A running "
+        description="Queued experiments of a higher priority are claimed first, in every group. A running "
         "experiment is not interrupted.",
     ),
 ]
@@ -38,6 +38,6 @@ CheckpointSeconds = Annotated[
         ge=0,
         le=1e9,
         description="A checkpoint is stored at the end of every epoch. Inside an epoch another one is stored when this "
-        "many seconds have passed since the last. 0: after every step, as fast as the database takes them.",
+        "many seconds have passed since the last. 0: after every step, or as often as the database can store them.",
     ),
 ]

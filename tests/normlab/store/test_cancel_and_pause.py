@@ -40,7 +40,7 @@ class TestCancel:
                 do(database, queue.cancel, number)
 
     def test_precedes_requeueing(self, database, let_go):
-        """A requested cancellation is applied when the worker lets go of the experiment."""
+        """A requested cancellation is applied when the worker no longer runs the experiment."""
         number = enqueue(database)
         claim = claimed(database)
         do(database, queue.cancel, number)
@@ -79,7 +79,7 @@ class TestPause:
         assert do(database, claims.heartbeat, claim, step=1, lease_seconds=30) == "cancel"
 
     def test_precedes_requeueing(self, database, let_go):
-        """A requested pause is applied when the worker lets go of the experiment."""
+        """A requested pause is applied when the worker no longer runs the experiment."""
         number = enqueue(database)
         claim = claimed(database)
         do(database, queue.pause, number)

@@ -38,7 +38,11 @@ def claimed_in_order(database):
 def waits_for_lock(database):
     """Return whether a claim waits for the advisory lock of another one."""
     with database.reading() as session:
-        return session.scalar(text("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"))
+        waiting = text(
+            "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database"
+            " WHERE datname = current_database() AND locktype = 'advisory' AND NOT granted"
+        )
+        return session.scalar(waiting) > 0
 
 
 class TestClaim:
