@@ -10,17 +10,17 @@ from tests.experiments import attempts, claimed, do, enqueue, expire, read
 
 
 @pytest.fixture(params=["release", "lease expired"])
-def let_go(request, database):
+def end_claim(request, database):
     """The end of a claim: the worker releases it, or is lost."""
 
-    def let_go(claim):
+    def end_claim(claim):
         if request.param == "release":
             do(database, claims.release, claim)
         else:
             expire(database, claim.experiment_id)
             do(database, lost_attempts.requeue_stalled)
 
-    return let_go
+    return end_claim
 
 
 class TestCancel:
@@ -39,12 +39,12 @@ class TestCancel:
             with pytest.raises(InvalidState, match="already been cancelled"):
                 do(database, queue.cancel, number)
 
-    def test_precedes_requeueing(self, database, let_go):
+    def test_precedes_requeueing(self, database, end_claim):
         """A requested cancellation is applied when the worker no longer runs the experiment."""
         number = enqueue(database)
         claim = claimed(database)
         do(database, queue.cancel, number)
-        let_go(claim)
+        end_claim(claim)
         experiment = read(database, number)
         assert (experiment.status, experiment.lease_expires_at) == ("cancelled", None)
         assert experiment.ended_at is not None
@@ -78,12 +78,12 @@ class TestPause:
             do(database, queue.pause, number)
         assert do(database, claims.heartbeat, claim, step=1, lease_seconds=30) == "cancel"
 
-    def test_precedes_requeueing(self, database, let_go):
+    def test_precedes_requeueing(self, database, end_claim):
         """A requested pause is applied when the worker no longer runs the experiment."""
         number = enqueue(database)
         claim = claimed(database)
         do(database, queue.pause, number)
-        let_go(claim)
+        end_claim(claim)
         experiment = read(database, number)
         assert (experiment.status, experiment.requested_action, experiment.lease_expires_at) == ("paused", None, None)
 
