@@ -1,5 +1,6 @@
 """`python -m benchmarks`: measure everything, print it as tables, and store it as JSON and Markdown."""
 
+import argparse
 import json
 import platform
 import time
@@ -29,6 +30,7 @@ PARTS: dict[str, tuple[str, Callable[[torch.device], list[dict[str, Any]]]]] = {
 
 def main() -> None:
     """Measure all parts, one after another, on the best device of this machine."""
+    argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__).parse_args()
     keep_freed_memory()  # as the worker does; the peers run in the same process, so they gain from it too
     device, began = devices.choose("auto"), time.perf_counter()
     machine = _machine(device)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks import ours, peers
-from benchmarks.timing import by_turns
+from benchmarks.timing import time_alternately
 
 BINS = 50
 
@@ -40,7 +40,7 @@ def measure(device: torch.device) -> list[dict[str, Any]]:
             "autograd, hooks and torch.histc": histc,
             "autograd, TensorBoard": tensorboard,
         }
-        timings = by_turns(candidates)
+        timings = time_alternately(candidates)
     added = {
         "normcore": timings[f"normcore {name}, capturing"].median - timings[f"normcore {name}"].median,
         "hooks and torch.histc": timings["autograd, hooks and torch.histc"].median - timings["autograd"].median,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.timing import by_turns
+from benchmarks.timing import time_alternately
 from normcore.histograms import count, fetch, torch_operators
 
 VALUES = 16_000_000
@@ -20,7 +20,7 @@ def measure(device: torch.device) -> list[dict[str, Any]]:
     zeros = torch.where(torch.rand(VALUES, generator=generator) < 0.9, 0.0, random)
     for name, values in (("random", random.to(device)), ("90 % zeros", zeros.to(device))):
         ways = _ways(values)
-        timings = by_turns(ways, rounds=5, seconds=0.1)
+        timings = time_alternately(ways, rounds=5, seconds=0.1)
         rows += [
             {"data": name, "way": way, "milliseconds": timing.median, "GB/s": 4 * VALUES / timing.median / 1e6}
             for way, timing in timings.items()

@@ -7,7 +7,7 @@ import torch
 from rich.progress import track
 
 from benchmarks import ours, peers
-from benchmarks.timing import Timing, by_turns
+from benchmarks.timing import Timing, time_alternately
 from worker.datasets import ImageData
 
 BATCHES = (20, 256)
@@ -27,7 +27,7 @@ def _row(variant: str, batch: int, data: ImageData, device: torch.device) -> dic
     candidates = {f"normcore {name}": ours.step(*engine) for name, engine in engines.items()}
     candidates |= {f"normcore {name}, capturing": ours.captured_step(*engine) for name, engine in engines.items()}
     candidates |= _peers(variant, batch, data, device)
-    timings = by_turns(candidates)
+    timings = time_alternately(candidates)
     return {"variant": variant, "batch": batch, "milliseconds": _medians(timings)} | _ratios(timings)
 
 

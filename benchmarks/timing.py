@@ -1,4 +1,4 @@
-"""Timing of candidates that take turns, so that other load on the machine affects all of them alike."""
+"""Timing of candidates that alternate, so that other load on the machine affects all of them alike."""
 
 import statistics
 import time
@@ -31,10 +31,10 @@ class Timing(NamedTuple):
         return statistics.median(a / b for a, b in zip(self.readings, other.readings, strict=True))
 
 
-def by_turns(
+def time_alternately(
     candidates: Mapping[str, Callable[[], object]], *, rounds: int = 9, seconds: float = 0.25
 ) -> dict[str, Timing]:
-    """Return each candidate's timing. In each round each candidate runs for about so many seconds."""
+    """Return each candidate's timing. In each round each candidate runs for about the given seconds."""
     calls = {}
     for name, run in candidates.items():
         for _ in range(WARM_UP):
@@ -48,7 +48,7 @@ def by_turns(
 
 
 def _seconds(run: Callable[[], object], calls: int) -> float:
-    """Return the seconds of one call, the mean of so many."""
+    """Return the mean seconds of one call."""
     _wait()
     began = time.perf_counter()
     for _ in range(calls):

@@ -1,5 +1,6 @@
 """`python -m migrations`: bring the database of NORMLAB_DATABASE_URL to the newest schema."""
 
+import argparse
 import sys
 
 from sqlalchemy.exc import DBAPIError
@@ -11,6 +12,10 @@ from normlab.store.schema import SchemaStatus, migrate, schema_status
 
 def main() -> None:
     """Migrate the database. Exits with a message if its schema is newer or it does not answer."""
+    argparse.ArgumentParser(
+        prog="python -m migrations",
+        description="Bring the database of NORMLAB_DATABASE_URL to the newest schema.",
+    ).parse_args()
     database = Database(DatabaseSettings.read().database_url)
     try:
         if schema_status(database.reader) == SchemaStatus.NEWER:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from normcore.shapes import Float, Int
+from normcore.annotations import Float, Int
 
 
 def cross_entropy(

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Security
 from fastapi.security import HTTPBearer
 from starlette.middleware.cors import CORSMiddleware
 
-from normlab.store.database import CONNECTIONS, Database
+from normlab.store.database import MAX_CONNECTIONS, Database
 from service.enqueue_batch import EnqueueBatch
 from service.middleware.authentication import Authentication
 from service.middleware.host_and_origin import HostAndOrigin
@@ -98,7 +98,7 @@ def _add_middleware(app: FastAPI, settings: ServiceSettings, database: Database)
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     lag = asyncio.create_task(app.state.metrics.measure_loop_lag())
-    to_thread.current_default_thread_limiter().total_tokens = CONNECTIONS
+    to_thread.current_default_thread_limiter().total_tokens = MAX_CONNECTIONS
     yield
     lag.cancel()
     app.state.render_pool.close()

@@ -1,4 +1,4 @@
-"""Which engine an experiment trains with: the one it names, or the one that is measured to be fastest."""
+"""The choice of an engine: the requested one, or the fastest by measurement."""
 
 import logging
 import statistics
@@ -18,9 +18,10 @@ log = logging.getLogger(__name__)
 
 EngineName = Literal["eager", "compiled", "cuda_graph"]
 
-# Of eager training. A compilation takes 10 to 20 seconds and saves a third of the training's time or more.
+# Compile only if the rest of the training takes longer than this eagerly. A compilation takes 10 to 20 seconds and
+# saves a third of the training's time or more.
 WORTH_COMPILING_SECONDS = 60.0
-ROUNDS, STEPS = 7, 3  # each engine runs so many steps in each round; a first round more is not counted
+ROUNDS, STEPS = 7, 3  # of a measurement: 7 timed rounds of 3 steps with each engine, after one warm-up round
 
 
 class EngineChoice(NamedTuple):
@@ -41,7 +42,7 @@ def choose(
 ) -> EngineChoice:
     """Return an engine that is ready for batches of the indices' length. The training itself is not changed.
 
-    An engine that is unavailable or fails is replaced by the eager one, and the reason says so.
+    An engine that is unavailable, or fails in its first steps, is replaced by another one, and the reason says so.
 
     Args:
         step: The training step.
@@ -71,24 +72,25 @@ def _fastest(
     step: TrainingStep, factories: dict[EngineName, Callable[[], Engine]], indices: Tensor, steps_left: int
 ) -> EngineChoice:
     engines: dict[EngineName, Engine] = {"eager": factories["eager"]()}
-    eager_seconds = _seconds_per_step(engines, step, indices)["eager"]
+    measured = _seconds_per_step(engines, step, indices)
+    eager_seconds = measured["eager"]
     candidates: list[EngineName] = ["cuda_graph"] if indices.device.type == "cuda" else []
     reasons = []
     if steps_left * eager_seconds > WORTH_COMPILING_SECONDS:
         candidates.append("compiled")
     else:
-        reasons.append(f"compiled not tried: {steps_left} steps of {1e3 * eager_seconds:.2f} ms are too few to gain")
+        few = f"{steps_left} steps of {1e3 * eager_seconds:.2f} ms"
+        reasons.append(f"compiled not tried: {few} are too few to repay the compilation")
     for name in candidates:
         try:
-            engines[name] = _prepared(step, factories[name], indices)
+            compared = engines | {name: _prepared(step, factories[name], indices)}
+            # A candidate may fail after its first step, or need memory that the other engines hold.
+            measured, engines = _seconds_per_step(compared, step, indices), compared
         except EngineUnavailable as unavailable:
             reasons.append(f"{name} unavailable: {unavailable}")
         except Exception as error:
-            log.warning("the engine %s failed while it was prepared", name, exc_info=True)
+            log.warning("the engine %s failed while it was prepared or measured", name, exc_info=True)
             reasons.append(f"{name} failed: {_short(error)}")
-    measured: dict[EngineName, float] = {"eager": eager_seconds}
-    if len(engines) > 1:
-        measured = _seconds_per_step(engines, step, indices)
     best: EngineName = min(measured, key=measured.__getitem__)
     reasons = [f"{name} {1e3 * seconds:.2f} ms per step" for name, seconds in measured.items()] + reasons
     return EngineChoice(engines[best], best, "measured: " + "; ".join(reasons))
@@ -105,7 +107,7 @@ def _prepared(step: TrainingStep, factory: Callable[[], Engine], indices: Tensor
 def _seconds_per_step(
     engines: Mapping[EngineName, Engine], step: TrainingStep, indices: Tensor
 ) -> dict[EngineName, float]:
-    """Return each engine's median. The engines take turns, so that other load on the machine affects all alike."""
+    """Return each engine's median. The engines alternate, so that other load on the machine affects all alike."""
     seconds: dict[EngineName, list[float]] = {name: [] for name in engines}
     with preserved(step):
         for _ in range(1 + ROUNDS):

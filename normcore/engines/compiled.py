@@ -49,10 +49,11 @@ class Compiled:
         before = deepcopy(self._step.network.image_layers) if probe is not None else {}
         result, observed = self._run(indices, coefficients)
         if probe is not None:
-            for index, passed in observed:
-                if passed.dx is None:
-                    passed = passed._replace(dx=before[index].input_gradient(passed.dout, passed.cache))
-                probe(index, passed)
+            for index, layer_gradients in observed:
+                if layer_gradients.dx is None:
+                    dx = before[index].input_gradient(layer_gradients.dout, layer_gradients.cache)
+                    layer_gradients = layer_gradients._replace(dx=dx)
+                probe(index, layer_gradients)
         return result
 
     def test_logits(self, images: Tensor) -> Tensor:
@@ -65,10 +66,12 @@ class Compiled:
     ) -> tuple[StepResult, list[tuple[int, LayerGradients]]]:
         observed: list[tuple[int, LayerGradients]] = []
 
-        def keep(index: int, passed: LayerGradients) -> None:
+        def keep(index: int, layer_gradients: LayerGradients) -> None:
             if index in self._captured:
-                # Only what is returned must be written to memory, so a cache that is not needed is left out.
-                observed.append((index, passed if passed.dx is None else passed._replace(cache=None)))
+                if layer_gradients.dx is not None:
+                    # Only what is returned must be written to memory, so a cache that is not needed is left out.
+                    layer_gradients = layer_gradients._replace(cache=None)
+                observed.append((index, layer_gradients))
 
         return self._step(indices, coefficients, keep), observed
 

@@ -18,8 +18,8 @@ Recorded = Callable[[Tensor, Tensor], tuple[StepResult, Observed]]
 class CudaGraph:
     """Runs batches of one size, because a graph's memory is fixed.
 
-    Two graphs of the same kernels are recorded: one without a probe, and one with a probe when the first probe comes.
-    Both train the same.
+    Two graphs of the same kernels are recorded: one without a probe, and one with a probe at the first call that has
+    one. Both train the same.
 
     Args:
         step: The step to record.
@@ -47,8 +47,8 @@ class CudaGraph:
         graph = self._plain if probe is None or self._observed is None else self._observed
         result, observed = graph.replay()
         if probe is not None:
-            for index, passed in observed:
-                probe(index, passed)
+            for index, layer_gradients in observed:
+                probe(index, layer_gradients)
         return result
 
     def test_logits(self, images: Tensor) -> Tensor:
@@ -60,10 +60,11 @@ class CudaGraph:
 
     def _observed_step(self, indices: Tensor, coefficients: Tensor) -> tuple[StepResult, Observed]:
         observed: Observed = []
-        result = self._step(
-            indices, coefficients, lambda index, passed: observed.append((index, passed)), images_gradient=True
-        )
-        return result, observed
+
+        def keep(index: int, layer_gradients: LayerGradients) -> None:
+            observed.append((index, layer_gradients))
+
+        return self._step(indices, coefficients, keep, images_gradient=True), observed
 
 
 class _Graph:

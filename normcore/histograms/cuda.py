@@ -9,16 +9,16 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from normcore.histograms.histogram import CODES, SHIFT
+from normcore.histograms.histogram import BIN_COUNT, SHIFT
 from normcore.histograms.torch_operators import DeviceHistogram
 
 BLOCK = 2048  # values that a program reads at once
 PROGRAMS = 512  # the maximum: about four for each multiprocessor of the largest devices
 TABLES = 8  # programs alternate between them, so that increments of one bin seldom wait for each other
 
-CODE_MASK = tl.constexpr(CODES - 1)
-CODE_SHIFT = tl.constexpr(SHIFT)
-TABLE = tl.constexpr(CODES)
+BIN_MASK = tl.constexpr(BIN_COUNT - 1)
+BIN_SHIFT = tl.constexpr(SHIFT)
+TABLE = tl.constexpr(BIN_COUNT)
 EXPONENT = tl.constexpr(0x7F800000)  # all its bits set: an infinity, or with lower bits a NaN
 UNSIGNED = tl.constexpr(0x7FFFFFFF)
 
@@ -28,7 +28,7 @@ def count(x: Tensor) -> DeviceHistogram:
     values = x.detach().to(torch.float32).flatten()
     blocks = -(-len(values) // BLOCK)
     programs = max(1, min(blocks, PROGRAMS))
-    tables = values.new_zeros((TABLES, CODES), dtype=torch.int32)
+    tables = values.new_zeros((TABLES, BIN_COUNT), dtype=torch.int32)
     special = values.new_empty((programs, 5), dtype=torch.int32)
     extremes = values.new_empty((2, programs))
     sums = values.new_empty((2, programs), dtype=torch.float64)
@@ -59,7 +59,7 @@ def _count(
 ) -> None:
     """Count every block whose number is the program's own plus a multiple of the number of programs.
 
-    x: the bits of n float32 values. tables: TABLES × CODES int32 zeros. special: programs × 5. extremes and sums:
+    x: the bits of n float32 values. tables: TABLES × BIN_COUNT int32 zeros. special: programs × 5. extremes and sums:
     2 × programs.
     """
     program, programs = tl.program_id(0), tl.num_programs(0)
@@ -85,7 +85,7 @@ def _count(
         nans += tl.sum((valid & (size > EXPONENT)).to(tl.int32))
         positive_infinities += tl.sum((infinite & (bits >= 0)).to(tl.int32))
         negative_infinities += tl.sum((infinite & (bits < 0)).to(tl.int32))
-        tl.atomic_add(table + (bits >> CODE_SHIFT & CODE_MASK), 1, mask=finite & (size != 0), sem="relaxed")
+        tl.atomic_add(table + (bits >> BIN_SHIFT & BIN_MASK), 1, mask=finite & (size != 0), sem="relaxed")
         value = bits.to(tl.float32, bitcast=True)
         least = tl.minimum(least, tl.min(tl.where(finite, value, float("inf"))))
         greatest = tl.maximum(greatest, tl.max(tl.where(finite, value, float("-inf"))))

@@ -13,13 +13,13 @@ namespace {
 
 constexpr int MANTISSA_BITS = 5;
 constexpr int SHIFT = 23 - MANTISSA_BITS;
-constexpr int CODES = 1 << (9 + MANTISSA_BITS);
+constexpr int BIN_COUNT = 1 << (9 + MANTISSA_BITS);
 constexpr int64_t BLOCK = 4096;  // values: 16 KiB, so that the second pass over a block reads it from the L1 cache
 constexpr int TABLES = 2;        // values alternate between them: two increments of one bin in a row would wait
 constexpr int SPARE = 16;        // bins after each table between which zeros alternate, for the same reason
 constexpr int EXPONENT = 0xFF << MANTISSA_BITS;  // all its bits set: an infinity or a NaN
 constexpr int LINE = 32;  // bins that are checked together when the counts are collected; most are empty
-constexpr int ROOM = CODES + SPARE;
+constexpr int ROOM = BIN_COUNT + SPARE;
 
 constexpr uint32_t SIGN = 0x80000000u, INFINITY_BITS = 0x7F800000u, POSITIVE_ZERO = 0, NEGATIVE_ZERO = SIGN;
 
@@ -98,27 +98,27 @@ Block reduce(const float* x, int64_t n, Special& special) {
 
 void count(const float* x, int64_t n, uint32_t* tables) {
     const uint32_t* bits = reinterpret_cast<const uint32_t*>(x);
-    uint16_t codes[BLOCK];
+    uint16_t bin_index[BLOCK];
 #pragma omp simd
     for (int64_t i = 0; i < n; ++i) {
-        const uint32_t zero = CODES + (i & (SPARE - 1));
-        codes[i] = static_cast<uint16_t>((bits[i] << 1) ? bits[i] >> SHIFT : zero);
+        const uint32_t zero = BIN_COUNT + (i & (SPARE - 1));
+        bin_index[i] = static_cast<uint16_t>((bits[i] << 1) ? bits[i] >> SHIFT : zero);
     }
     int64_t i = 0;
     for (; i + TABLES <= n; i += TABLES)
-        for (int t = 0; t < TABLES; ++t) ++tables[t * ROOM + codes[i + t]];
-    for (; i < n; ++i) ++tables[codes[i]];
+        for (int t = 0; t < TABLES; ++t) ++tables[t * ROOM + bin_index[i + t]];
+    for (; i < n; ++i) ++tables[bin_index[i]];
 }
 
 }  // namespace
 
 // The tensor is outer * inner rows of `length` contiguous values; the rows are outer_stride and inner_stride apart. Zeros
-// and values that are not finite are counted in special and in no bin. codes and counts hold up to CODES entries each.
-// sums are the total and the total of squares. extremes are the minimum and maximum, +inf and -inf if no value is finite.
-// Returns the number of bins that are not empty.
+// and values that are not finite are counted in special and in no bin. bin_index and counts hold up to BIN_COUNT entries
+// each. sums are the total and the total of squares. extremes are the minimum and maximum, +inf and -inf if no value is
+// finite. Returns the number of bins that are not empty.
 extern "C" int64_t histogram(
     const float* x, int64_t outer, int64_t outer_stride, int64_t inner, int64_t inner_stride, int64_t length, int threads,
-    uint16_t* codes, int64_t* counts, double* sums, float* extremes, int64_t* special) {
+    uint16_t* bin_index, int64_t* counts, double* sums, float* extremes, int64_t* special) {
     const Rows rows{x, inner, outer_stride, inner_stride, length};
     const int64_t n = outer * inner * length, blocks = (n + BLOCK - 1) / BLOCK;
     threads = static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(threads, blocks / 8)));
@@ -153,7 +153,7 @@ extern "C" int64_t histogram(
         special[3] += s.positive_infinities, special[4] += s.negative_infinities;
     }
     int64_t used = 0;
-    for (int start = 0; start < CODES; start += LINE) {
+    for (int start = 0; start < BIN_COUNT; start += LINE) {
         uint32_t line[LINE] = {}, any = 0;
         for (const Counts& each : of)
             for (int t = 0; t < TABLES; ++t) {
@@ -164,7 +164,7 @@ extern "C" int64_t histogram(
         if (any && (start & EXPONENT) != EXPONENT)
             for (int i = 0; i < LINE; ++i)
                 if (line[i]) {
-                    codes[used] = static_cast<uint16_t>(start + i);
+                    bin_index[used] = static_cast<uint16_t>(start + i);
                     counts[used++] = line[i];
                 }
     }

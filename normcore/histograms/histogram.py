@@ -14,19 +14,18 @@ from torch import Tensor
 
 MANTISSA_BITS = 5
 SHIFT = 23 - MANTISSA_BITS
-CODES = 1 << (1 + 8 + MANTISSA_BITS)
+BIN_COUNT = 1 << (1 + 8 + MANTISSA_BITS)
 
 
 class Histogram(NamedTuple):
     """The number of values in each bin, and what no bin holds.
 
-    codes are the bins that are not empty, ascending by their leading bits, sign first; counts are their numbers of
-    values. Zeros and values that are not finite are in no bin; they have counts of their own. minimum and maximum are
-    those of the finite values, +inf and −inf if there are none. total and total_of_squares are sums of the finite
-    values in float64.
+    bin_index, counts: the index and the count of each bin that is not empty, ascending by index. Zeros and values that
+    are not finite are in no bin and have counts of their own. minimum and maximum are those of the finite values, +inf
+    and −inf if there are none. total and total_of_squares are sums of the finite values in float64.
     """
 
-    codes: NDArray[np.uint16]
+    bin_index: NDArray[np.uint16]
     counts: NDArray[np.int64]
     positive_zeros: int
     negative_zeros: int
@@ -40,5 +39,8 @@ class Histogram(NamedTuple):
 
 
 def bin_index(values: Tensor) -> Tensor:
-    """Return each float32's bin, 0 … CODES − 1, int32. Bin 0 holds +0; CODES/2 holds −0, then the negative values."""
-    return (values.view(torch.int32) >> SHIFT) & (CODES - 1)
+    """Return each float32's bin, int32, from 0 to BIN_COUNT − 1.
+
+    Bin 0 holds +0, and bin BIN_COUNT/2 holds −0. The bins of negative values follow it.
+    """
+    return (values.view(torch.int32) >> SHIFT) & (BIN_COUNT - 1)

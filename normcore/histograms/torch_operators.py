@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from normcore.histograms.histogram import CODES, Histogram, bin_index
+from normcore.histograms.histogram import BIN_COUNT, Histogram, bin_index
 
 TABLES = 64  # values alternate between them, so that increments of one bin seldom wait for each other
 
@@ -15,7 +15,7 @@ TABLES = 64  # values alternate between them, so that increments of one bin seld
 class DeviceHistogram(NamedTuple):
     """A histogram whose tensors are still on the device.
 
-    counts is CODES int64, without zeros and values that are not finite. special is 5 int64: positive and negative
+    counts is BIN_COUNT int64, without zeros and values that are not finite. special is 5 int64: positive and negative
     zeros, NaNs, positive and negative infinities. extremes is 2 float32, sums 2 float64.
     """
 
@@ -64,9 +64,9 @@ def _counts(values: Tensor, counted: Tensor) -> Tensor:
     Integers give the same sum in every order.
     """
     table = torch.arange(len(values), device=values.device) % TABLES
-    tables = torch.zeros(TABLES * CODES, dtype=torch.int64, device=values.device)
-    tables.index_add_(0, table * CODES + bin_index(values), counted.to(torch.int64))
-    return tables.view(TABLES, CODES).sum(0)
+    tables = torch.zeros(TABLES * BIN_COUNT, dtype=torch.int64, device=values.device)
+    tables.index_add_(0, table * BIN_COUNT + bin_index(values), counted.to(torch.int64))
+    return tables.view(TABLES, BIN_COUNT).sum(0)
 
 
 def _histogram(fields: Sequence[np.ndarray]) -> Histogram:

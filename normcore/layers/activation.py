@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from normcore.annotations import Float
 from normcore.layers.layer import Gradients
-from normcore.shapes import Float
 
 Function = Literal["leaky_relu", "elu", "gelu", "silu", "tanh"]
 

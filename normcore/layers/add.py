@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from normcore.annotations import Float
 from normcore.layers.layer import Gradients
-from normcore.shapes import Float
 
 
 @dataclass(frozen=True)

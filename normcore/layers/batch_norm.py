@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from normcore.annotations import Float
 from normcore.layers.fixed_standardization import FixedStandardization
 from normcore.layers.layer import Gradients
 from normcore.layers.running_statistics import RunningStatistics
 from normcore.layers.standardization import Cache, standardize, standardize_backward
-from normcore.shapes import Float
 
 CHANNEL = (-4, -2, -1)  # the axes N, H, W: all values of one channel
 

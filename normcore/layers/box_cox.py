@@ -6,9 +6,9 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from normcore.annotations import Float
 from normcore.layers.exprel import exprel, exprel_derivative
 from normcore.layers.layer import Gradients
-from normcore.shapes import Float
 
 
 class Cache(NamedTuple):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from normcore.annotations import Float
 from normcore.layers.layer import Gradients
-from normcore.shapes import Float
 
 WORD = 0xFFFFFFFF  # 32 bits, held in int64 so that products do not overflow into the sign
 

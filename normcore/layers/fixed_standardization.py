@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from normcore.annotations import Float
 from normcore.layers.layer import Gradients
 from normcore.layers.running_statistics import RunningStatistics
 from normcore.layers.slot_statistics import SlotStatistics
 from normcore.layers.standardization import Cache
-from normcore.shapes import Float
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Literal
 
 from torch import Size, Tensor
 
+from normcore.annotations import Float
 from normcore.layers.layer import Gradients
-from normcore.shapes import Float
 
 
 @dataclass(frozen=True)

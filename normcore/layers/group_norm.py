@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from normcore.annotations import Float
 from normcore.layers.layer import Gradients
 from normcore.layers.standardization import Cache, standardize, standardize_backward
-from normcore.shapes import Float
 
 GROUP = (-3, -2, -1)  # the axes C/G, H, W of N G C/G H W: all values of one group of one image
 

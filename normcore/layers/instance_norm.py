@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from normcore.annotations import Float
 from normcore.layers.fixed_standardization import FixedStandardization
 from normcore.layers.layer import Gradients, Layer
 from normcore.layers.slot_statistics import SlotStatistics
 from normcore.layers.standardization import Cache, standardize, standardize_backward
-from normcore.shapes import Float
 
 MAP = (-2, -1)  # the axes H, W: all values of one channel of one image
 

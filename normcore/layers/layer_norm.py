@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from normcore.annotations import Float
 from normcore.layers.fixed_standardization import FixedStandardization
 from normcore.layers.layer import Gradients, Layer
 from normcore.layers.slot_statistics import SlotStatistics
 from normcore.layers.standardization import Cache, standardize, standardize_backward
-from normcore.shapes import Float
 
 SAMPLE = (-3, -2, -1)  # the axes C, H, W: all values of one image
 

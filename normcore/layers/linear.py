@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from torch import Size, Tensor
 
+from normcore.annotations import Float
 from normcore.layers.layer import Gradients
-from normcore.shapes import Float
 
 
 class Cache(NamedTuple):

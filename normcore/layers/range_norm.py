@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from normcore.annotations import Float
 from normcore.layers.layer import Gradients
-from normcore.shapes import Float
 
 CHANNEL = (-4, -2, -1)  # the axes N, H, W: all values of one channel
 
@@ -38,7 +38,7 @@ class RangeNorm:
     Args:
         low: The running minimum, 1 C 1 1. Each forward pass updates it.
         high: The running maximum, 1 C 1 1. Each forward pass updates it.
-        momentum: The share of the old running extremes that each update keeps.
+        momentum: The fraction of the old running extremes that each update keeps.
         eps: Added to the range for numerical stability.
 
     Shapes: x, out, dout and dx are N C H W.
@@ -69,9 +69,9 @@ class RangeNorm:
         out, lowest, highest, rrange = cache
         to_high = -(dout * out).sum(CHANNEL, keepdim=True)
         to_low = -to_high - dout.sum(CHANNEL, keepdim=True)
-        shares = lowest * (to_low / lowest.sum(CHANNEL, keepdim=True))
-        shares += highest * (to_high / highest.sum(CHANNEL, keepdim=True))
-        return rrange * (dout + shares), {}
+        extremes_gradient = lowest * (to_low / lowest.sum(CHANNEL, keepdim=True))
+        extremes_gradient += highest * (to_high / highest.sum(CHANNEL, keepdim=True))
+        return rrange * (dout + extremes_gradient), {}
 
     def for_inference(self) -> "FixedRange":
         """Return the normalization by the running extremes."""

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from normcore.annotations import Float
 from normcore.layers.layer import Gradients
-from normcore.shapes import Float
 
 
 class Cache(NamedTuple):

@@ -17,7 +17,7 @@ class RunningStatistics:
     Args:
         mean: The running mean, 1 C 1 1 for batch normalization.
         var: The running biased variance, of the same shape.
-        momentum: The share of the old average that each update keeps.
+        momentum: The fraction of the old average that each update keeps.
     """
 
     mean: Tensor

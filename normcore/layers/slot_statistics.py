@@ -17,7 +17,7 @@ class SlotStatistics:
     Args:
         mean: The running means: N 1 1 1 for layer and N C 1 1 for instance normalization, N images in a training batch.
         var: The running biased variances, of the same shape.
-        momentum: The share of the old average that each update keeps.
+        momentum: The fraction of the old average that each update keeps.
     """
 
     mean: Tensor

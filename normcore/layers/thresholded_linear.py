@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from normcore.annotations import Bool, Float
 from normcore.layers.layer import Gradients
-from normcore.shapes import Bool, Float
 
 CHANNEL = (-4, -2, -1)  # the axes N, H, W: all values of one channel
 

@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from torch import Tensor
 
+from normcore.annotations import Float
 from normcore.layers import convolution, standardization
 from normcore.layers.convolution import Convolution
 from normcore.layers.layer import Gradients
 from normcore.layers.standardization import standardize, standardize_backward
-from normcore.shapes import Float
 
 FILTER = (-3, -2, -1)  # the axes C, K, K of a weight O C K K: all values of one filter
 

@@ -21,8 +21,8 @@ class Adam:
     Args:
         parameters: What to update, by name.
         learning_rate: lr, a function of the step's number.
-        beta1: β1, the share of the old m that each step keeps.
-        beta2: β2, the share of the old v that each step keeps.
+        beta1: β1, the fraction of the old m that each step keeps.
+        beta2: β2, the fraction of the old v that each step keeps.
         eps: Added to √v̂ for numerical stability.
         bias_correction: "power" for m̂ = m/(1−β1^t) and v̂ = v/(1−β2^t) at step t = 1, 2, …; "constant" for m/(1−β1) and
             v/(1−β2) at every step, as in the 2018 notebook.

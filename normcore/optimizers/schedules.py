@@ -12,7 +12,7 @@ def constant(rate: float) -> Schedule:
 
 
 def step_decay(rate: float, *, every: int, factor: float) -> Schedule:
-    """Return rate · factor^⌊step / every⌋: the rate is multiplied by factor after every so many steps."""
+    """Return rate · factor^⌊step / every⌋: the rate is multiplied by factor after each `every` steps."""
     return lambda step: rate * factor ** (step // every)
 
 
@@ -25,5 +25,5 @@ def cosine(rate: float, *, steps: int) -> Schedule:
 
 
 def warmed_up(schedule: Schedule, *, steps: int) -> Schedule:
-    """Return the schedule after a linear warm-up of so many steps, from 1/steps of its first rate up to it."""
+    """Return the schedule after a linear warm-up of `steps` steps, from 1/steps of its first rate up to it."""
     return lambda step: schedule(0) * (step + 1) / steps if step < steps else schedule(step - steps)

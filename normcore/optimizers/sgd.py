@@ -19,7 +19,7 @@ class SGD:
     Args:
         parameters: What to update, by name.
         learning_rate: lr, a function of the step's number.
-        momentum: The share of the old velocity that each step keeps.
+        momentum: The fraction of the old velocity that each step keeps.
         nesterov: Whether to use Nesterov's momentum.
         weight_decay: Which parameters decay, how much, and in which of the two ways.
 

@@ -23,7 +23,7 @@ class EpochMetricsResponse(BaseModel):
 class MetricsResponse(BaseModel):
     """The metrics of an experiment."""
 
-    metrics: list[EpochMetricsResponse] = Field(description="One row per recorded epoch, in order. None is left out.")
+    metrics: list[EpochMetricsResponse] = Field(description="One row per recorded epoch, in order, without gaps.")
 
 
 class CapturedQuantity(BaseModel):

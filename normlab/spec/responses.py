@@ -54,7 +54,7 @@ class ExperimentResponse(BaseModel):
     created_at: datetime = Field(description="When it was posted, UTC.")
     started_at: datetime | None = Field(description="When a worker first claimed it, UTC; null before that.")
     ended_at: datetime | None = Field(description="When it succeeded, failed or was cancelled, UTC; null before that.")
-    worker: str | None = Field(description="Name of the worker that trains it or ended it; null while it waits.")
+    worker: str | None = Field(description="Name of the worker that trains or ended it; null if queued or paused.")
     spec: ExperimentSpec = Field(description="The spec, with every default filled in.")
     network: tuple[LayerShape, ...] = Field(description="Every layer of the network with its shapes.")
     parameters: int = Field(description="Number of learned parameters of the whole network.")

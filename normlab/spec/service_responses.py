@@ -16,7 +16,7 @@ class WorkerResponse(BaseModel):
     threads: int | None = Field(description="Number of CPU threads of its trainings; null before the first.")
     experiment: int | None = Field(description="Number of the experiment that it trains; null if it has none.")
     attempt: int | None = Field(description="Number of that experiment's attempt; null if it has none.")
-    steps_per_second: float = Field(description="Training steps per second, lately.")
+    steps_per_second: float = Field(description="Training steps per second, measured lately.")
     images_per_second: float | None = Field(
         description="Training images per second in its experiment's last recorded epoch; null before the first."
     )

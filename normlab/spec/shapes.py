@@ -28,7 +28,7 @@ ANY_DIMENSIONS = LinearSpec | ActivationSpec | DropoutSpec | AddSpec  # the othe
 
 @dataclass(frozen=True)
 class Defaults:
-    """What the spec says for every layer that does not say it itself."""
+    """The spec's defaults for layers without a value of their own."""
 
     normalization: Normalization = "none"
     activation: Activation = "relu"
@@ -48,7 +48,7 @@ def layer_shapes(
     shapes = _Shapes((3, image_size, image_size), defaults)
     for index, layer in enumerate(network):
         try:
-            shapes.add(layer)
+            shapes.append_layer(layer)
         except ValueError as error:
             raise ValueError(f"network[{index}]: {error}") from None
     if shapes.weighted_layers == 0:
@@ -83,7 +83,7 @@ def _check_logits(logits: Shape, kind: str, classes: int | None) -> None:
 
 @dataclass
 class _Shapes:
-    """The layers so far, while a network is read from its first layer to its last.
+    """The layers up to the current one, while a network is read from its first layer to its last.
 
     layers: as they are built. outputs: for each layer of the network, the index in `layers` of the layer that outputs
     its result. source: the index in `layers` of the layer whose output the current layer takes. weighted_layers: how
@@ -98,16 +98,16 @@ class _Shapes:
     weighted_layers: int = 0
     normalized: set[int] = field(default_factory=set)
 
-    def add(self, layer: LayerSpec) -> None:
-        """Add the next layer of the network. Raises ValueError if it does not fit its input."""
+    def append_layer(self, layer: LayerSpec) -> None:
+        """Append the next layer of the network. Raises ValueError if it does not fit its input."""
         previous = len(self.outputs) - 1
         self.source = self._output_of(previous if layer.input is None else layer.input, "input")
         if len(self.shape) != 3 and not isinstance(layer, ANY_DIMENSIONS):
             raise ValueError(
-                f"{layer.kind} needs images, and its input is {self.shape[0]} numbers; put it before the layer that "
-                "turns images into numbers"
+                f"{layer.kind} needs an input of shape C×H×W; its input has shape {self.shape[0]}; put it before the "
+                "first linear or global_average_pool"
             )
-        self._add(layer)
+        self._append_kind(layer)
         self.outputs.append(self.source)
 
     @property
@@ -128,26 +128,26 @@ class _Shapes:
             )
         return IMAGES if index == IMAGES else self.outputs[index]
 
-    def _add(self, layer: LayerSpec) -> None:
+    def _append_kind(self, layer: LayerSpec) -> None:
         match layer:
             case ConvolutionSpec():
-                self._add_convolution(layer)
+                self._append_convolution(layer)
             case LinearSpec():
-                self._add_linear(layer)
+                self._append_linear(layer)
             case ActivationSpec():
                 self._append(self.defaults.activation if layer.kind == "activation" else layer.kind, self.shape)
             case NormalizationSpec():
-                self._add_normalization(VARIANTS[layer.variant or self.defaults.normalization])
+                self._append_normalization(VARIANTS[layer.variant or self.defaults.normalization])
             case PoolSpec():
-                self._add_pool(layer)
+                self._append_pool(layer)
             case GlobalAveragePoolSpec():
                 self._append("global_average_pool", self.shape[:1])
             case DropoutSpec():
                 self._append("dropout", self.shape, rate=layer.rate)
             case AddSpec():
-                self._add_sum(layer)
+                self._append_add(layer)
 
-    def _add_convolution(self, layer: ConvolutionSpec) -> None:
+    def _append_convolution(self, layer: ConvolutionSpec) -> None:
         inputs, outputs = self.shape[0], layer.channels
         if inputs % layer.groups or outputs % layer.groups:
             raise ValueError(
@@ -163,16 +163,16 @@ class _Shapes:
             parameters=weights + layer.bias * outputs,
         )  # fmt: skip
 
-    def _add_linear(self, layer: LinearSpec) -> None:
+    def _append_linear(self, layer: LinearSpec) -> None:
         self.weighted_layers += 1
         parameters = math.prod(self.shape) * layer.features + layer.bias * layer.features
         self._append("linear", (layer.features,), layer=self.weighted_layers, bias=layer.bias, parameters=parameters)
 
-    def _add_pool(self, layer: PoolSpec) -> None:
+    def _append_pool(self, layer: PoolSpec) -> None:
         height, width = pooled(layer, self.shape)
         self._append(layer.kind, (self.shape[0], height, width), kernel_size=layer.size, stride=layer.stride)
 
-    def _add_normalization(self, variant: Variant) -> None:
+    def _append_normalization(self, variant: Variant) -> None:
         self._check_normalization(variant)
         channels, options = self.shape[0], variant.options
         if variant.normalizes == "weights":
@@ -190,9 +190,10 @@ class _Shapes:
             self._append("thresholded_linear", self.shape, variant=variant.name, parameters=channels)
 
     def _check_normalization(self, variant: Variant) -> None:
-        number = self._number()
+        number = self._layer_number()
         if number in self.normalized:
-            raise ValueError(f"layer {number} is already followed by a normalization; leave one of the two out")
+            producer = f"layer {number} is" if number else "the images are"
+            raise ValueError(f"{producer} already followed by a normalization; leave one of the two out")
         self.normalized.add(number)
         given = NormalizationInput(
             channels=self.shape[0],
@@ -210,7 +211,7 @@ class _Shapes:
             index = self.layers[index].inputs[0]
         return index
 
-    def _add_sum(self, layer: AddSpec) -> None:
+    def _append_add(self, layer: AddSpec) -> None:
         shortcut = self._output_of(layer.shortcut, "shortcut")
         if self.shape_at(shortcut) != self.shape:
             raise ValueError(
@@ -219,13 +220,13 @@ class _Shapes:
             )
         self._append("add", self.shape, inputs=(self.source, shortcut))
 
-    def _number(self) -> int:
+    def _layer_number(self) -> int:
         """Return the number, from 1, of the weighted layer that the current layer's input comes from, or 0."""
         return 0 if self.source == IMAGES else self.layers[self.source].layer
 
     def _append(self, kind: Kind, output_shape: Shape, **details: object) -> None:
         common = {
-            "layer": self._number(), "kind": kind, "inputs": (self.source,), "input_shape": self.shape,
+            "layer": self._layer_number(), "kind": kind, "inputs": (self.source,), "input_shape": self.shape,
             "output_shape": output_shape,
         }  # fmt: skip
         self.layers.append(LayerShape.model_validate(common | details))

@@ -27,7 +27,7 @@ is_stalled = and_(Experiment.status == Status.RUNNING, Experiment.lease_expires_
 
 @dataclass(frozen=True)
 class Claim:
-    """The right to run one experiment. It is good while its attempt, the fencing token, is the current one."""
+    """The right to run one experiment. It is valid while its attempt, the fencing token, is the current one."""
 
     experiment_id: int
     attempt: int
@@ -43,7 +43,10 @@ def has_work(session: Session) -> tuple[bool, bool]:
 
 
 def claim(session: Session, *, worker: str, lease_seconds: float) -> Claim | None:
-    """Claim the oldest experiment of the highest priority, in the group whose turn it is. None if none is queued."""
+    """Claim the oldest experiment of the highest priority, in the group whose turn it is.
+
+    Return None if no experiment is queued.
+    """
     candidate = _select_candidate(session)
     if candidate is None:
         return None
@@ -58,7 +61,7 @@ def heartbeat(session: Session, claim: Claim, *, step: int | None, lease_seconds
     # A record may have stored a later step than the one the supervisor has heard of.
     progress = {} if step is None else {"step": case((Experiment.step < step, step), else_=Experiment.step)}
     row = session.execute(
-        _update_claimed(claim).values(lease_expires_at=_after(lease_seconds), **progress).returning(*_STOP_COLUMNS)
+        _update_claimed(claim).values(lease_expires_at=_now_plus(lease_seconds), **progress).returning(*_STOP_COLUMNS)
     ).first()
     return _stop_reason(session, claim, row)
 
@@ -71,7 +74,10 @@ def stop_reason(session: Session, claim: Claim) -> StopReason | None:
 def start_attempt(
     session: Session, claim: Claim, *, provenance: dict[str, Any], steps_total: int, resumed_at_step: int | None
 ) -> None:
-    """Store what the attempt runs on, how many steps the training has, and after which step it resumes (None: none)."""
+    """Store what the attempt runs on, how many steps the training has, and the step after which it resumes.
+
+    resumed_at_step: None if the training starts from the beginning.
+    """
     require_claim(session, claim, provenance=provenance, steps_total=steps_total, step=resumed_at_step or 0)
     session.execute(_update_attempt(claim).values(resumed_at_step=resumed_at_step, provenance=provenance))
 
@@ -92,7 +98,7 @@ def release(session: Session, claim: Claim) -> None:
     )  # fmt: skip
     status = session.scalar(released.returning(Experiment.status))
     if status is None:
-        raise claim_lost(claim)
+        raise ClaimLost(claim.experiment_id, claim.attempt)
     _end_attempt(session, claim, AttemptOutcome.RELEASED if status == Status.QUEUED else AttemptOutcome(status.value))
 
 
@@ -128,16 +134,11 @@ def require_claim(session: Session, claim: Claim, **values: Any) -> None:
     """Check in the caller's transaction that the claim is current, and set columns of its experiment."""
     written = _update_claimed(claim).values(**(values or {"attempt": claim.attempt})).returning(Experiment.id)
     if session.execute(written).first() is None:
-        raise claim_lost(claim)
-
-
-def claim_lost(claim: Claim) -> ClaimLost:
-    """Return the error that says that a claim is no longer current."""
-    return ClaimLost(f"attempt {claim.attempt} of experiment {claim.experiment_id} is no longer the current one")
+        raise ClaimLost(claim.experiment_id, claim.attempt)
 
 
 def is_claimed(claim: Claim) -> ColumnElement[bool]:
-    """The condition that every write of a worker has: the experiment runs, and on this attempt."""
+    """The condition of every write of a worker: the experiment runs, on this attempt (the fencing token)."""
     return and_(
         Experiment.id == claim.experiment_id, Experiment.attempt == claim.attempt, Experiment.status == Status.RUNNING
     )
@@ -158,28 +159,31 @@ def now_if_cancelled() -> ColumnElement[float | None]:
 
 
 def _select_candidate(session: Session) -> Any:
-    """Lock the experiment that is next. Of two claims at once, PostgreSQL would show both the same group's turn."""
+    """Lock and return the experiment that is next.
+
+    Without the advisory lock, two concurrent claims on PostgreSQL would take the turn of the same group.
+    """
     if session.get_bind().dialect.name == "postgresql":
         session.execute(select(func.pg_advisory_xact_lock(CLAIM_LOCK)))
     highest = select(func.max(Experiment.priority)).where(is_queued).scalar_subquery()
-    waits = and_(is_queued, Experiment.priority == highest)
+    is_next = and_(is_queued, Experiment.priority == highest)
     return session.execute(
         select(Experiment.id, Experiment.attempt, Experiment.queue_group)
-        .where(waits, Experiment.queue_group == _next_group(waits))
+        .where(is_next, Experiment.queue_group == _next_group(is_next))
         .order_by(Experiment.id)
         .limit(1)
         .with_for_update(skip_locked=True)
     ).first()
 
 
-def _next_group(waits: ColumnElement[bool]) -> Any:
-    """The group that waits and was claimed from longest ago.
+def _next_group(is_next: ColumnElement[bool]) -> Any:
+    """The queued group with the oldest claim. A group that was never claimed from comes first.
 
-    The recursive query goes from one waiting group to the next along the index, so that neither ended experiments nor
+    The recursive query moves from one queued group to the next along the index, so that neither ended experiments nor
     the other experiments of a group are read.
     """
-    groups = select(func.min(Experiment.queue_group).label("name")).where(waits).cte("waiting_groups", recursive=True)
-    following = select(func.min(Experiment.queue_group)).where(waits, Experiment.queue_group > groups.c.name)
+    groups = select(func.min(Experiment.queue_group).label("name")).where(is_next).cte("queued_groups", recursive=True)
+    following = select(func.min(Experiment.queue_group)).where(is_next, Experiment.queue_group > groups.c.name)
     groups = groups.union_all(select(following.scalar_subquery()).where(groups.c.name.is_not(None)))
     turn = select(GroupRow.claimed_at).where(GroupRow.name == groups.c.name).scalar_subquery()
     ordered = select(groups.c.name).where(groups.c.name.is_not(None)).order_by(turn.nulls_first(), groups.c.name)
@@ -187,9 +191,9 @@ def _next_group(waits: ColumnElement[bool]) -> Any:
 
 
 def _start(session: Session, claim: Claim, worker: str, lease_seconds: float) -> None:
-    """Lend the experiment to the worker, and begin its attempt."""
+    """Set the experiment to running and insert its attempt."""
     started = update(Experiment).where(Experiment.id == claim.experiment_id).values(
-        status=Status.RUNNING, attempt=claim.attempt, worker=worker, lease_expires_at=_after(lease_seconds),
+        status=Status.RUNNING, attempt=claim.attempt, worker=worker, lease_expires_at=_now_plus(lease_seconds),
         started_at=func.coalesce(Experiment.started_at, database_now()),
     )  # fmt: skip
     session.execute(started)
@@ -202,7 +206,7 @@ _STOP_COLUMNS = (Experiment.requested_action, Experiment.max_run_seconds, Experi
 
 def _stop_reason(session: Session, claim: Claim, row: Any) -> StopReason | None:
     if row is None:
-        raise claim_lost(claim)
+        raise ClaimLost(claim.experiment_id, claim.attempt)
     if row.requested_action is not None:
         return StopReason(row.requested_action.value)
     if row.max_run_seconds is None:
@@ -212,12 +216,12 @@ def _stop_reason(session: Session, claim: Claim, row: Any) -> StopReason | None:
 
 
 def _seconds_run(session: Session, claim: Claim, attempts_before_retry: int) -> float:
-    """How long workers have had the experiment since it was last retried."""
+    """How many seconds workers have run the experiment since it was last retried."""
     run = func.sum(func.coalesce(Attempt.ended_at, database_now()) - Attempt.claimed_at)
     counted = (Attempt.experiment_id == claim.experiment_id, Attempt.attempt > attempts_before_retry)
     seconds = session.scalar(select(run).where(*counted))
     if seconds is None:  # the experiment was deleted between two statements
-        raise claim_lost(claim)
+        raise ClaimLost(claim.experiment_id, claim.attempt)
     return float(seconds)
 
 
@@ -243,5 +247,5 @@ def _update_attempt(claim: Claim) -> Update:
     return update(Attempt).where(Attempt.experiment_id == claim.experiment_id, Attempt.attempt == claim.attempt)
 
 
-def _after(seconds: float) -> ColumnElement[float]:
+def _now_plus(seconds: float) -> ColumnElement[float]:
     return database_now() + sql_cast(seconds, Double)

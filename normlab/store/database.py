@@ -13,8 +13,8 @@ from sqlalchemy.sql.expression import FunctionElement
 from normlab.store.postgresql_engine import postgresql_engine
 from normlab.store.sqlite_engine import sqlite_engines
 
-TIMEOUT_SECONDS = 15.0  # how long SQLite waits for a lock, and PostgreSQL's answer is waited for
-CONNECTIONS = 16  # of one engine at most: so many threads use the database at once without waiting for each other
+TIMEOUT_SECONDS = 15.0  # how long to wait for a lock of SQLite or a reply of PostgreSQL
+MAX_CONNECTIONS = 16  # of one engine: this many threads use it without waiting. SQLite has two engines
 
 # Raised while a database is unreachable, full, read-only or locked for too long. The same statement may succeed later.
 TRANSIENT_ERRORS = (OperationalError, InterfaceError, InternalError, NoFreeConnection)
@@ -25,13 +25,13 @@ class Database:
     """Sessions to read and to write with. Nothing connects before the first session is used.
 
     url: sqlite:///path or postgresql://user:password@host/name.
-    timeout_seconds: how long a statement waits for a lock of SQLite, or for an answer of PostgreSQL, and how long a
+    timeout_seconds: how long a statement waits for a lock of SQLite, or for a reply of PostgreSQL, and how long a
     session waits for a free connection.
     """
 
     def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self.url = url
-        pool = {"pool_size": CONNECTIONS, "max_overflow": 0, "pool_timeout": timeout_seconds}
+        pool = {"pool_size": MAX_CONNECTIONS, "max_overflow": 0, "pool_timeout": timeout_seconds}
         if make_url(url).get_backend_name() == "sqlite":
             self.writer, self.reader = sqlite_engines(url, timeout_seconds=timeout_seconds, **pool)
         else:
@@ -46,12 +46,12 @@ class Database:
 
 
 def message_of(error: Exception) -> object:
-    """Return what a database raised, without the statement: it holds the values to be written."""
+    """Return the driver's error. SQLAlchemy's own message holds the statement's values."""
     return getattr(error, "orig", error)
 
 
 def is_conflict(error: DBAPIError) -> bool:
-    """Return whether another transaction came first, so that the same one may succeed at once."""
+    """Return whether the error is a conflict with a concurrent transaction. The same one may succeed when repeated."""
     return isinstance(error, IntegrityError) or isinstance(error.orig, psycopg.errors.DeadlockDetected)
 
 

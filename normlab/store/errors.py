@@ -28,3 +28,6 @@ class IdempotencyKeyReused(Exception):
 
 class ClaimLost(Exception):
     """A worker's attempt is no longer the current one. Nothing was written, and the worker must stop its training."""
+
+    def __init__(self, experiment_id: int, attempt: int) -> None:
+        super().__init__(f"attempt {attempt} of experiment {experiment_id} is no longer the current one")

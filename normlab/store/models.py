@@ -48,7 +48,7 @@ class Base(DeclarativeBase):
 
 
 class Experiment(Base):
-    """An experiment: its spec, its place in the queue, its claim, its progress and its outcome."""
+    """An experiment: its spec, its position in the queue, its claim, its progress and its outcome."""
 
     __tablename__ = "experiments"
     __table_args__ = (
@@ -71,7 +71,7 @@ class Experiment(Base):
     dataset: Mapped[str] = mapped_column(String(40))
     seed: Mapped[int] = mapped_column(BigInteger)
 
-    # Place in the queue: within a priority, groups take turns. An experiment without a group has the group "".
+    # Position in the queue: within a priority, groups take turns. An experiment without a group has the group "".
     queue_group: Mapped[str] = mapped_column(String(64))
     priority: Mapped[int]
 

@@ -1,6 +1,6 @@
-"""PostgreSQL: an engine that gives up a statement when the server does not answer in time.
+"""PostgreSQL: an engine that gives up a statement when the server does not reply in time.
 
-TCP reports neither a server that is stopped nor a network that is cut, so every answer has a time limit. A statement
+TCP reports neither a server that is stopped nor a network that is cut, so every reply has a time limit. A statement
 that carries large binary values, or reads them, has more time: SLOWEST_BYTES_A_SECOND says how much.
 """
 
@@ -17,9 +17,9 @@ PREPARE_THRESHOLD = 5  # how often a statement is sent before it is prepared: ps
 
 
 def postgresql_engine(url: str, *, timeout_seconds: float, **pool: Any) -> Engine:
-    """Return an engine whose statements raise OperationalError if they are not answered in time.
+    """Return an engine whose statements raise OperationalError if the server does not reply in time.
 
-    Two execution options lengthen the time: reads_bytes (int), the bytes that the answer will hold, and no_timeout
+    Two execution options lengthen the time: reads_bytes (int), the bytes that the reply will hold, and no_timeout
     (bool), for a statement that may take any time.
     """
     limits = {"connect_timeout": int(PING_SECONDS), "tcp_user_timeout": int(1000 * timeout_seconds)}
@@ -48,7 +48,7 @@ def postgresql_engine(url: str, *, timeout_seconds: float, **pool: Any) -> Engin
 
 
 class _TimeoutConnection(psycopg.Connection[Any]):
-    """A connection that is closed when an answer does not come in time.
+    """A connection that is closed when a reply does not arrive in time.
 
     timeout_seconds: the limit of the current statement and of the commit after it. None: no limit.
     """
@@ -60,10 +60,10 @@ class _TimeoutConnection(psycopg.Connection[Any]):
         try:
             return super().wait(gen, interval, self.timeout_seconds if timeout is None else timeout)
         except psycopg.errors.IdleInTransactionSessionTimeout as error:
-            # An OperationalError, like that of any lost connection, so that callers try again.
+            # psycopg makes this an InternalError. It is a lost connection, so callers expect an OperationalError.
             raise psycopg.OperationalError(str(error)) from None
         except psycopg.OperationalError:
-            if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:  # the answer may still come
+            if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:  # the reply may still arrive
                 self.close()
             raise
 

@@ -25,7 +25,7 @@ from normlab.store.models import (
 
 
 def prioritize(session: Session, experiment_id: int, priority: int) -> Experiment:
-    """Change the priority of a waiting experiment. Raises InvalidState if it runs or has ended."""
+    """Change the priority of a queued or paused experiment. Raises InvalidState if it runs or has ended."""
     experiment = _locked(session, experiment_id)
     if experiment.status not in (Status.QUEUED, Status.PAUSED):
         raise InvalidState(
@@ -36,7 +36,10 @@ def prioritize(session: Session, experiment_id: int, priority: int) -> Experimen
 
 
 def cancel(session: Session, experiment_id: int) -> Experiment:
-    """Cancel a waiting experiment at once, a running one after its step. Raises InvalidState if it has ended."""
+    """Cancel a queued or paused experiment at once, a running one after its step.
+
+    Raises InvalidState if it has ended.
+    """
     experiment = _locked(session, experiment_id)
     _refuse_ended(experiment, "cancelled")
     if experiment.status == Status.RUNNING:
@@ -48,7 +51,7 @@ def cancel(session: Session, experiment_id: int) -> Experiment:
 
 
 def pause(session: Session, experiment_id: int) -> Experiment:
-    """Pause a waiting experiment at once, a running one after its step.
+    """Pause a queued experiment at once, a running one after its step.
 
     Raises InvalidState if it has ended or is being cancelled.
     """
@@ -64,7 +67,10 @@ def pause(session: Session, experiment_id: int) -> Experiment:
 
 
 def resume(session: Session, experiment_id: int) -> Experiment:
-    """Requeue a paused experiment in its old place, or withdraw a pause request. Raises InvalidState after its end."""
+    """Requeue a paused experiment at its old position, or withdraw a pause request.
+
+    Raises InvalidState if it has ended.
+    """
     experiment = _locked(session, experiment_id)
     _refuse_ended(experiment, "resumed")
     if experiment.status == Status.PAUSED:
@@ -78,14 +84,14 @@ def pause_group(session: Session, group: str) -> Sequence[int]:
     """Pause the queued and running experiments of a group, and return their ids. Raises NoSuchGroup."""
     _check_group(session, group)
     # One statement: a worker that released an experiment between two statements would escape both.
-    waits = Experiment.status == Status.QUEUED
-    runs = (Experiment.status == Status.RUNNING) & Experiment.requested_action.is_(None)
+    is_queued = Experiment.status == Status.QUEUED
+    is_running = (Experiment.status == Status.RUNNING) & Experiment.requested_action.is_(None)
     paused = (
         update(Experiment)
-        .where(Experiment.queue_group == group, waits | runs)
+        .where(Experiment.queue_group == group, is_queued | is_running)
         .values(
-            status=case((waits, Status.PAUSED), else_=Experiment.status),
-            requested_action=case((waits, None), else_=RequestedAction.PAUSE),
+            status=case((is_queued, Status.PAUSED), else_=Experiment.status),
+            requested_action=case((is_queued, None), else_=RequestedAction.PAUSE),
         )
     )
     ids = _ids(session, paused)

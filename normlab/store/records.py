@@ -67,7 +67,7 @@ class Record:
 def record(session: Session, claim: Claim, record: Record) -> None:
     """Write metrics, histograms, checkpoint and progress. Raises ClaimLost, and then nothing is written.
 
-    A record that is stored already is left as it is: its writer was cut off before it learned that it had succeeded.
+    A record that is stored already is skipped: its first commit succeeded, but the reply was lost.
     """
     progress = {"step": record.checkpoint.step}
     if record.metrics is not None:

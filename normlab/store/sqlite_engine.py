@@ -15,8 +15,8 @@ JOURNAL_RETRY_SECONDS = 0.02
 def sqlite_engines(url: str, *, timeout_seconds: float, **pool: Any) -> tuple[Engine, Engine]:
     """Return the engine to write with and the one to read with. The first connection makes the file and its folder.
 
-    A transaction of the first waits for SQLite's one write lock when it begins, not in its middle, where SQLite would
-    refuse it at once if another had written since its first read.
+    A transaction of the first waits for SQLite's one write lock when it begins. If it asked for the lock later, SQLite
+    would refuse it at once if another transaction had written since its first read.
     """
     file = SQLiteFile(Path(make_url(url).database or ""))
     return (
@@ -63,7 +63,7 @@ def _engine(url: str, file: SQLiteFile, *, begin: str, timeout_seconds: float, *
 
 
 def _set_journal(connection: Any, timeout_seconds: float) -> None:
-    """Set the journal's mode. It needs the file for itself and, unlike other statements, does not wait for it."""
+    """Set the journal's mode. This needs an exclusive lock, for which SQLite does not wait."""
     # In older releases a WAL is not safe. The rollback journal is slower and as durable.
     journal = "WAL" if sqlite.sqlite_version_info >= SAFE_WAL_VERSION else "DELETE"
     deadline = time.monotonic() + timeout_seconds
@@ -71,7 +71,7 @@ def _set_journal(connection: Any, timeout_seconds: float) -> None:
         try:
             connection.execute(f"PRAGMA journal_mode = {journal}").fetchall()
             return
-        except sqlite.OperationalError:
-            if time.monotonic() > deadline:
+        except sqlite.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
                 raise
             time.sleep(JOURNAL_RETRY_SECONDS)

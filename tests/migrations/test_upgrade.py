@@ -134,7 +134,7 @@ class TestUpgrade:
         assert enqueue(empty) == QUEUED + 1
 
     def test_renames_columns_kinds_and_outcomes(self, old):
-        """The place in the queue, the requested action, the gradient check and the outcomes have their new names."""
+        """The position in the queue, the requested action, the gradient check and the outcomes have their new names."""
         before = rows_of(old)
         migrate(old)
         after = rows_of(old)

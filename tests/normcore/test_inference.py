@@ -153,7 +153,9 @@ class TestBackward:
         buffers = {name: buffer.clone() for name, buffer in network.buffers().items()}
 
         dx = {}
-        loss, _, gradients = inference.gradients(x, labels, lambda index, passed: dx.update({index: passed.dx}))
+        loss, _, gradients = inference.gradients(
+            x, labels, lambda index, layer_gradients: dx.update({index: layer_gradients.dx})
+        )
 
         leaves = {name: tensor.requires_grad_() for name, tensor in inference.parameters().items()}
         image = x.clone().requires_grad_()
@@ -172,7 +174,7 @@ class TestBackward:
         network, (x, labels) = slotted_network(), batch_of(5, 20)
         network.gradients(x, labels)
         inference, dx = network.for_inference(), {}
-        inference.gradients(x, labels, lambda index, passed: dx.update({index: passed.dx}))
+        inference.gradients(x, labels, lambda index, layer_gradients: dx.update({index: layer_gradients.dx}))
         direction, h = dx[0] / dx[0].norm(), 1e-6
         above, below = (cross_entropy(inference.logits(x + sign * h * direction), labels)[0] for sign in (1, -1))
         assert float((above - below) / (2 * h)) == pytest.approx(float(dx[0].norm()), rel=1e-5)

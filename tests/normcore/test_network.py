@@ -33,14 +33,20 @@ class TestBackward:
         network, calls = study_network("batch"), []
         x, labels = batch_of(3, 16)
 
-        _, logits, gradients = network.gradients(x, labels, lambda index, passed: calls.append((index, passed)))
+        _, logits, gradients = network.gradients(
+            x, labels, lambda index, layer_gradients: calls.append((index, layer_gradients))
+        )
 
         assert [index for index, _ in calls] == list(reversed(range(18)))
         assert torch.equal(calls[0][1].dout, cross_entropy(logits, labels)[1])
         for (_, later), (_, earlier) in pairwise(calls):
             assert later.dx is earlier.dout
         assert calls[-1][1].dx.shape == x.shape
-        named = {f"{index}.{name}": own for index, passed in calls for name, own in passed.gradients.items()}
+        named = {
+            f"{index}.{name}": own
+            for index, layer_gradients in calls
+            for name, own in layer_gradients.gradients.items()
+        }
         assert named.keys() == gradients.keys()
         assert all(own is gradients[name] for name, own in named.items())
 
@@ -110,6 +116,8 @@ class TestStudyNetwork:
         """The study's maps have these widths on images of 96×96, and there are ten logits."""
         network, sizes = study_network("batch"), {}
         x, labels = batch_of(2, 96)
-        _, logits, _ = network.gradients(x, labels, lambda index, passed: sizes.update({index: passed.dout.shape[-1]}))
+        _, logits, _ = network.gradients(
+            x, labels, lambda index, layer_gradients: sizes.update({index: layer_gradients.dout.shape[-1]})
+        )
         assert [sizes[index] for index in indices_of(network, Convolution)] == [48, 24, 12, 6, 6, 6]
         assert logits.shape == (2, 10)

@@ -117,8 +117,8 @@ class TestSources:
         """normcore imports only torch, numpy and the standard library, and jaxtyping and triton if they are there."""
         everywhere = {*sys.stdlib_module_names, "torch", "numpy", "normcore"}
         for path in sorted(ROOT.joinpath("normcore").rglob("*.py")):
-            # Triton comes with torch's CUDA builds. shapes.py works without jaxtyping.
-            allowed = everywhere | {"cuda.py": {"triton"}, "shapes.py": {"jaxtyping"}}.get(path.name, set())
+            # Triton comes with torch's CUDA builds. annotations.py works without jaxtyping.
+            allowed = everywhere | {"cuda.py": {"triton"}, "annotations.py": {"jaxtyping"}}.get(path.name, set())
             for node in ast.walk(ast.parse(path.read_text())):
                 names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
                 names += [node.module] if isinstance(node, ast.ImportFrom) else []

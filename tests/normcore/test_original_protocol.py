@@ -64,7 +64,9 @@ def study_gradients(network):
     """dL/dx and dL/dW of the six convolutions, on twenty images of 96×96."""
     dx = {}
     x, labels = batch_of(20, 96)
-    _, _, gradients = network.gradients(x, labels, lambda index, passed: dx.update({index: passed.dx}))
+    _, _, gradients = network.gradients(
+        x, labels, lambda index, layer_gradients: dx.update({index: layer_gradients.dx})
+    )
     indices = indices_of(network, Convolution)
     assert len(indices) == 6
     return [dx[index] for index in indices], [gradients[f"{index}.weight"] for index in indices]

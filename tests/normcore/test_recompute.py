@@ -23,7 +23,7 @@ class TestRecompute:
             dx = results[name] = {}
             sizes[name] = cached_bytes(network, x)
             loss, logits, gradients = network.gradients(
-                x, labels, lambda index, passed, dx=dx: dx.update({index: passed.dx})
+                x, labels, lambda index, layer_gradients, dx=dx: dx.update({index: layer_gradients.dx})
             )
             results[name] |= gradients | {"loss": loss, "logits": logits}
         assert all(torch.equal(results["recompute"][name], tensor) for name, tensor in results["standard"].items())

@@ -72,7 +72,9 @@ class TestGradients:
         theirs.backward()
 
         dx = {}
-        loss, _, gradients = network.gradients(x, labels, lambda index, passed: dx.update({index: passed.dx}))
+        loss, _, gradients = network.gradients(
+            x, labels, lambda index, layer_gradients: dx.update({index: layer_gradients.dx})
+        )
 
         assert loss.item() == pytest.approx(theirs.item(), rel=1e-12)
         assert torch.linalg.norm(dx[0] - image.grad) < 1e-10 * torch.linalg.norm(image.grad)

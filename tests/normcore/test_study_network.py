@@ -51,7 +51,9 @@ class TestStudyNetwork:
         theirs.backward()
 
         dx = {}
-        loss, our_logits, gradients = network.gradients(x, labels, lambda index, passed: dx.update({index: passed.dx}))
+        loss, our_logits, gradients = network.gradients(
+            x, labels, lambda index, layer_gradients: dx.update({index: layer_gradients.dx})
+        )
 
         assert loss.item() == pytest.approx(theirs.item(), rel=1e-12)
         assert relative_error(our_logits, logits.detach()) < 1e-10

@@ -114,7 +114,7 @@ class _Run:
         with self._database.reading() as session:
             experiment = session.get(Experiment, self._claim.experiment_id)
             if experiment is None:
-                raise claims.claim_lost(self._claim)
+                raise ClaimLost(self._claim.experiment_id, self._claim.attempt)
             return experiment, records.checkpoint(session, self._claim.experiment_id)
 
     def _start_attempt(self, experiment: Experiment, training: Training) -> None:
@@ -187,7 +187,7 @@ class _Run:
     def _check(self) -> None:
         reason = self._control.stop
         if reason == StopReason.CLAIM_LOST:
-            raise claims.claim_lost(self._claim)
+            raise ClaimLost(self._claim.experiment_id, self._claim.attempt)
         if reason is not None and not self._ending:
             raise StopRequested(reason)
 

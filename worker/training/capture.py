@@ -37,16 +37,16 @@ class LayerCapture:
         # By the values' address. The values are kept, so that during the capture the address is not used again.
         self._histograms: dict[tuple[object, ...], tuple[Tensor, normcore.Histogram | DeviceHistogram]] = {}
 
-    def __call__(self, index: int, passed: LayerGradients) -> None:
+    def __call__(self, index: int, layer_gradients: LayerGradients) -> None:
         """Capture one layer's gradients. The network calls this for each layer of the backward pass."""
-        assert passed.dx is not None, "a captured step computes the images' gradient too"
+        assert layer_gradients.dx is not None, "a captured step computes the images' gradient too"
         match self._layers[index].kind:
             case "convolution" | "linear":
-                self._capture(index, "input_gradient", passed.dx)
-                self._capture(index, "weight_gradient", passed.gradients["weight"])
+                self._capture(index, "input_gradient", layer_gradients.dx)
+                self._capture(index, "weight_gradient", layer_gradients.gradients["weight"])
             case "normalization":
-                self._capture(index, "norm_output_gradient", passed.dout)
-                self._capture(index, "norm_input_gradient", passed.dx)
+                self._capture(index, "norm_output_gradient", layer_gradients.dout)
+                self._capture(index, "norm_input_gradient", layer_gradients.dx)
 
     def capture_weights(self, weights: Mapping[int, Tensor], gradients: Gradients) -> None:
         """Capture the weights, by layer index, at which the gradients were computed."""
@@ -80,7 +80,7 @@ class LayerCapture:
 def _stored(histogram: normcore.Histogram) -> Histogram:
     finite = histogram.minimum <= histogram.maximum
     return Histogram(
-        bin_index=histogram.codes,
+        bin_index=histogram.bin_index,
         counts=histogram.counts,
         zeros=histogram.positive_zeros + histogram.negative_zeros,
         nans=histogram.nans,

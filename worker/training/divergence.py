@@ -25,9 +25,10 @@ class FirstNonfinite:
     def __init__(self) -> None:
         self.index: int | None = None
 
-    def __call__(self, index: int, passed: LayerGradients) -> None:
+    def __call__(self, index: int, layer_gradients: LayerGradients) -> None:
         """Check one layer's gradients. The network calls this for each layer of the backward pass."""
-        gradients = [gradient for gradient in (passed.dx, *passed.gradients.values()) if gradient is not None]
+        optional = (layer_gradients.dx, *layer_gradients.gradients.values())
+        gradients = [gradient for gradient in optional if gradient is not None]
         if self.index is None and not all(torch.isfinite(gradient).all() for gradient in gradients):
             self.index = index
 

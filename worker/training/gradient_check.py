@@ -64,10 +64,10 @@ def _ours(network: Network, x: Tensor, labels: Tensor) -> dict[tuple[int, str], 
     """Return, by the layer's index and a name, its dx and each of its parameters' gradients."""
     gradients: dict[tuple[int, str], Tensor] = {}
 
-    def probe(index: int, passed: LayerGradients) -> None:
-        assert passed.dx is not None
-        gradients.update({(index, name): gradient for name, gradient in passed.gradients.items()})
-        gradients[index, "dx"] = passed.dx
+    def probe(index: int, layer_gradients: LayerGradients) -> None:
+        assert layer_gradients.dx is not None
+        gradients.update({(index, name): gradient for name, gradient in layer_gradients.gradients.items()})
+        gradients[index, "dx"] = layer_gradients.dx
 
     network.gradients(x, labels, probe)
     return gradients

@@ -16,7 +16,7 @@ import torch
 import normlab.store.histograms as stored
 from normcore import Histogram, histograms
 from normcore.histograms import fetch, native, torch_operators
-from normcore.histograms.histogram import CODES, MANTISSA_BITS, SHIFT, bin_index
+from normcore.histograms.histogram import BIN_COUNT, MANTISSA_BITS, SHIFT, bin_index
 
 generator = torch.Generator().manual_seed(11)
 
@@ -74,10 +74,10 @@ def histogram(request):
 
 def dense(counted):
     """Counts of all bins, with the zeros put into theirs."""
-    counts = np.zeros(CODES, np.int64)
-    counts[counted.codes] = counted.counts
+    counts = np.zeros(BIN_COUNT, np.int64)
+    counts[counted.bin_index] = counted.counts
     counts[0] += counted.positive_zeros
-    counts[CODES // 2] += counted.negative_zeros
+    counts[BIN_COUNT // 2] += counted.negative_zeros
     return counts
 
 
@@ -166,13 +166,13 @@ class TestCounts:
     def test_finite_values_are_in_the_bin_of_their_bits(self, values, histogram):
         """Each finite value is counted in the bin of its leading bits."""
         bits = bits_of(values)
-        codes, counts = np.unique(bits[np.isfinite(bits.view(np.float32))] >> stored.SHIFT, return_counts=True)
-        wanted = np.zeros(CODES, np.int64)
-        wanted[codes] = counts
+        index, counts = np.unique(bits[np.isfinite(bits.view(np.float32))] >> stored.SHIFT, return_counts=True)
+        wanted = np.zeros(BIN_COUNT, np.int64)
+        wanted[index] = counts
         counted = histogram(values)
         np.testing.assert_array_equal(dense(counted), wanted)
         assert (counted.counts > 0).all()
-        assert (np.diff(counted.codes.astype(int)) > 0).all()
+        assert (np.diff(counted.bin_index.astype(int)) > 0).all()
 
     def test_zeros_nans_and_infinities_are_counted_apart(self, values, histogram):
         """Zeros and infinities are counted by sign and NaNs together, in no bin."""
@@ -221,7 +221,7 @@ class TestCounts:
 class TestBins:
     def test_bins_are_those_of_the_store(self):
         """normcore and normlab.store have the same bins."""
-        assert (MANTISSA_BITS, SHIFT, CODES) == (stored.MANTISSA_BITS, stored.SHIFT, CODES)
+        assert (MANTISSA_BITS, SHIFT, BIN_COUNT) == (stored.MANTISSA_BITS, stored.SHIFT, BIN_COUNT)
 
     def test_values_lie_between_the_edges_of_their_bin(self):
         """Each finite value is between the stored edges of its bin."""
@@ -235,12 +235,12 @@ class TestBins:
     def test_edges_nearer_to_zero_are_in_their_bins(self):
         """The edge of a bin that is nearer to zero belongs to the bin."""
         low, high = stored.edges()
-        nearer = np.where(np.arange(CODES) < stored.HALF, low, high)
+        nearer = np.where(np.arange(BIN_COUNT) < stored.HALF, low, high)
         nearer[stored.HALF] = -0.0
         finite = np.isfinite(nearer)
         assert finite.sum() == 2 * 255 * 32
-        codes = bin_index(torch.from_numpy(nearer[finite].astype(np.float32)))
-        assert codes.tolist() == np.flatnonzero(finite).tolist()
+        index = bin_index(torch.from_numpy(nearer[finite].astype(np.float32)))
+        assert index.tolist() == np.flatnonzero(finite).tolist()
 
 
 def bits_of(values):

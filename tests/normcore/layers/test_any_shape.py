@@ -166,8 +166,8 @@ LAYOUTS = {
     "the middle of something larger": lambda x: F.pad(x, (1, 2, 2, 1))[..., 2:-1, 1:-2],
 }
 BOUNDS = {torch.float64: 1e-10, torch.float32: 1e-5}
-# A sum may nearly cancel, so that it is mostly rounding. An error is compared with at least this share of dout's norm.
-# In float32 the bound is then 1e-6 of dout, about ten units of its last digit.
+# A sum may nearly cancel, so that it is mostly rounding. An error is compared with at least this fraction of dout's
+# norm. In float32 the bound is then 1e-6 of dout, about ten units of its last digit.
 LEAST = {torch.float64: 1e-3, torch.float32: 1e-1}
 
 

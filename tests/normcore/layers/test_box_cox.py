@@ -44,11 +44,11 @@ class TestBackward:
         """The gradient of λ equals an integral in which nothing cancels."""
         # d/dλ (e^(λu) − 1)/λ = ∫ s·e^(λs) ds from 0 to u; every term of its quadrature is positive.
         layer = box_cox(lam)
-        nodes, shares = np.polynomial.legendre.leggauss(40)
+        nodes, weights = np.polynomial.legendre.leggauss(40)
         for x in X.split(1):
             u = np.log1p(x.item())
             s = u * (nodes + 1) / 2
-            integral = (shares * s * np.exp(lam * s)).sum() * u / 2
+            integral = (weights * s * np.exp(lam * s)).sum() * u / 2
             _, gradients = layer.backward(torch.ones_like(x), layer.forward(x)[1])
             assert gradients["lam"].item() == pytest.approx(integral, rel=1e-12, abs=0)
 

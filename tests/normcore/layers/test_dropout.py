@@ -13,10 +13,10 @@ def dropout(rate=0.3, seed=7, calls=0):
 class TestMask:
     @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
     def test_share_of_zeros_is_the_rate(self, rate):
-        """The share of zeros is the rate, and the mean is kept."""
+        """The fraction of zeros is the rate, and the mean is kept."""
         out, mask = dropout(rate).forward(torch.ones(1_000_000))
-        share = float((out == 0).double().mean())
-        assert share == pytest.approx(rate, abs=5 * (rate * (1 - rate) / 1e6) ** 0.5)
+        zero_fraction = float((out == 0).double().mean())
+        assert zero_fraction == pytest.approx(rate, abs=5 * (rate * (1 - rate) / 1e6) ** 0.5)
         assert float(out.double().mean()) == pytest.approx(1, abs=0.02)
         assert mask[mask > 0].unique().tolist() == pytest.approx([1 / (1 - rate)])
 

@@ -31,7 +31,7 @@ class TestWeightDecay:
             torch.testing.assert_close(w, theirs.detach(), rtol=1e-12, atol=1e-14)
 
     def test_decoupled_decay_shrinks_by_a_fixed_share(self):
-        """Decoupled decay shrinks a weight without a gradient by the same share at every step."""
+        """Decoupled decay shrinks a weight without a gradient by the same fraction at every step."""
         w = torch.ones((), dtype=torch.float64)
         optimizer = SGD({"w": w}, learning_rate=constant(0.1), weight_decay=WeightDecay(0.5, names={"w"}))
         for _ in range(3):

@@ -78,6 +78,13 @@ class TestProcess:
         process = ended(module, url=url)
         assert (process.returncode, process.stderr) == (1, f"NORMLAB_DATABASE_URL: {EXPECTED}\n")
 
+    @pytest.mark.parametrize("module", ["service", "worker", "migrations"])
+    def test_help_starts_nothing(self, module, tmp_path):
+        """--help prints the command's use and makes no database."""
+        process = ended(module, "--help", url=f"sqlite:///{tmp_path / 'normlab.db'}")
+        assert (process.returncode, process.stderr) == (0, "")
+        assert list(tmp_path.iterdir()) == []
+
     @pytest.mark.parametrize("command", [["migrations"], ["service", "key", "list"]], ids=" ".join)
     def test_says_that_the_database_does_not_answer(self, command):
         """A command whose database does not answer ends with a sentence."""

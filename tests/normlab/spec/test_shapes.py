@@ -84,11 +84,16 @@ REFUSED = {
     ),
     "a layer after the pooling": (
         [CONVOLUTION, MEAN, {"kind": "max_pool"}], {},
-        "network[2]: max_pool needs images, and its input is 10 numbers",
+        "network[2]: max_pool needs an input of shape C×H×W; its input has shape 10; put it before the first linear or "
+        "global_average_pool",
     ),
     "two normalizations in a block": (
         [CONVOLUTION, {"kind": "normalization"}, {"kind": "normalization"}, MEAN], {},
         "network[2]: layer 1 is already followed by a normalization",
+    ),
+    "two normalizations of the images": (
+        [{"kind": "normalization"}, {"kind": "normalization"}, CONVOLUTION, MEAN], {"normalization": "batch"},
+        "network[1]: the images are already followed by a normalization",
     ),
     "channels that do not divide into groups": (
         None, {"normalization": "group", "group_count": 5},

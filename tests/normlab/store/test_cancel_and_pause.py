@@ -1,4 +1,4 @@
-"""Cancel, pause and resume: at once for a waiting experiment, by a request for a running one."""
+"""Cancel, pause and resume: at once for a queued or paused experiment, by a request for a running one."""
 
 from functools import partial
 
@@ -10,23 +10,23 @@ from tests.experiments import attempts, claimed, do, enqueue, expire, read
 
 
 @pytest.fixture(params=["release", "lease expired"])
-def let_go(request, database):
+def end_claim(request, database):
     """The end of a claim: the worker releases it, or is lost."""
 
-    def let_go(claim):
+    def end_claim(claim):
         if request.param == "release":
             do(database, claims.release, claim)
         else:
             expire(database, claim.experiment_id)
             do(database, lost_attempts.requeue_stalled)
 
-    return let_go
+    return end_claim
 
 
 class TestCancel:
     """A cancellation."""
 
-    def test_ends_waiting_and_asks_running(self, database):
+    def test_ends_queued_and_asks_running(self, database):
         """A queued experiment ends at once, a running one after its worker has stopped. An ended one is refused."""
         queued, running = enqueue(database), enqueue(database)
         do(database, queue.cancel, queued)
@@ -39,12 +39,12 @@ class TestCancel:
             with pytest.raises(InvalidState, match="already been cancelled"):
                 do(database, queue.cancel, number)
 
-    def test_precedes_requeueing(self, database, let_go):
-        """A requested cancellation is applied when the worker lets go of the experiment."""
+    def test_precedes_requeueing(self, database, end_claim):
+        """A requested cancellation is applied when the worker no longer runs the experiment."""
         number = enqueue(database)
         claim = claimed(database)
         do(database, queue.cancel, number)
-        let_go(claim)
+        end_claim(claim)
         experiment = read(database, number)
         assert (experiment.status, experiment.lease_expires_at) == ("cancelled", None)
         assert experiment.ended_at is not None
@@ -54,7 +54,7 @@ class TestCancel:
 class TestPause:
     """A pause, and its end."""
 
-    def test_keeps_the_place_in_the_queue(self, database):
+    def test_keeps_the_position_in_the_queue(self, database):
         """A paused experiment is not claimed. After it is resumed, it is the oldest again."""
         first, second = enqueue(database), enqueue(database)
         assert do(database, queue.pause, first).status == "paused"
@@ -78,12 +78,12 @@ class TestPause:
             do(database, queue.pause, number)
         assert do(database, claims.heartbeat, claim, step=1, lease_seconds=30) == "cancel"
 
-    def test_precedes_requeueing(self, database, let_go):
-        """A requested pause is applied when the worker lets go of the experiment."""
+    def test_precedes_requeueing(self, database, end_claim):
+        """A requested pause is applied when the worker no longer runs the experiment."""
         number = enqueue(database)
         claim = claimed(database)
         do(database, queue.pause, number)
-        let_go(claim)
+        end_claim(claim)
         experiment = read(database, number)
         assert (experiment.status, experiment.requested_action, experiment.lease_expires_at) == ("paused", None, None)
 

@@ -12,14 +12,14 @@ class TestGroup:
 
     def test_is_paused_and_resumed(self, database):
         """The experiments of the group are paused and resumed, and no others. An unknown group is refused."""
-        running, waiting = enqueue(database, group="a"), enqueue(database, group="a")
+        running, queued = enqueue(database, group="a"), enqueue(database, group="a")
         claimed(database)
         other = enqueue(database, group="b")
-        assert set(do(database, queue.pause_group, "a")) == {running, waiting}
-        assert (read(database, running).requested_action, read(database, waiting).status) == ("pause", "paused")
+        assert set(do(database, queue.pause_group, "a")) == {running, queued}
+        assert (read(database, running).requested_action, read(database, queued).status) == ("pause", "paused")
         assert claimed(database).experiment_id == other
-        assert set(do(database, queue.resume_group, "a")) == {running, waiting}
-        assert (read(database, running).requested_action, read(database, waiting).status) == (None, "queued")
+        assert set(do(database, queue.resume_group, "a")) == {running, queued}
+        assert (read(database, running).requested_action, read(database, queued).status) == (None, "queued")
         with pytest.raises(NoSuchGroup):
             do(database, queue.pause_group, "c")
 

@@ -45,7 +45,7 @@ class TestFail:
 
 
 class TestLostAttempt:
-    """An attempt whose worker or training process is gone."""
+    """An attempt whose worker or training process has ended."""
 
     def test_requeues_once_the_lease_has_expired(self, database):
         """An experiment whose lease has expired is queued again. One whose lease has not is left as it is."""
@@ -56,7 +56,7 @@ class TestLostAttempt:
         assert (read(database, stalled).status, read(database, live).status) == ("queued", "running")
 
     def test_fails_after_too_many(self, database):
-        """An experiment that has lost as many attempts as it may fails, and the next experiment is claimed."""
+        """An experiment fails after the limit of lost attempts, and the next experiment is claimed."""
         deadly, harmless = enqueue(database), enqueue(database)
         for attempt in range(1, lost_attempts.MAX_ATTEMPTS + 1):
             assert claimed(database) == claims.Claim(deadly, attempt)
@@ -64,7 +64,10 @@ class TestLostAttempt:
             do(database, lost_attempts.requeue_stalled)
         experiment = read(database, deadly)
         assert experiment.status == "failed"
-        assert "lost 5 times" in experiment.error
+        assert experiment.error.startswith(
+            "the limit of 5 lost attempts is reached. The last one: its worker sent no heartbeat until the lease "
+            f"expired. GET /experiments/{deadly}/attempts lists all. If the machine was the cause"
+        )
         assert claimed(database).experiment_id == harmless
 
     def test_waits_for_another_transaction(self, postgresql):

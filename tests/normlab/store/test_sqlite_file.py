@@ -1,6 +1,7 @@
 """SQLite's file when it is removed, replaced, or read-only as it is opened."""
 
 import shutil
+import time
 
 import pytest
 from sqlalchemy import func, select
@@ -42,7 +43,7 @@ def test_removed_file_is_neither_read_nor_written(database, tmp_path):
 
 
 def test_replaced_file_is_neither_read_nor_written(database, tmp_path, monkeypatch):
-    """After another file took its place every use raises, and the other file is unchanged."""
+    """After another file replaced it every use raises, and the other file is unchanged."""
     monkeypatch.setenv("NORMLAB_DATABASE_URL", database.url)
     file, copy = tmp_path / "normlab.db", tmp_path / "copy.db"
     assert back_up(copy) is None
@@ -52,6 +53,19 @@ def test_replaced_file_is_neither_read_nor_written(database, tmp_path, monkeypat
         with pytest.raises(OperationalError, match="was removed or replaced"):
             use(database)
     assert file.read_bytes() == (tmp_path / "again.db").read_bytes()
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-journal"])
+def test_unusable_file_raises_at_once(tmp_path, suffix):
+    """A connection to a file that SQLite cannot use raises at once. It waits for a locked file only."""
+    tmp_path.joinpath("normlab.db").touch()
+    tmp_path.joinpath(f"normlab.db{suffix}").mkdir()
+    database = Database(f"sqlite:///{tmp_path / 'normlab.db'}")
+    began = time.monotonic()
+    with pytest.raises(OperationalError, match=r"unable to open database file|disk I/O error"):
+        count(database)
+    assert time.monotonic() - began < 5, "a lock is waited for 15 s"
+    database.close()
 
 
 def test_read_only_connection_is_replaced(database):

@@ -1,4 +1,4 @@
-"""How long PostgreSQL's answers are waited for, and how long the server waits for a client.
+"""How long a client waits for PostgreSQL's reply, and how long the server waits for a client.
 
 How long SQLite waits for a lock is tested in tests/service/test_readiness.py.
 """
@@ -42,8 +42,8 @@ class SlowProxy(Proxy):
         writer.close()
 
 
-class TestAnswers:
-    """How long an answer is waited for."""
+class TestReplies:
+    """How long a client waits for a reply."""
 
     def test_statement_with_large_values_has_more_time(self, impatient):
         """A statement times out after the limit, to which the time that its binary values take is added."""

@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from normlab.store import api_keys
-from normlab.store.database import CONNECTIONS
+from normlab.store.database import MAX_CONNECTIONS
 from service.app import ROUTES, create_app
 from service.authorization import GuardedRoute, guarded_router, needs
 from service.settings import ServiceSettings
@@ -172,7 +172,7 @@ class TestKey:
         engine = app.state.database.reader
         engine.pool._timeout = 0.1
         with ExitStack() as taken:
-            for _ in range(CONNECTIONS):
+            for _ in range(MAX_CONNECTIONS):
                 taken.enter_context(engine.connect())
             response = client.get("/experiments", headers=headers)
         assert response.status_code == 503

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from normlab.spec.lifecycle import StopReason
 from normlab.store import claims, queue, workers
 from normlab.store.claims import Claim
-from normlab.store.database import CONNECTIONS
+from normlab.store.database import MAX_CONNECTIONS
 from normlab.store.schema import SchemaStatus
 from tests.experiments import attempts, claimed, do, enqueue, read, until
 from tests.worker.worker_process import SMALL
@@ -150,7 +150,7 @@ class TestClaim:
         number = enqueue(sqlite, **SMALL)
         sqlite.reader.pool._timeout = 0.1
         with ExitStack() as connections:
-            for _ in range(CONNECTIONS):
+            for _ in range(MAX_CONNECTIONS):
                 connections.enter_context(sqlite.reader.connect())
             with working(sqlite, poll_interval_seconds=0.1) as future:
                 time.sleep(1.0)

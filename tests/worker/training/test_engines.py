@@ -67,7 +67,7 @@ class TestCompiled:
         observed = {"eager": {}, "compiled": {}}
 
         probes = {
-            name: lambda index, passed, layers=layers: layers.update({index: passed})
+            name: lambda index, layer_gradients, layers=layers: layers.update({index: layer_gradients})
             for name, layers in observed.items()
         }
         losses, parameters = after_steps(eager, Eager(eager.step), batches[:2], probes["eager"])
@@ -90,7 +90,7 @@ class TestCompiled:
     def test_probe_changes_no_bit_of_the_training(self, data, normalization):
         """The compiled step trains the same, bit for bit, with and without a probe."""
         ends = []
-        for probe in (None, lambda index, passed: None):
+        for probe in (None, lambda index, layer_gradients: None):
             training, captured, batches = training_of(data, normalization=normalization)
             ends.append(after_steps(training, Compiled(training.step, captured), [*batches, *batches], probe))
         assert ends[0][0] == ends[1][0]
@@ -180,6 +180,28 @@ class TestChoose:
         choice = training_of(data)[0].ready("compiled")
         assert choice.name == "eager"
         assert choice.reason == "compiled was requested, but failed: RuntimeError: the compiler crashed"
+
+    @pytest.mark.usefixtures("traced")
+    def test_engine_failing_when_measured_is_dropped(self, data, monkeypatch):
+        """An engine that fails after its first step is not chosen, and the training keeps its state."""
+        training, _, _ = training_of(data, epochs=100_000)
+        before = {name: tensor.clone() for name, tensor in training.network.parameters().items()}
+
+        class FailsLater(Compiled):
+            calls = 0
+
+            def __call__(self, indices, probe=None):
+                self.calls += 1
+                if self.calls > 5:
+                    raise RuntimeError("out of memory")
+                return super().__call__(indices, probe)
+
+        monkeypatch.setattr(choosing, "Compiled", FailsLater)
+        choice = training.ready("auto")
+        assert choice.name == "eager"
+        assert choice.reason.endswith("ms per step; compiled failed: RuntimeError: out of memory")
+        assert all(torch.equal(tensor, before[name]) for name, tensor in training.network.parameters().items())
+        assert training.optimizer.steps == 0
 
 
 class TestReady:
