@@ -2,6 +2,7 @@
 
 Every verb takes a session and never commits, so that the caller's `with writing.begin()` shows the transaction. Every
 verb of a running experiment names its claim. It changes nothing and raises ClaimLost if the claim is no longer current.
+The verbs that end a claim may be repeated, because a worker whose commit succeeded may have missed the reply.
 All times are taken from the database's clock.
 """
 
@@ -84,7 +85,7 @@ def store_gradient_check(session: Session, claim: Claim, gradient_check: list[di
 def release(session: Session, claim: Claim) -> None:
     """Return a running experiment to the queue, where any worker can resume it from its last checkpoint.
 
-    A pending cancel or pause request takes precedence over requeueing.
+    A pending cancel or pause request takes precedence over requeueing. A repeated release changes nothing.
     """
     released = _update_claimed(claim).values(
         status=status_after(Status.QUEUED), ended_at=now_if_cancelled(), worker=None, lease_expires_at=None,
@@ -92,7 +93,8 @@ def release(session: Session, claim: Claim) -> None:
     )  # fmt: skip
     status = session.scalar(released.returning(Experiment.status))
     if status is None:
-        raise claim_lost(claim)
+        _require_ended(session, claim, AttemptOutcome.RELEASED, AttemptOutcome.CANCELLED, AttemptOutcome.PAUSED)
+        return
     _end_attempt(session, claim, AttemptOutcome.RELEASED if status == Status.QUEUED else AttemptOutcome(status.value))
 
 
@@ -126,9 +128,13 @@ def verb_of(reason: StopReason) -> Verb | None:
 
 def require_claim(session: Session, claim: Claim, **values: Any) -> None:
     """Check in the caller's transaction that the claim is current, and set columns of its experiment."""
-    written = _update_claimed(claim).values(**(values or {"attempt": claim.attempt})).returning(Experiment.id)
-    if session.execute(written).first() is None:
+    if not _set(session, claim, **(values or {"attempt": claim.attempt})):
         raise claim_lost(claim)
+
+
+def outcome(session: Session, claim: Claim) -> AttemptOutcome | None:
+    """Return how the claim's attempt ended. None: it has not ended, or its experiment was deleted."""
+    return session.scalar(select(Attempt.outcome).where(*_is_attempt(claim)))
 
 
 def claim_lost(claim: Claim) -> ClaimLost:
@@ -224,15 +230,29 @@ def _seconds_run(session: Session, claim: Claim, attempts_before_retry: int) -> 
 def _end(session: Session, claim: Claim, status: Status, error: str | None = None) -> None:
     if error is not None:  # an error may quote a file name, which may hold bytes that the database refuses
         error = error.encode(errors="replace").decode().replace("\0", "?")
-    require_claim(
+    is_current = _set(
         session, claim, status=status, error=error, ended_at=database_now(), lease_expires_at=None,
         requested_action=None,
     )  # fmt: skip
-    _end_attempt(session, claim, AttemptOutcome(status.value), error)
+    if is_current:
+        _end_attempt(session, claim, AttemptOutcome(status.value), error)
+    else:
+        _require_ended(session, claim, AttemptOutcome(status.value))
+
+
+def _require_ended(session: Session, claim: Claim, *outcomes: AttemptOutcome) -> None:
+    """Raise ClaimLost, unless the attempt has one of these outcomes already: then its worker repeats the end."""
+    if outcome(session, claim) not in outcomes:
+        raise claim_lost(claim)
 
 
 def _end_attempt(session: Session, claim: Claim, outcome: AttemptOutcome, detail: str | None = None) -> None:
     session.execute(_update_attempt(claim).values(ended_at=database_now(), outcome=outcome, detail=detail))
+
+
+def _set(session: Session, claim: Claim, **values: Any) -> bool:
+    """Set columns of the claim's experiment, and return whether the claim is current."""
+    return session.execute(_update_claimed(claim).values(**values).returning(Experiment.id)).first() is not None
 
 
 def _update_claimed(claim: Claim) -> Update:
@@ -240,7 +260,11 @@ def _update_claimed(claim: Claim) -> Update:
 
 
 def _update_attempt(claim: Claim) -> Update:
-    return update(Attempt).where(Attempt.experiment_id == claim.experiment_id, Attempt.attempt == claim.attempt)
+    return update(Attempt).where(*_is_attempt(claim))
+
+
+def _is_attempt(claim: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return Attempt.experiment_id == claim.experiment_id, Attempt.attempt == claim.attempt
 
 
 def _after(seconds: float) -> ColumnElement[float]:

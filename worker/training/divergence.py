@@ -32,7 +32,7 @@ class FirstNonfinite:
             self.index = index
 
 
-def where_it_began(training: Training, start: State, epoch: int, check: Callable[[], None]) -> str:
+def first_nonfinite_value(training: Training, start: State, epoch: int, check: Callable[[], None]) -> str:
     """Return a sentence on the first value that was not finite in the epoch, or the part of it, after `start`.
 
     This changes the training's weights, so the training cannot continue afterwards.

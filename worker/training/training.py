@@ -17,6 +17,7 @@ from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.size_estimate import TEST_BATCH
 from normlab.store.records import Capture, EpochMetrics, Record
 from worker.datasets import ImageData, Split
+from worker.errors import InvalidExperiment
 from worker.training.build_network import build_network
 from worker.training.build_optimizer import build_optimizer
 from worker.training.capture import WEIGHTED, LayerCapture, layers_to_capture
@@ -60,14 +61,14 @@ class Training:
         data: Its images and labels.
         device: Where to train.
 
-    Raises ValueError if the network and the data set have different numbers of classes.
+    Raises InvalidExperiment if the network and the data set have different numbers of classes.
     """
 
     def __init__(self, spec: ExperimentSpec, data: ImageData, device: torch.device) -> None:
         self.spec = spec
         self.layers = spec.layer_shapes()
         if self.layers[-1].output_shape[0] != data.classes:
-            raise ValueError(
+            raise InvalidExperiment(
                 f"the network ends in {self.layers[-1].output_shape[0]} logits, the data set has {data.classes} classes"
             )
         self.device = device
@@ -108,7 +109,7 @@ class Training:
         return state_of(self.network, self.optimizer) | (self._sums.state() if self._is_inside() else {})
 
     def resume(self, state: State) -> None:
-        """Continue from a checkpoint's state. Raises ValueError if it is of another network."""
+        """Continue from a checkpoint's state. Raises InvalidExperiment if it is of another network."""
         self._sums = EpochSums.of(self.steps_per_epoch, self.train.labels.device)
         sums = self._sums.state()
         inside = not sums.keys().isdisjoint(state)
@@ -203,7 +204,7 @@ class Training:
                 else:
                     self._capture_again(capture, indices)
                 capture.capture_updates(before, self.weights)
-                self._captures.append(capture.capture(epoch, step))
+                self._captures.append(capture.fetch(epoch, step))
             sums.losses[batch] = loss * len(indices)
             sums.correct += correct
             sums.images += len(indices)

@@ -110,5 +110,5 @@ def with_one(features):
     return torch.cat([features, features**2, torch.ones(len(features), 1)], 1)
 
 
-def accuracy(scores, labels):
-    return (scores.argmax(1) == labels).float().mean().item()
+def accuracy(logits, labels):
+    return (logits.argmax(1) == labels).float().mean().item()
