@@ -87,14 +87,15 @@ def release(session: Session, claim: Claim) -> None:
 
     A pending cancel or pause request takes precedence over requeueing. A repeated release changes nothing.
     """
+    if outcome(session, claim) in (AttemptOutcome.RELEASED, AttemptOutcome.CANCELLED, AttemptOutcome.PAUSED):
+        return
     released = _update_claimed(claim).values(
         status=status_after(Status.QUEUED), ended_at=now_if_cancelled(), worker=None, lease_expires_at=None,
         requested_action=None,
     )  # fmt: skip
     status = session.scalar(released.returning(Experiment.status))
     if status is None:
-        _require_ended(session, claim, AttemptOutcome.RELEASED, AttemptOutcome.CANCELLED, AttemptOutcome.PAUSED)
-        return
+        raise claim_lost(claim)
     _end_attempt(session, claim, AttemptOutcome.RELEASED if status == Status.QUEUED else AttemptOutcome(status.value))
 
 
@@ -128,13 +129,15 @@ def verb_of(reason: StopReason) -> Verb | None:
 
 def require_claim(session: Session, claim: Claim, **values: Any) -> None:
     """Check in the caller's transaction that the claim is current, and set columns of its experiment."""
-    if not _set(session, claim, **(values or {"attempt": claim.attempt})):
+    written = _update_claimed(claim).values(**(values or {"attempt": claim.attempt})).returning(Experiment.id)
+    if session.execute(written).first() is None:
         raise claim_lost(claim)
 
 
 def outcome(session: Session, claim: Claim) -> AttemptOutcome | None:
     """Return how the claim's attempt ended. None: it has not ended, or its experiment was deleted."""
-    return session.scalar(select(Attempt.outcome).where(*_is_attempt(claim)))
+    attempt = (Attempt.experiment_id == claim.experiment_id, Attempt.attempt == claim.attempt)
+    return session.scalar(select(Attempt.outcome).where(*attempt))
 
 
 def claim_lost(claim: Claim) -> ClaimLost:
@@ -228,31 +231,19 @@ def _seconds_run(session: Session, claim: Claim, attempts_before_retry: int) -> 
 
 
 def _end(session: Session, claim: Claim, status: Status, error: str | None = None) -> None:
+    if outcome(session, claim) == AttemptOutcome(status.value):
+        return
     if error is not None:  # an error may quote a file name, which may hold bytes that the database refuses
         error = error.encode(errors="replace").decode().replace("\0", "?")
-    is_current = _set(
+    require_claim(
         session, claim, status=status, error=error, ended_at=database_now(), lease_expires_at=None,
         requested_action=None,
     )  # fmt: skip
-    if is_current:
-        _end_attempt(session, claim, AttemptOutcome(status.value), error)
-    else:
-        _require_ended(session, claim, AttemptOutcome(status.value))
-
-
-def _require_ended(session: Session, claim: Claim, *outcomes: AttemptOutcome) -> None:
-    """Raise ClaimLost, unless the attempt has one of these outcomes already: then its worker repeats the end."""
-    if outcome(session, claim) not in outcomes:
-        raise claim_lost(claim)
+    _end_attempt(session, claim, AttemptOutcome(status.value), error)
 
 
 def _end_attempt(session: Session, claim: Claim, outcome: AttemptOutcome, detail: str | None = None) -> None:
     session.execute(_update_attempt(claim).values(ended_at=database_now(), outcome=outcome, detail=detail))
-
-
-def _set(session: Session, claim: Claim, **values: Any) -> bool:
-    """Set columns of the claim's experiment, and return whether the claim is current."""
-    return session.execute(_update_claimed(claim).values(**values).returning(Experiment.id)).first() is not None
 
 
 def _update_claimed(claim: Claim) -> Update:
@@ -260,11 +251,7 @@ def _update_claimed(claim: Claim) -> Update:
 
 
 def _update_attempt(claim: Claim) -> Update:
-    return update(Attempt).where(*_is_attempt(claim))
-
-
-def _is_attempt(claim: Claim) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return Attempt.experiment_id == claim.experiment_id, Attempt.attempt == claim.attempt
+    return update(Attempt).where(Attempt.experiment_id == claim.experiment_id, Attempt.attempt == claim.attempt)
 
 
 def _after(seconds: float) -> ColumnElement[float]:

@@ -55,7 +55,7 @@ class Recorder:
         self.is_free()
 
     def is_free(self) -> bool:
-        """Return whether no record is pending. If one is and it is time, try to write it first."""
+        """Return whether no record is pending. If one is, and an attempt is due, try to write it first."""
         if self._pending is not None and (began := time.monotonic()) >= self._retry_at:
             try:
                 self._write_pending()

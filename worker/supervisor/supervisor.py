@@ -163,6 +163,7 @@ class Supervisor:
     def _watch_until_end(
         self, process: TrainingProcess, claim: Claim, watch: ClaimWatch, stop: threading.Event
     ) -> None:
+        """Send stops and heartbeats until the training has finished, its process has ended, or it must be ended."""
         while True:
             report = process.receive(watch.seconds_to_next_check())
             watch.received()
@@ -200,6 +201,6 @@ class Supervisor:
     def _delay_takeovers(self, failed_at: float) -> None:
         """Take no experiment over within one lease after the database failed.
 
-        Meanwhile the leases of running workers have expired too, and they need time to send a heartbeat.
+        During an outage the leases of running workers expire too, and they need time to send a heartbeat.
         """
         self._no_takeover_before = max(self._no_takeover_before, failed_at + self._settings.lease_seconds)

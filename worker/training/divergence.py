@@ -1,4 +1,4 @@
-"""Where a loss stopped being finite: the epoch is run again from its start, with a check of every step."""
+"""Find where a loss stopped being finite: the epoch is run again from its start, with a check of every step."""
 
 from collections.abc import Callable
 

@@ -88,14 +88,14 @@ class Training:
         self.eager = Eager(self.step)  # for a last batch that is not full
         self.engine: Engine = self.eager
 
-    def ready(self, wanted: EngineName | Literal["auto"]) -> EngineChoice:
+    def ready(self, engine_name: EngineName | Literal["auto"]) -> EngineChoice:
         """Prepare the engine that trains full batches from now on, and return it with the reason of the choice."""
         batch = self.batches(0)[0]
         if len(batch) < self.spec.batch_size:
             return EngineChoice(self.eager, "eager", "there are fewer images than one full batch")
         steps_left = self.spec.epochs * self.steps_per_epoch - self.steps_done
         captured = layers_to_capture(self.layers, self.spec.capture_quantities)
-        choice = choose(self.step, wanted, indices=batch, steps_left=steps_left, captured=captured)
+        choice = choose(self.step, engine_name, indices=batch, steps_left=steps_left, captured=captured)
         self.engine = choice.engine
         return choice
 
@@ -122,8 +122,8 @@ class Training:
     def unrecorded(self) -> Record | None:
         """Return a record of the steps since the last one, to resume inside the epoch or before its test pass.
 
-        Return None if there are none, or if the state is not finite: where that began is searched at the epoch's end,
-        from the epoch's start.
+        Return None if there are none, or if the state is not finite: the first value that is not finite is then
+        searched at the epoch's end, from the epoch's start.
         """
         if self.steps_done == self._recorded:
             return None

@@ -1,4 +1,4 @@
-"""One claim as its supervisor watches it: heartbeats, stop requests, timeouts and the end of the attempt."""
+"""One claim as its supervisor watches it: heartheartbeat_times, stop requests, timeouts and the end of the attempt."""
 
 from itertools import pairwise
 
@@ -63,19 +63,19 @@ class TestHeartbeat:
     @pytest.mark.parametrize("lease_seconds", [1.0, 30.0])
     def test_is_sent_three_times_per_lease(self, sqlite, claim, clock, monkeypatch, lease_seconds):
         """A heartbeat is sent as soon as a third of the lease has passed."""
-        beats, heartbeat = [], claims.heartbeat
+        heartbeat_times, heartbeat = [], claims.heartbeat
 
         def recorded_heartbeat(*arguments, **options):
-            beats.append(clock.now)
+            heartbeat_times.append(clock.now)
             clock.now += 0.005  # the time that it takes
             return heartbeat(*arguments, **options)
 
         monkeypatch.setattr(claims, "heartbeat", recorded_heartbeat)
         settings = WorkerSettings(database_url=sqlite.url, lease_seconds=lease_seconds)
         watch = ClaimWatch(sqlite, claim, settings, clock=clock)
-        while len(beats) < 5:
+        while len(heartbeat_times) < 5:
             check_later(watch, clock)
-        gaps = [later - earlier for earlier, later in pairwise(beats)]
+        gaps = [later - earlier for earlier, later in pairwise(heartbeat_times)]
         assert all(lease_seconds / 3 <= gap < 0.4 * lease_seconds for gap in gaps), gaps
 
     def test_stores_the_reported_step(self, sqlite, claim, watch, clock):

@@ -63,9 +63,9 @@ def working(database, *, name="w", timeouts=DEFAULT, start=TrainingProcess, envi
     stop = threading.Event()
     environment = {"NORMLAB_DATABASE_URL": database.url, "OMP_NUM_THREADS": "1"} | (environment or {})
     worker_settings = WorkerSettings(database_url=database.url, **settings)
-    one = Supervisor(database, worker_settings, name=name, environment=environment, timeouts=timeouts, start=start)
+    worker = Supervisor(database, worker_settings, name=name, environment=environment, timeouts=timeouts, start=start)
     with ThreadPoolExecutor(1) as threads:
-        future = threads.submit(one.work, stop)
+        future = threads.submit(worker.work, stop)
         try:
             yield future
         finally:
