@@ -64,6 +64,6 @@ def captured_step(training: Training, engine: Engine) -> Callable[[], object]:
         result = engine(batch, capture)
         capture.capture_weights(before, result.gradients)
         capture.capture_updates(before, training.weights)
-        return capture.capture(0, 1)
+        return capture.fetch(0, 1)
 
     return run

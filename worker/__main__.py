@@ -72,7 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_positive,
         default=1,
         metavar="N",
-        help="train N experiments at the same time, each on its share of the cores and on one GPU (default: 1)",
+        help="train N experiments at the same time, each on an equal part of the cores and on one GPU (default: 1)",
     )
     parser.add_argument(
         "--stop-with-stdin",
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _environments(workers: int) -> list[dict[str, str]]:
-    """Return the environment variables of each training process: its share of the cores, and one GPU each in turn.
+    """Return the environment variables of each training process: an equal part of the cores, and one GPU in turn.
 
     Several processes that each use all cores slow each other down.
     """

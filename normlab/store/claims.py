@@ -2,6 +2,7 @@
 
 Every verb takes a session and never commits, so that the caller's `with writing.begin()` shows the transaction. Every
 verb of a running experiment names its claim. It changes nothing and raises ClaimLost if the claim is no longer current.
+The verbs that end a claim may be repeated, because a worker whose commit succeeded may have missed the reply.
 All times are taken from the database's clock.
 """
 
@@ -74,10 +75,7 @@ def stop_reason(session: Session, claim: Claim) -> StopReason | None:
 def start_attempt(
     session: Session, claim: Claim, *, provenance: dict[str, Any], steps_total: int, resumed_at_step: int | None
 ) -> None:
-    """Store what the attempt runs on, how many steps the training has, and the step after which it resumes.
-
-    resumed_at_step: None if the training starts from the beginning.
-    """
+    """Store what the attempt runs on, how many steps there are, and after which it resumes (None: from the start)."""
     require_claim(session, claim, provenance=provenance, steps_total=steps_total, step=resumed_at_step or 0)
     session.execute(_update_attempt(claim).values(resumed_at_step=resumed_at_step, provenance=provenance))
 
@@ -90,8 +88,10 @@ def store_gradient_check(session: Session, claim: Claim, gradient_check: list[di
 def release(session: Session, claim: Claim) -> None:
     """Return a running experiment to the queue, where any worker can resume it from its last checkpoint.
 
-    A pending cancel or pause request takes precedence over requeueing.
+    A pending cancel or pause request takes precedence over requeueing. A repeated release changes nothing.
     """
+    if outcome(session, claim) in (AttemptOutcome.RELEASED, AttemptOutcome.CANCELLED, AttemptOutcome.PAUSED):
+        return
     released = _update_claimed(claim).values(
         status=status_after(Status.QUEUED), ended_at=now_if_cancelled(), worker=None, lease_expires_at=None,
         requested_action=None,
@@ -135,6 +135,12 @@ def require_claim(session: Session, claim: Claim, **values: Any) -> None:
     written = _update_claimed(claim).values(**(values or {"attempt": claim.attempt})).returning(Experiment.id)
     if session.execute(written).first() is None:
         raise ClaimLost(claim.experiment_id, claim.attempt)
+
+
+def outcome(session: Session, claim: Claim) -> AttemptOutcome | None:
+    """Return how the claim's attempt ended. None: it has not ended, or its experiment was deleted."""
+    attempt = (Attempt.experiment_id == claim.experiment_id, Attempt.attempt == claim.attempt)
+    return session.scalar(select(Attempt.outcome).where(*attempt))
 
 
 def is_claimed(claim: Claim) -> ColumnElement[bool]:
@@ -226,6 +232,8 @@ def _seconds_run(session: Session, claim: Claim, attempts_before_retry: int) -> 
 
 
 def _end(session: Session, claim: Claim, status: Status, error: str | None = None) -> None:
+    if outcome(session, claim) == AttemptOutcome(status.value):
+        return
     if error is not None:  # an error may quote a file name, which may hold bytes that the database refuses
         error = error.encode(errors="replace").decode().replace("\0", "?")
     require_claim(

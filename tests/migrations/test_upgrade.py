@@ -15,8 +15,8 @@ from service.settings import ServiceSettings
 from tests.experiments import claimed, do, enqueue, read
 from tests.migrations.make_revision_0005 import SPECS, processor
 from tests.migrations.revisions import PROCESSOR, REVISIONS, downgrade, make, rows_of
-from worker.commands import RunControl
 from worker.run.experiment import run
+from worker.run_control import RunControl
 from worker.settings import WorkerSettings
 
 pytestmark = pytest.mark.slow

@@ -51,7 +51,7 @@ class TestSeveralWorkers:
                 signal.signal(number, handler)
 
     def test_share_the_cores_and_take_a_gpu_each(self, monkeypatch):
-        """Each of several training processes gets its share of the cores and, in turn, one of the visible GPUs."""
+        """Each of several training processes gets an equal part of the cores and, in turn, one of the visible GPUs."""
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
         monkeypatch.setattr(os, "cpu_count", lambda: 8)
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")

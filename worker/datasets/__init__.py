@@ -6,6 +6,7 @@ from typing import cast
 
 from worker.datasets.downloads import DatasetUnavailable
 from worker.datasets.splits import ImageData, Request, Split
+from worker.errors import InvalidExperiment
 
 __all__ = ["NAMES", "DatasetUnavailable", "ImageData", "Split", "load"]
 
@@ -26,11 +27,11 @@ def load(
     data_dir: the folder of the data sets. train_size, test_size: the number of images, None for all. folder: a folder
     in data_dir, needed by the data set `folder` and ignored by the others.
 
-    Raises: ValueError if the name is unknown or the split has fewer images; DatasetUnavailable if the files are
+    Raises: InvalidExperiment if the name is unknown or the split has fewer images; DatasetUnavailable if the files are
     missing and cannot be downloaded, or are broken.
     """
     if name not in NAMES:
-        raise ValueError(f"unknown data set {name!r}: expected one of {', '.join(NAMES)}")
+        raise InvalidExperiment(f"unknown data set {name!r}: expected one of {', '.join(NAMES)}")
     # Imported late, because some data sets need torchvision, whose import takes longer than the start of a worker.
     loader = import_module(f"worker.datasets.{name}")
     return cast(ImageData, loader.load(Request(data_dir, image_size, train_size, test_size, folder)))

@@ -11,6 +11,7 @@ from torchvision.transforms.v2 import functional as transforms
 
 from worker.datasets.downloads import DatasetUnavailable
 from worker.datasets.splits import ImageData, Request, Split, choose
+from worker.errors import InvalidExperiment
 
 
 def load(request: Request) -> ImageData:
@@ -18,15 +19,15 @@ def load(request: Request) -> ImageData:
 
     The classes are the names of the folders, numbered in alphabetical order. Only the chosen images are opened.
 
-    Raises: ValueError if no folder is named or it is outside data_dir; DatasetUnavailable if the layout differs from
-    the one above or an image cannot be read.
+    Raises: InvalidExperiment if no folder is named or it is outside data_dir; DatasetUnavailable if the layout differs
+    from the one above or an image cannot be read.
     """
     if not request.folder:
-        raise ValueError("the data set 'folder' needs the field folder: a path relative to the data directory")
+        raise InvalidExperiment("the data set 'folder' needs the field folder: a path relative to the data directory")
     data_dir = request.data_dir.resolve()
     folder = data_dir / request.folder
     if not folder.resolve().is_relative_to(data_dir):
-        raise ValueError(f"the folder {request.folder!r} is outside the data directory: name one inside it")
+        raise InvalidExperiment(f"the folder {request.folder!r} is outside the data directory: name one inside it")
     train, test = _listing(folder / "train"), _listing(folder / "test")
     if train.classes != test.classes:
         raise DatasetUnavailable(

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from worker.errors import InvalidExperiment
+
 CHUNK = 500  # images resized at once, so that the float copies need little memory
 
 
@@ -52,7 +54,7 @@ def make_split(images: Tensor, labels: Tensor, size: int | None, image_size: int
 
     images: N C H W uint8, C = 1 or 3, H = W. labels: N of any integer type. size: as in `choose`.
 
-    Raises: ValueError if the split has fewer images.
+    Raises: InvalidExperiment if the split has fewer images.
     """
     chosen = choose(labels.numpy(), size)
     resized = torch.empty(len(chosen), images.shape[1], image_size, image_size, dtype=torch.uint8)
@@ -71,7 +73,7 @@ def choose(labels: NDArray[np.integer], size: int | None) -> Tensor:
 
     labels: N of any integer type. size: None for all.
 
-    Raises: ValueError if there are fewer images.
+    Raises: InvalidExperiment if there are fewer images.
     """
     size = check_size(size, len(labels))
     order = np.random.default_rng(0).permutation(len(labels))
@@ -85,10 +87,10 @@ def choose(labels: NDArray[np.integer], size: int | None) -> Tensor:
 def check_size(size: int | None, available: int) -> int:
     """Return the number of images to take: size, or all available ones if size is None.
 
-    Raises: ValueError if fewer are available.
+    Raises: InvalidExperiment if fewer are available.
     """
     if size is None:
         return available
     if not 1 <= size <= available:
-        raise ValueError(f"expected a size of 1 to {available:,} images, or null for all of them, got {size:,}")
+        raise InvalidExperiment(f"expected a size of 1 to {available:,} images, or null for all of them, got {size:,}")
     return size

@@ -16,9 +16,9 @@ from normlab.process.parent_death import die_with_parent
 from normlab.spec.lifecycle import StopReason
 from normlab.store.claims import Claim
 from normlab.store.database import Database
-from worker.commands import RunControl
 from worker.messages import COMMANDS, Abort, Command, Finished, Progress, Ready, Report, Run, Stop
 from worker.run.malloc import keep_freed_memory
+from worker.run_control import RunControl
 from worker.settings import WorkerSettings
 
 NICENESS = 15  # so that heartbeats of the supervisor and a service on the same cores run before the training

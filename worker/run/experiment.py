@@ -18,49 +18,50 @@ from normlab.store.errors import ClaimLost
 from normlab.store.models import CheckpointRow, Experiment
 from normlab.store.records import Record
 from worker import datasets
-from worker.commands import RunControl, StopRequested
 from worker.datasets import DatasetUnavailable, ImageData
+from worker.errors import InvalidExperiment
 from worker.run import progress
 from worker.run.interruptible import run_interruptibly
-from worker.run.provenance import began_with, provenance
-from worker.run.recorder import Recorder, until_answered
+from worker.run.provenance import first_provenance, provenance
+from worker.run.recorder import Recorder, retry_until_available
+from worker.run_control import RunControl, StopRequested
 from worker.settings import WorkerSettings
-from worker.training import device
+from worker.training import device as devices
 from worker.training.checkpoints import unpack
 from worker.training.device import DeviceUnavailable
-from worker.training.divergence import Diverged, where_it_began
+from worker.training.divergence import Diverged, first_nonfinite_value
 from worker.training.gradient_check import WrongGradient, check_gradients
 from worker.training.training import Training
 
 log = logging.getLogger(__name__)
 
 # Errors whose messages are written for the user of the experiment.
-EXPECTED_ERRORS = (DatasetUnavailable, DeviceUnavailable, WrongGradient, ValueError)
+EXPECTED_ERRORS = (DatasetUnavailable, DeviceUnavailable, WrongGradient, InvalidExperiment)
 
 
 def run(database: Database, claim: Claim, settings: WorkerSettings, control: RunControl) -> bool:
     """Run a claimed experiment and store how it ended. Return whether the claim was current to the end."""
-    number, experiment = claim.experiment_id, _Run(database, claim, settings, control)
+    number, running = claim.experiment_id, _Run(database, claim, settings, control)
     try:
-        end, outcome = _train(number, experiment)
-        experiment.end(end)
+        end, outcome = _train(number, running)
+        running.end(end)
     except ClaimLost as lost:
-        log.warning("%s; another worker may have it", lost)
+        log.warning("%s; the experiment was deleted, or another worker has it", lost)
         return False
     log.info("experiment %d %s", number, outcome)
     return True
 
 
-def _train(number: int, experiment: "_Run") -> tuple[Verb, str]:
+def _train(number: int, running: "_Run") -> tuple[Verb, str]:
     """Train. Return the verb that ends the claim, and the outcome in words. Raises ClaimLost."""
     try:
-        experiment.train()
+        running.train()
         return claims.succeed, "succeeded"
     except StopRequested as stop:
         end = claims.verb_of(stop.reason)
         assert end is not None, "a lost claim raises ClaimLost"
         if stop.reason != StopReason.CANCEL:
-            end = partial(_record_and_end, record=experiment.unrecorded(), end=end)
+            end = partial(_record_and_end, record=running.unrecorded(), end=end)
         return end, f"stopped before its last epoch. {stop}"
     except Diverged as diverged:
         fail = partial(claims.fail, error=str(diverged))
@@ -87,10 +88,10 @@ class _Run:
 
     def train(self) -> None:
         """Train from the last checkpoint, or from the start, to the last epoch."""
-        experiment, checkpoint = until_answered(self._read, self._advance)
+        experiment, checkpoint = retry_until_available(self._read, self._advance)
         spec = ExperimentSpec.stored(experiment.spec)
-        chosen = device.choose(spec.device)
-        training = Training(spec, run_interruptibly(lambda: _load(spec, self._settings.data_dir), self._check), chosen)
+        device = devices.choose(spec.device)
+        training = Training(spec, run_interruptibly(lambda: _load(spec, self._settings.data_dir), self._check), device)
         if checkpoint is not None:
             training.resume(unpack(checkpoint.content, checkpoint.sha256))
         self._start_attempt(experiment, training)
@@ -118,26 +119,28 @@ class _Run:
             return experiment, records.checkpoint(session, self._claim.experiment_id)
 
     def _start_attempt(self, experiment: Experiment, training: Training) -> None:
-        """Prepare the engine and store what the attempt runs on."""
+        """Prepare the engine and store what the attempt runs on.
+
+        Raises InvalidExperiment if the training has too many steps.
+        """
         spec, number = training.spec, self._claim.experiment_id
-        # A training keeps the engine that it began with, because its last bits depend on the engine.
-        wanted = spec.engine if experiment.provenance is None else began_with(experiment.provenance)["engine"]
-        choice = run_interruptibly(lambda: training.ready(wanted), self._check)
-        log.info("experiment %d: engine %s, %s", number, choice.name, choice.reason)
-        resumed = training.steps_done or None
-        ran_on = provenance(
-            training.device, choice, seed=spec.seed, resumed_at_step=resumed, before=experiment.provenance
-        )
-        for difference in ran_on["differs"]:
-            log.warning("experiment %d: the last bits of its result may differ; %s", number, difference)
         steps_total = spec.epochs * training.steps_per_epoch
-        if steps_total > MAX_STEPS:
-            raise ValueError(
+        if steps_total > MAX_STEPS:  # checked first, because an engine may take minutes to prepare
+            raise InvalidExperiment(
                 f"expected at most {MAX_STEPS:,} training steps, got {steps_total:,}: reduce epochs or train_size, or "
                 "increase batch_size"
             )
+        # A training keeps the engine that it began with, because its last bits depend on the engine.
+        before = experiment.provenance
+        engine_name = spec.engine if before is None else first_provenance(before)["engine"]
+        choice = run_interruptibly(lambda: training.ready(engine_name), self._check)
+        log.info("experiment %d: engine %s, %s", number, choice.name, choice.reason)
+        resumed = training.steps_done or None
+        provenance_now = provenance(training.device, choice, seed=spec.seed, resumed_at_step=resumed, before=before)
+        for difference in provenance_now["differs"]:
+            log.warning("experiment %d: the last bits of its result may differ; %s", number, difference)
         self._recorder.write(
-            partial(claims.start_attempt, provenance=ran_on, steps_total=steps_total, resumed_at_step=resumed)
+            partial(claims.start_attempt, provenance=provenance_now, steps_total=steps_total, resumed_at_step=resumed)
         )
 
     def _check_gradients(self, training: Training) -> None:
@@ -147,7 +150,7 @@ class _Run:
 
     def _run_epochs(self, training: Training) -> None:
         spec = training.spec
-        shown = progress.show(
+        progress_bar = progress.show(
             f"experiment {self._claim.experiment_id} ({spec.normalization}, {spec.dataset})",
             epochs=spec.epochs,
             steps_done=training.steps_done,
@@ -159,14 +162,14 @@ class _Run:
         def on_step(step: int, loss: Tensor) -> None:
             nonlocal stored_at
             self._control.step = step
-            shown.step(step, loss)
+            progress_bar.step(step, loss)
             self._advance()
             if self._recorder.is_free() and time.monotonic() - stored_at >= spec.checkpoint_seconds:
                 if (record := training.unrecorded()) is not None:
                     self._recorder.record(record)
                 stored_at = time.monotonic()
 
-        with shown:
+        with progress_bar:
             while training.epochs_done < spec.epochs:
                 epoch = training.epochs_done
                 start = {name: tensor.clone() for name, tensor in training.state().items()}
@@ -174,10 +177,10 @@ class _Run:
                 assert record.metrics is not None
                 if record.metrics.train_loss is None or record.metrics.test_loss is None:
                     self._training = None  # the search below changes its weights, so they must not be recorded
-                    raise Diverged(where_it_began(training, start, epoch, self._advance), record)
+                    raise Diverged(first_nonfinite_value(training, start, epoch, self._advance), record)
                 self._recorder.record(record)
                 stored_at = time.monotonic()
-                shown.epoch(record.metrics)
+                progress_bar.epoch(record.metrics)
 
     def _advance(self) -> None:
         """Count that the run has advanced, and check for a stop. All work that takes long calls this repeatedly."""
@@ -193,8 +196,8 @@ class _Run:
 
 
 def _record_and_end(session: Session, claim: Claim, *, record: Record | None, end: Verb) -> None:
-    """Write the last record, if there is one, and the end, in one transaction."""
-    if record is not None:
+    """Write the last record, if there is one, and the end, in one transaction. If both are written, change nothing."""
+    if record is not None and claims.outcome(session, claim) is None:
         records.record(session, claim, record)
     end(session, claim)
 

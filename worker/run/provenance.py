@@ -40,12 +40,12 @@ def provenance(
         "resumed_at_step": resumed_at_step,
     }
     own = _bit_relevant(current)
-    began = began_with(before) if before and resumed_at_step else own
+    began = first_provenance(before) if before and resumed_at_step else own
     differs = [f"{name}: {began[name]} at first, {own[name]} now" for name in own if own[name] != began[name]]
     return current | {"began_with": began, "differs": differs}
 
 
-def began_with(before: Mapping[str, Any]) -> dict[str, Any]:
+def first_provenance(before: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the training began with, from the provenance of a previous attempt.
 
     A provenance without `began_with` is of an older release. The training then counts as begun on that attempt's own.

@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 RETRY_SECONDS = 0.5  # between two attempts while the database does not answer
 
 
-def until_answered(
+def retry_until_available(
     work: Callable[[], Result], check: Callable[[], None], *, retry_seconds: float = RETRY_SECONDS
 ) -> Result:
     """Return the result of `work`, which is repeated until the database answers. `check` may raise to stop that."""
@@ -46,7 +46,7 @@ class Recorder:
 
     def write(self, verb: Verb) -> None:
         """Run a verb of claims in its own transaction, and repeat it until the database answers."""
-        until_answered(lambda: self._transact(verb), self._check, retry_seconds=self._retry_seconds)
+        retry_until_available(lambda: self._transact(verb), self._check, retry_seconds=self._retry_seconds)
 
     def record(self, record: Record) -> None:
         """Write the record, or keep it pending. If another record is pending, wait until that one is written."""
@@ -55,7 +55,7 @@ class Recorder:
         self.is_free()
 
     def is_free(self) -> bool:
-        """Return whether no record is pending. If one is and it is time, try to write it first."""
+        """Return whether no record is pending. If one is, and an attempt is due, try to write it first."""
         if self._pending is not None and (began := time.monotonic()) >= self._retry_at:
             try:
                 self._write_pending()
@@ -68,7 +68,7 @@ class Recorder:
 
     def write_pending(self) -> None:
         """Write the pending record, if there is one, and repeat that until the database answers."""
-        until_answered(self._write_pending, self._check, retry_seconds=self._retry_seconds)
+        retry_until_available(self._write_pending, self._check, retry_seconds=self._retry_seconds)
 
     def _write_pending(self) -> None:
         if self._pending is not None:

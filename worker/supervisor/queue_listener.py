@@ -15,7 +15,7 @@ STOP_CHECK_SECONDS = 0.5  # between two checks for a stop while listening
 
 
 class QueueListener:
-    """The waiting of one worker. Polling is enough: a lost connection or a pooler may lose a notification."""
+    """How one worker waits. It polls even while it listens, because a notification may be lost with a connection."""
 
     def __init__(self, database: Database, poll_interval_seconds: float) -> None:
         self._database, self._poll_interval_seconds = database, poll_interval_seconds

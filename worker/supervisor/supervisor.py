@@ -19,8 +19,8 @@ from worker.messages import Finished, Progress, Ready
 from worker.settings import WorkerSettings
 from worker.supervisor.claim_watch import CHECK_INTERVAL_SECONDS, ClaimWatch
 from worker.supervisor.queue_listener import QueueListener
-from worker.supervisor.status import WorkerStatus
 from worker.supervisor.training_process import Died, TrainingProcess
+from worker.supervisor.worker_status import WorkerStatus
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +29,11 @@ StartProcess = Callable[[Mapping[str, str]], TrainingProcess]  # of a training p
 
 @dataclass(frozen=True)
 class Timeouts:
-    """ready_seconds: how long a training process may take to import what it needs and to find its device.
-    restart_seconds: how long to wait after a training process could not start. database_seconds: how long to wait
-    after the database did not answer or was not migrated.
+    """How long a supervisor waits.
+
+    ready_seconds: until a training process has imported what it needs and found its device.
+    restart_seconds: after a training process could not start.
+    database_seconds: after the database did not answer or was not migrated.
     """
 
     ready_seconds: float = 300.0
@@ -60,7 +62,7 @@ class Supervisor:
         self._process: TrainingProcess | None = None
         self._status = WorkerStatus(database, name)
         self._queue_listener = QueueListener(database, settings.poll_interval_seconds)
-        self._takes_over_from = 0.0  # monotonic
+        self._no_takeover_before = 0.0  # monotonic
 
     def work(self, stop: threading.Event) -> None:
         """Claim and run experiments until `stop` is set. A running experiment is then released."""
@@ -70,9 +72,7 @@ class Supervisor:
                     claim = self._next_claim(stop)
                 except DATABASE_ERRORS as error:
                     log.warning("the database did not answer: %s", message_of(error))
-                    # Meanwhile the leases of running workers have expired too. They get the time of one lease to send
-                    # a heartbeat before their experiments are taken over.
-                    self._takes_over_from = time.monotonic() + self._settings.lease_seconds
+                    self._delay_takeovers(time.monotonic())
                     stop.wait(self._timeouts.database_seconds)
                     continue
                 if claim is None:
@@ -88,7 +88,7 @@ class Supervisor:
             self._status.deregister()
 
     def _next_claim(self, stop: threading.Event) -> Claim | None:
-        """Claim an experiment if the database is migrated, the training process is ready and one is queued."""
+        """Claim the next experiment, if the database is migrated and the training process is ready."""
         while (status := schema_status(self._database.reader)) != SchemaStatus.CURRENT:
             log.warning("%s", status.description)
             if stop.wait(self._timeouts.database_seconds):
@@ -119,12 +119,12 @@ class Supervisor:
             self._status.update()
             match process.receive(timeout=CHECK_INTERVAL_SECONDS):
                 case Ready(device=device, threads=threads):
-                    log.info("trains on %s with %d threads", device, threads)
+                    log.info("training process ready on %s with %d threads", device, threads)
                     self._status.set_device(device, threads)
                     self._process = process
                     return True
-                case Died(how=how):
-                    log.error("the training process ended with %s before it could train", how)
+                case Died(exit_status=exit_status):
+                    log.error("the training process ended with %s before it could train", exit_status)
                 case _ if time.monotonic() > ready_by:
                     process.abort()
                     log.error("the training process was not ready after %g s; its stack is in the log",
@@ -139,7 +139,7 @@ class Supervisor:
     def _claim(self) -> Claim | None:
         with self._database.reading() as session:
             queued, stalled = claims.has_work(session)
-        stalled = stalled and time.monotonic() >= self._takes_over_from
+        stalled = stalled and time.monotonic() >= self._no_takeover_before
         if not (queued or stalled):
             return None
         taken_over = 0
@@ -151,38 +151,56 @@ class Supervisor:
         return claim
 
     def _watch(self, claim: Claim, stop: threading.Event) -> None:
-        """Watch the training of a claim until it has finished or its process has ended."""
+        """Run a claimed experiment. Return when its training has finished or its process has ended."""
         process = self._process
         assert process is not None
         watch = ClaimWatch(self._database, claim, self._settings)
         process.run(claim)
+        self._watch_until_end(process, claim, watch, stop)
+        if watch.database_failed_at is not None:
+            self._delay_takeovers(watch.database_failed_at)
+
+    def _watch_until_end(
+        self, process: TrainingProcess, claim: Claim, watch: ClaimWatch, stop: threading.Event
+    ) -> None:
+        """Send stops and heartbeats until the training has finished, its process has ended, or it must be ended."""
         while True:
-            match process.receive(watch.seconds_to_next_check()):
+            report = process.receive(watch.seconds_to_next_check())
+            watch.received()
+            match report:
                 case Finished(refused_write=refused, must_exit=must_exit):
                     self._status.count(refused_writes=int(refused))
                     if must_exit:
-                        self._drop(process.kill)
+                        self._end_process(process.kill)
                     return
-                case Progress(claim=reported, step=step) if reported == claim:  # a late one may name the claim before
-                    self._status.count(steps=watch.advanced(step))
-                case Died(how=how):
-                    self._drop()
-                    watch.end(f"its training process ended with {how}", stopping=stop.is_set())
+                # A late report may name the previous claim.
+                case Progress(claim=reported, step=step) if reported == claim:
+                    self._status.count(steps=watch.record_progress(step))
+                case Died(exit_status=exit_status):
+                    self._process = None
+                    watch.end(f"its training process ended with {exit_status}", stopping=stop.is_set())
                     return
             self._status.update()
             if (reason := watch.check(stopping=stop.is_set())) is not None:
                 self._status.count(refused_writes=int(reason == StopReason.CLAIM_LOST))
                 process.send_stop(reason)
             if watch.is_hung():
-                self._drop(process.abort)
+                self._end_process(process.abort)
                 watch.end(f"its training made no step for {watch.step_timeout():g} s; its stack is in the log")
                 return
             if watch.ignores_stop():
-                self._drop(process.kill)
+                self._end_process(process.kill)
                 watch.end("its training did not stop when it was asked to")
                 return
 
-    def _drop(self, end: Callable[[], None] = lambda: None) -> None:
-        """End the training process. Before the next claim another one is started."""
+    def _end_process(self, end: Callable[[], None]) -> None:
+        """End the training process with `kill` or `abort`. Before the next claim another one is started."""
         end()
         self._process = None
+
+    def _delay_takeovers(self, failed_at: float) -> None:
+        """Take no experiment over within one lease after the database failed.
+
+        During an outage the leases of running workers expire too, and they need time to send a heartbeat.
+        """
+        self._no_takeover_before = max(self._no_takeover_before, failed_at + self._settings.lease_seconds)

@@ -1,5 +1,6 @@
 """The training process as its supervisor sees it: start it, send it commands, receive its reports, end it."""
 
+import logging
 import os
 import queue
 import signal
@@ -12,18 +13,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
+from pydantic import ValidationError
+
 from normlab.spec.lifecycle import StopReason
 from normlab.store.claims import Claim
 from worker.messages import REPORTS, Abort, Command, Report, Run, Stop
+
+log = logging.getLogger(__name__)
 
 ABORT_TIMEOUT_SECONDS = 2.5  # to write its stacks after an Abort, and again after SIGABRT
 
 
 @dataclass(frozen=True)
 class Died:
-    """The training process has ended. how: its exit code or signal."""
+    """The training process has ended. exit_status: its exit code or signal, in words."""
 
-    how: str
+    exit_status: str
 
 
 class TrainingProcess:
@@ -64,7 +69,7 @@ class TrainingProcess:
             report = self._reports.get(timeout=timeout)
         except queue.Empty:
             return None
-        return Died(how=self._how_it_died()) if report is None else report
+        return Died(exit_status=self._exit_status()) if report is None else report
 
     def has_died(self) -> bool:
         """Return whether it has ended. Reports that nobody waits for, such as a late progress report, are dropped."""
@@ -81,14 +86,14 @@ class TrainingProcess:
         of other threads may change while they are read.
         """
         self._send(Abort())
-        for insist in (partial(self._process.send_signal, signal.SIGABRT), self.kill):
+        for escalate in (partial(self._process.send_signal, signal.SIGABRT), self.kill):
             try:
                 self._process.wait(ABORT_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
-                insist()
+                escalate()
 
     def kill(self) -> None:
-        """End it now."""
+        """Kill it and wait for its end."""
         self._process.kill()
         self._process.wait()
 
@@ -97,12 +102,17 @@ class TrainingProcess:
             self._socket.sendall(command.line())
 
     def _listen(self) -> None:
-        # A process that ends before it has read every command resets the connection.
-        with self._socket, self._socket.makefile("rb") as lines, suppress(ConnectionResetError):
-            for line in lines:
-                self._reports.put(REPORTS.validate_json(line))
-        self._reports.put(None)
+        try:
+            # A process that ends before it has read every command resets the connection.
+            with self._socket, self._socket.makefile("rb") as lines, suppress(ConnectionResetError):
+                for line in lines:
+                    self._reports.put(REPORTS.validate_json(line))
+        except ValidationError as error:  # for example because the process was killed while it wrote a report
+            log.warning("the training process sent a report that cannot be read: %s", error)
+        finally:
+            # The socket is closed now, so a process that is still alive ends.
+            self._reports.put(None)
 
-    def _how_it_died(self) -> str:
+    def _exit_status(self) -> str:
         code = self._process.wait()
         return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

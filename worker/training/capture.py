@@ -24,7 +24,7 @@ def layers_to_capture(layers: Sequence[LayerShape], quantities: Collection[str])
 
 
 class LayerCapture:
-    """A probe of one step. Its histograms stay on the device until capture() fetches them.
+    """A probe of one step. Its histograms stay on the device until fetch() copies them to the host.
 
     Args:
         layers: The network's layers, from the spec.
@@ -42,30 +42,32 @@ class LayerCapture:
         assert layer_gradients.dx is not None, "a captured step computes the images' gradient too"
         match self._layers[index].kind:
             case "convolution" | "linear":
-                self._capture(index, "input_gradient", layer_gradients.dx)
-                self._capture(index, "weight_gradient", layer_gradients.gradients["weight"])
+                self._count(index, "input_gradient", layer_gradients.dx)
+                self._count(index, "weight_gradient", layer_gradients.gradients["weight"])
             case "normalization":
-                self._capture(index, "norm_output_gradient", layer_gradients.dout)
-                self._capture(index, "norm_input_gradient", layer_gradients.dx)
+                self._count(index, "norm_output_gradient", layer_gradients.dout)
+                self._count(index, "norm_input_gradient", layer_gradients.dx)
 
     def capture_weights(self, weights: Mapping[int, Tensor], gradients: Gradients) -> None:
         """Capture the weights, by layer index, at which the gradients were computed."""
         for index, weight in weights.items():
-            self._capture(index, "weight", weight)
-            self._capture(index, "weight_minus_gradient", weight - gradients[f"{index}.weight"])
+            self._count(index, "weight", weight)
+            if "weight_minus_gradient" in self._quantities:
+                self._count(index, "weight_minus_gradient", weight - gradients[f"{index}.weight"])
 
     def capture_updates(self, before: Mapping[int, Tensor], after: Mapping[int, Tensor]) -> None:
         """Capture how the optimizer changed the weights, by layer index."""
-        for index, weight in after.items():
-            self._capture(index, "update", weight - before[index])
+        if "update" in self._quantities:
+            for index, weight in after.items():
+                self._count(index, "update", weight - before[index])
 
-    def capture(self, epoch: int, step: int) -> Capture:
+    def fetch(self, epoch: int, step: int) -> Capture:
         """Return everything captured, fetched to the host."""
         captured = dict(sorted(self._captured.items()))
         histograms = fetch(list(captured.values()))
-        return Capture(epoch, step, dict(zip(captured, map(_stored, histograms), strict=True)))
+        return Capture(epoch, step, dict(zip(captured, map(_to_stored, histograms), strict=True)))
 
-    def _capture(self, index: int, quantity: str, values: Tensor) -> None:
+    def _count(self, index: int, quantity: str, values: Tensor) -> None:
         if quantity in self._quantities:
             self._captured[self._layers[index].layer, quantity] = self._histogram(values)
 
@@ -77,7 +79,7 @@ class LayerCapture:
         return self._histograms[key][1]
 
 
-def _stored(histogram: normcore.Histogram) -> Histogram:
+def _to_stored(histogram: normcore.Histogram) -> Histogram:
     finite = histogram.minimum <= histogram.maximum
     return Histogram(
         bin_index=histogram.bin_index,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from normcore import Network, Optimizer
 from normlab.store.records import Checkpoint
+from worker.errors import InvalidExperiment
 
 State = dict[str, Tensor]
 
@@ -23,9 +24,9 @@ def state_of(network: Network, optimizer: Optimizer) -> State:
 
 
 def restore(state: Mapping[str, Tensor], live: Mapping[str, Tensor]) -> None:
-    """Copy a state into the live tensors. Raises ValueError if their names or shapes differ."""
+    """Copy a state into the live tensors. Raises InvalidExperiment if their names or shapes differ."""
     if {name: tensor.shape for name, tensor in live.items()} != {name: tensor.shape for name, tensor in state.items()}:
-        raise ValueError("the checkpoint is of another network than the spec's")
+        raise InvalidExperiment("the checkpoint is of another network than the spec's")
     for name, tensor in live.items():
         tensor.copy_(state[name])
 
@@ -37,8 +38,8 @@ def pack(state: Mapping[str, Tensor]) -> Checkpoint:
 
 
 def unpack(content: bytes, sha256: str) -> State:
-    """Return the state from a checkpoint's bytes. Raises ValueError if they do not match the stored hash."""
+    """Return the state from a checkpoint's bytes. Raises InvalidExperiment if they do not match the stored hash."""
     if hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError("the checkpoint's bytes do not match its stored hash")
+        raise InvalidExperiment("the checkpoint's bytes do not match its stored hash")
     state: State = load(content)
     return state

@@ -1,4 +1,4 @@
-"""Where a loss stopped being finite: the epoch is run again from its start, with a check of every step."""
+"""Find where a loss stopped being finite: the epoch is run again from its start, with a check of every step."""
 
 from collections.abc import Callable
 
@@ -33,7 +33,7 @@ class FirstNonfinite:
             self.index = index
 
 
-def where_it_began(training: Training, start: State, epoch: int, check: Callable[[], None]) -> str:
+def first_nonfinite_value(training: Training, start: State, epoch: int, check: Callable[[], None]) -> str:
     """Return a sentence on the first value that was not finite in the epoch, or the part of it, after `start`.
 
     This changes the training's weights, so the training cannot continue afterwards.

@@ -17,6 +17,7 @@ from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.size_estimate import TEST_BATCH
 from normlab.store.records import Capture, EpochMetrics, Record
 from worker.datasets import ImageData, Split
+from worker.errors import InvalidExperiment
 from worker.training.build_network import build_network
 from worker.training.build_optimizer import build_optimizer
 from worker.training.capture import WEIGHTED, LayerCapture, layers_to_capture
@@ -60,14 +61,14 @@ class Training:
         data: Its images and labels.
         device: Where to train.
 
-    Raises ValueError if the network and the data set have different numbers of classes.
+    Raises InvalidExperiment if the network and the data set have different numbers of classes.
     """
 
     def __init__(self, spec: ExperimentSpec, data: ImageData, device: torch.device) -> None:
         self.spec = spec
         self.layers = spec.layer_shapes()
         if self.layers[-1].output_shape[0] != data.classes:
-            raise ValueError(
+            raise InvalidExperiment(
                 f"the network ends in {self.layers[-1].output_shape[0]} logits, the data set has {data.classes} classes"
             )
         self.device = device
@@ -87,14 +88,14 @@ class Training:
         self.eager = Eager(self.step)  # for a last batch that is not full
         self.engine: Engine = self.eager
 
-    def ready(self, wanted: EngineName | Literal["auto"]) -> EngineChoice:
+    def ready(self, engine_name: EngineName | Literal["auto"]) -> EngineChoice:
         """Prepare the engine that trains full batches from now on, and return it with the reason of the choice."""
         batch = self.batches(0)[0]
         if len(batch) < self.spec.batch_size:
             return EngineChoice(self.eager, "eager", "there are fewer images than one full batch")
         steps_left = self.spec.epochs * self.steps_per_epoch - self.steps_done
         captured = layers_to_capture(self.layers, self.spec.capture_quantities)
-        choice = choose(self.step, wanted, indices=batch, steps_left=steps_left, captured=captured)
+        choice = choose(self.step, engine_name, indices=batch, steps_left=steps_left, captured=captured)
         self.engine = choice.engine
         return choice
 
@@ -108,7 +109,7 @@ class Training:
         return state_of(self.network, self.optimizer) | (self._sums.state() if self._is_inside() else {})
 
     def resume(self, state: State) -> None:
-        """Continue from a checkpoint's state. Raises ValueError if it is of another network."""
+        """Continue from a checkpoint's state. Raises InvalidExperiment if it is of another network."""
         self._sums = EpochSums.of(self.steps_per_epoch, self.train.labels.device)
         sums = self._sums.state()
         inside = not sums.keys().isdisjoint(state)
@@ -121,8 +122,8 @@ class Training:
     def unrecorded(self) -> Record | None:
         """Return a record of the steps since the last one, to resume inside the epoch or before its test pass.
 
-        Return None if there are none, or if the state is not finite: where that began is searched at the epoch's end,
-        from the epoch's start.
+        Return None if there are none, or if the state is not finite: the first value that is not finite is then
+        searched at the epoch's end, from the epoch's start.
         """
         if self.steps_done == self._recorded:
             return None
@@ -203,7 +204,7 @@ class Training:
                 else:
                     self._capture_again(capture, indices)
                 capture.capture_updates(before, self.weights)
-                self._captures.append(capture.capture(epoch, step))
+                self._captures.append(capture.fetch(epoch, step))
             sums.losses[batch] = loss * len(indices)
             sums.correct += correct
             sums.images += len(indices)

@@ -25,6 +25,7 @@ STALE_WRITES = {
     "mark_lost": partial(lost_attempts.mark_lost, detail="no"),
     "stop_reason": claims.stop_reason,
 }
+ENDS = {"succeed": claims.succeed, "fail": STALE_WRITES["fail"], "release": claims.release}
 
 
 def claimed_in_order(database):
@@ -149,6 +150,46 @@ class TestStaleClaim:
         event.listen(postgresql.reader, "after_cursor_execute", delete, once=True)
         with postgresql.reading() as session, pytest.raises(ClaimLost):
             claims.stop_reason(session, claim)
+
+
+class TestRepeatedEnd:
+    """A verb that ends a claim, repeated because the reply to its commit was lost."""
+
+    @pytest.mark.parametrize("verb", ENDS.values(), ids=ENDS)
+    def test_changes_nothing(self, database, verb):
+        """The same verb of the same attempt may be repeated. Another verb raises ClaimLost."""
+        number = enqueue(database)
+        claim = claimed(database)
+        do(database, verb, claim)
+        before = read(database, number)
+        do(database, verb, claim)
+        after = read(database, number)
+        assert (after.status, after.ended_at, after.error) == (before.status, before.ended_at, before.error)
+        for other in ENDS.values():
+            if other is not verb:
+                with pytest.raises(ClaimLost):
+                    do(database, other, claim)
+
+    def test_leaves_the_next_attempt_alone(self, database):
+        """A repeated release does not requeue an experiment that another worker has claimed since."""
+        number = enqueue(database)
+        claim = claimed(database)
+        do(database, claims.release, claim)
+        current = claimed(database, worker="other")
+        do(database, claims.release, claim)
+        assert (read(database, number).status, read(database, number).worker) == ("running", "other")
+        do(database, claims.succeed, current)
+
+    @pytest.mark.parametrize("action", ["cancel", "pause"])
+    def test_of_a_release_with_a_request_changes_nothing(self, database, action):
+        """A release that ended as a user requested may be repeated too."""
+        number = enqueue(database)
+        claim = claimed(database)
+        do(database, getattr(queue, action), number)
+        do(database, claims.release, claim)
+        status = read(database, number).status
+        do(database, claims.release, claim)
+        assert read(database, number).status == status != "queued"
 
 
 class TestDatabaseClock:

@@ -31,10 +31,10 @@ class TestImages:
     def test_leave_the_global_generator_alone(self, tmp_path):
         """Generating images does not change the random numbers of an experiment."""
         torch.manual_seed(5)
-        wanted = torch.rand(3)
+        expected = torch.rand(3)
         torch.manual_seed(5)
         load_synthetic(tmp_path, train_size=10, test_size=10)
-        assert torch.equal(torch.rand(3), wanted)
+        assert torch.equal(torch.rand(3), expected)
 
     @pytest.mark.parametrize("size", [1, 40, 100, 130])
     def test_start_with_the_same_ones_at_every_size(self, size, tmp_path):
@@ -110,5 +110,5 @@ def with_one(features):
     return torch.cat([features, features**2, torch.ones(len(features), 1)], 1)
 
 
-def accuracy(scores, labels):
-    return (scores.argmax(1) == labels).float().mean().item()
+def accuracy(logits, labels):
+    return (logits.argmax(1) == labels).float().mean().item()

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from normlab.store import records
 from tests import experiments
 from tests.experiments import claimed, read
-from worker.commands import RunControl
 from worker.run.experiment import run
+from worker.run_control import RunControl
 from worker.settings import WorkerSettings
 
 SMALL = {"dataset": "digits", "image_size": 16, "train_size": 80, "test_size": 40, "epochs": 3}

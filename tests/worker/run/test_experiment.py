@@ -1,19 +1,44 @@
 """A claimed experiment to its end: success, failure and divergence."""
 
 import logging
+from contextlib import contextmanager
 
 import pytest
 from PIL import Image
+from sqlalchemy.exc import OperationalError
 
 from normcore import ReLU
 from normlab.spec.lifecycle import StopReason
 from normlab.store import queue, records
 from normlab.store.errors import InvalidState
 from normlab.store.models import Experiment
-from tests.experiments import do, read
+from tests.experiments import attempts, claimed, do, read
 from tests.worker.run.runs import DIVERGING, StopsAtStep, enqueue, run_next
-from worker.commands import RunControl
-from worker.training.divergence import where_it_began
+from worker.run.experiment import run
+from worker.run_control import RunControl
+from worker.settings import WorkerSettings
+from worker.training.divergence import first_nonfinite_value
+from worker.training.training import Training
+
+
+class ReplyLosingDatabase:
+    """A database whose reply to the commit that ends the attempt of an experiment is lost, once."""
+
+    def __init__(self, database, number):
+        self._database, self._number, self.lost_replies = database, number, 0
+        self.reading = database.reading
+
+    @property
+    def writing(self):
+        return self
+
+    @contextmanager
+    def begin(self):
+        with self._database.writing.begin() as session:
+            yield session
+        if self.lost_replies == 0 and attempts(self._database, self._number)[0][0] is not None:
+            self.lost_replies += 1
+            raise OperationalError("COMMIT", {}, Exception("the connection was lost"))
 
 
 class TestSuccess:
@@ -70,7 +95,8 @@ class TestLog:
             ("pause", "experiment 1 stopped before its last epoch. A user requested to pause the experiment."),
             (
                 "claim lost",
-                "attempt 1 of experiment 1 is no longer the current one; another worker may have it",
+                "attempt 1 of experiment 1 is no longer the current one; "
+                "the experiment was deleted, or another worker has it",
             ),
         ],
     )
@@ -109,6 +135,39 @@ class TestFailure:
         assert experiment.status == "failed"
         assert message in experiment.error
 
+    def test_with_too_many_steps_prepares_no_engine(self, database, tmp_path, monkeypatch):
+        """The number of steps is checked before an engine is prepared, which may take minutes."""
+        monkeypatch.setattr("worker.run.experiment.MAX_STEPS", 11)
+        monkeypatch.setattr(Training, "ready", None)
+        enqueue(database)
+        assert run_next(database, tmp_path).error.startswith("expected at most 11 training steps, got 12: reduce")
+
+    def test_of_a_bug_names_its_type_and_logs_its_traceback(self, database, tmp_path, monkeypatch, caplog):
+        """A ValueError whose message is not written for the user is logged with its traceback."""
+
+        def fail(*arguments):
+            raise ValueError("too many values to unpack")
+
+        monkeypatch.setattr(ReLU, "backward", fail)
+        enqueue(database, gradient_check=False)
+        assert run_next(database, tmp_path).error == "ValueError: too many values to unpack"
+        assert "Traceback" in caplog.text
+
+
+class TestLostReply:
+    @pytest.mark.parametrize("outcome", ["succeeded", "released", "failed"])
+    def test_to_the_end_of_an_attempt_is_no_lost_claim(self, database, tmp_path, caplog, outcome):
+        """If the end is committed and the reply is lost, the end is repeated and no write counts as refused."""
+        fields = DIVERGING if outcome == "failed" else {"gradient_check": False, "engine": "eager"}
+        number, claim = enqueue(database, **fields), claimed(database)
+        losing = ReplyLosingDatabase(database, number)
+        settings = WorkerSettings(database_url=database.url, data_dir=tmp_path)
+        control = StopsAtStep(2, StopReason.RELEASE) if outcome == "released" else RunControl()
+        assert run(losing, claim, settings, control)
+        assert losing.lost_replies == 1
+        assert attempts(database, number)[0][0] == outcome
+        assert "no longer the current one" not in caplog.text
+
 
 class TestDivergence:
     def test_fails_with_where_it_began_and_keeps_the_records(self, database, tmp_path):
@@ -132,9 +191,9 @@ class TestDivergence:
 
         def stopped(training, start, epoch, check):
             control.stop = StopReason.RELEASE
-            return where_it_began(training, start, epoch, check)
+            return first_nonfinite_value(training, start, epoch, check)
 
-        monkeypatch.setattr("worker.run.experiment.where_it_began", stopped)
+        monkeypatch.setattr("worker.run.experiment.first_nonfinite_value", stopped)
         assert run_next(database, tmp_path, control).status == "queued"
         with database.reading() as session:
             assert records.metrics(session, number) == []
@@ -150,11 +209,11 @@ class TestDivergence:
         def counted(training, start, epoch, check):
             before = control.progress_count
             try:
-                return where_it_began(training, start, epoch, check)
+                return first_nonfinite_value(training, start, epoch, check)
             finally:
                 counts.append(control.progress_count - before)
 
-        monkeypatch.setattr("worker.run.experiment.where_it_began", counted)
+        monkeypatch.setattr("worker.run.experiment.first_nonfinite_value", counted)
         run_next(database, tmp_path, control)
         assert counts[0] >= 1
         assert control.progress_count - counts[0] > control.step  # its steps, and the batches of a test pass

@@ -11,7 +11,7 @@ from tests.factories import record_of
 from worker.run.recorder import Recorder
 
 
-class AwayDatabase:
+class UnavailableDatabase:
     """A database that does not answer until `is_back`. An attempt takes a tenth of a second."""
 
     def __init__(self, database):
@@ -25,7 +25,7 @@ class AwayDatabase:
         self.attempts += 1
         if not self.is_back:
             time.sleep(0.1)
-            raise OperationalError("", {}, Exception("the database is away"))
+            raise OperationalError("", {}, Exception("the database is unavailable"))
         return self._database.writing.begin()
 
 
@@ -33,18 +33,18 @@ class TestPendingRecord:
     def test_is_tried_for_half_of_the_time_and_then_written(self, postgresql):
         """A pending record is tried between steps, takes at most half of the time, and is written in the end."""
         number, claim = enqueue(postgresql), claimed(postgresql)
-        away = AwayDatabase(postgresql)
-        recorder = Recorder(away, claim, lambda: None, retry_seconds=0.05)
+        unavailable = UnavailableDatabase(postgresql)
+        recorder = Recorder(unavailable, claim, lambda: None, retry_seconds=0.05)
         recorder.record(record_of(0))
         began, steps = time.monotonic(), 0
         while time.monotonic() - began < 1.0:
             assert not recorder.is_free()
             steps += 1
             time.sleep(0.001)
-        assert 3 <= away.attempts <= 6
+        assert 3 <= unavailable.attempts <= 6
         assert steps > 200
         assert read(postgresql, number).epochs_done == 0
-        away.is_back = True
+        unavailable.is_back = True
         time.sleep(0.15)
         assert recorder.is_free()
         assert read(postgresql, number).epochs_done == 1

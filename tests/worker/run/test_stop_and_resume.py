@@ -10,7 +10,7 @@ from normlab.store import lost_attempts, queue, records
 from normlab.store.models import Experiment
 from tests.experiments import claimed, do, read, until
 from tests.worker.run.runs import StopsAtStep, enqueue, final_hash, run_claim, run_next, running_next
-from worker.commands import RunControl
+from worker.run_control import RunControl
 from worker.training.training import Training
 
 

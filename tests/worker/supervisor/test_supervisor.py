@@ -17,7 +17,7 @@ from normlab.store import claims, queue, workers
 from normlab.store.claims import Claim
 from normlab.store.database import MAX_CONNECTIONS
 from normlab.store.schema import SchemaStatus
-from tests.experiments import attempts, claimed, do, enqueue, read, until
+from tests.experiments import attempts, claimed, do, enqueue, expire, read, until
 from tests.worker.worker_process import SMALL
 from worker.messages import Finished, Progress, Ready
 from worker.settings import WorkerSettings
@@ -63,9 +63,9 @@ def working(database, *, name="w", timeouts=DEFAULT, start=TrainingProcess, envi
     stop = threading.Event()
     environment = {"NORMLAB_DATABASE_URL": database.url, "OMP_NUM_THREADS": "1"} | (environment or {})
     worker_settings = WorkerSettings(database_url=database.url, **settings)
-    one = Supervisor(database, worker_settings, name=name, environment=environment, timeouts=timeouts, start=start)
+    worker = Supervisor(database, worker_settings, name=name, environment=environment, timeouts=timeouts, start=start)
     with ThreadPoolExecutor(1) as threads:
-        future = threads.submit(one.work, stop)
+        future = threads.submit(worker.work, stop)
         try:
             yield future
         finally:
@@ -126,23 +126,48 @@ class TestClaim:
         """After an outage, running workers get the time of one lease before their experiments are taken over."""
         number = enqueue(sqlite, **SMALL)
         claim = claimed(sqlite, worker="running", lease_seconds=0.2)
-        is_away = threading.Event()
-        is_away.set()
+        is_unavailable = threading.Event()
+        is_unavailable.set()
 
         def status(engine):
-            if is_away.is_set():
-                raise OperationalError("SELECT", {}, Exception("the database is away"))
+            if is_unavailable.is_set():
+                raise OperationalError("SELECT", {}, Exception("the database is unavailable"))
             return SchemaStatus.CURRENT
 
         monkeypatch.setattr(supervisor, "schema_status", status)
         timeouts, process = Timeouts(database_seconds=0.1), ScriptedProcess(READY)
         with working(sqlite, name="idle", timeouts=timeouts, start=lambda environment: process, lease_seconds=1.5):
             time.sleep(0.5)  # the lease expires
-            is_away.clear()
+            is_unavailable.clear()
             time.sleep(0.7)
             do(sqlite, claims.heartbeat, claim, step=None, lease_seconds=0.2)
             until(lambda: read(sqlite, number).attempt == 2, seconds=5)  # no further heartbeat is sent
             assert read(sqlite, number).worker == "idle"
+
+    def test_after_an_outage_within_a_training_waits_for_heartbeats(self, sqlite, monkeypatch):
+        """An outage that ends before a training does delays takeovers too."""
+        other = enqueue(sqlite, **SMALL)
+        claim = claimed(sqlite, worker="running")
+        number = enqueue(sqlite, **SMALL)
+        failures, stop_reason = [], claims.stop_reason
+
+        def fail(session, claim):
+            failures.append(claim)
+            raise OperationalError("SELECT", {}, Exception("the database is unavailable"))
+
+        process = ScriptedProcess(READY)
+        with working(sqlite, name="idle", start=lambda environment: process, lease_seconds=1.5):
+            until(lambda: process.requests)
+            monkeypatch.setattr(claims, "stop_reason", fail)
+            expire(sqlite, other)
+            until(lambda: len(failures) >= 2)
+            do(sqlite, claims.succeed, Claim(number, 1))
+            process.reports.append(Finished(claim=Claim(number, 1), refused_write=False, must_exit=False))
+            monkeypatch.setattr(claims, "stop_reason", stop_reason)
+            time.sleep(0.5)
+            do(sqlite, claims.heartbeat, claim, step=None, lease_seconds=0.2)
+            until(lambda: read(sqlite, other).attempt == 2, seconds=5)  # no further heartbeat is sent
+            assert read(sqlite, other).worker == "idle"
 
     @pytest.mark.slow
     def test_waits_for_a_free_connection(self, sqlite):
@@ -199,7 +224,7 @@ class TestWatch:
     def test_ends_the_attempt_of_a_process_that_dies(self, sqlite):
         """If the training process dies, its attempt is lost and says how the process ended."""
         number = enqueue(sqlite, **SMALL)
-        processes = deque([ScriptedProcess(READY, Died(how="signal SIGKILL")), ScriptedProcess(READY)])
+        processes = deque([ScriptedProcess(READY, Died(exit_status="signal SIGKILL")), ScriptedProcess(READY)])
         with working(sqlite, start=lambda environment: processes.popleft()):
             until(lambda: read(sqlite, number).attempt == 2)
         assert attempts(sqlite, number)[0] == ("lost", "its training process ended with signal SIGKILL")

@@ -56,7 +56,7 @@ class TestReceive:
         process = started("parent_child")
         assert process.receive(timeout=10) == Progress(claim=CLAIM, step=1)  # it has started another process
         process.kill()
-        assert process.receive(timeout=5) == Died(how="signal SIGKILL")
+        assert process.receive(timeout=5) == Died(exit_status="signal SIGKILL")
 
     def test_reports_progress_without_a_step(self, started):
         """A training that advances without a step, such as in a test pass, is reported again and again."""
@@ -65,7 +65,13 @@ class TestReceive:
         process.kill()
         while isinstance(report := process.receive(timeout=10), Progress):
             pass
-        assert report == Died(how="signal SIGKILL")
+        assert report == Died(exit_status="signal SIGKILL")
+
+    def test_reports_the_death_after_half_a_report(self, started, caplog):
+        """A process that ends within a report has died, and what it sent is in the log."""
+        process = started("truncating_child")
+        assert process.receive(timeout=10) == Died(exit_status="exit code 0")
+        assert "a report that cannot be read" in caplog.text
 
 
 class TestHasDied:
@@ -99,7 +105,7 @@ class TestAbort:
             errors += capfd.readouterr().err
         process.abort()
         assert re.search(r'File ".*hogging_child.py", line \d+ in hog', capfd.readouterr().err)
-        assert process.receive(timeout=1) == Died(how="signal SIGABRT")
+        assert process.receive(timeout=1) == Died(exit_status="signal SIGABRT")
 
 
 def test_child_ends_though_its_reports_were_not_read(environment):

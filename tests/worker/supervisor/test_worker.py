@@ -21,7 +21,7 @@ def trains(database, number):
 
 
 def can_train(process):
-    return lambda: "trains on" in process.log.read_text()
+    return lambda: "training process ready on" in process.log.read_text()
 
 
 class TestSignals:

@@ -61,12 +61,20 @@ class TestCapture:
         (layer,) = [layer for layer in ExperimentSpec().layer_shapes() if layer.layer == 1][:1]
         capture = LayerCapture([layer], ["input_gradient"])
         capture(0, LayerGradients(values, values, {"weight": values}, None))
-        (histogram,) = capture.capture(0, 1).histograms.values()
-        wanted = histogram_of(values.numpy())
-        assert histogram.bin_index.tolist() == wanted.bin_index.tolist()
-        assert histogram.counts.tolist() == wanted.counts.tolist()
+        (histogram,) = capture.fetch(0, 1).histograms.values()
+        expected = histogram_of(values.numpy())
+        assert histogram.bin_index.tolist() == expected.bin_index.tolist()
+        assert histogram.counts.tolist() == expected.counts.tolist()
         for field in ("zeros", "nans", "positive_infinities", "negative_infinities", "minimum", "maximum", "total"):
-            assert getattr(histogram, field) == getattr(wanted, field), field
+            assert getattr(histogram, field) == getattr(expected, field), field
+
+    def test_computes_nothing_for_a_quantity_not_captured(self):
+        """A difference of weights is computed only if its quantity is captured."""
+        (layer,) = [layer for layer in ExperimentSpec().layer_shapes() if layer.layer == 1][:1]
+        capture = LayerCapture([layer], ["weight"])
+        capture.capture_weights({0: torch.ones(3)}, {})  # the gradients are not read
+        capture.capture_updates({}, {0: torch.ones(3)})  # nor are the weights before
+        assert [quantity for _, quantity in capture.fetch(0, 1).histograms] == ["weight"]
 
 
 class TestMetrics:

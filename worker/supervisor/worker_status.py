@@ -31,7 +31,7 @@ class WorkerStatus:
         self._counters = replace(self._counters, **totals)
 
     def update(self) -> None:
-        """Write the row, if it is time to and the database answers."""
+        """Write the row, if an update is due and the database answers."""
         now = time.monotonic()
         if self._written_at is not None and now - self._written_at < UPDATE_INTERVAL_SECONDS:
             return

@@ -1,4 +1,4 @@
-"""What a training and the thread connected to its supervisor share: a stop command goes down, progress comes up."""
+"""What a training and the thread connected to its supervisor share: the stop reason and the progress."""
 
 from dataclasses import dataclass
 
