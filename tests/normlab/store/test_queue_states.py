@@ -26,6 +26,10 @@ ENDS = {  # the verbs that end a claim, and their arguments
     "release": (claims.release, {}),
     "mark_lost": (lost_attempts.mark_lost, {"detail": "it died", "max_attempts": 2}),
 }  # fmt: skip
+REPEATABLE = {  # the outcomes after which each verb may be repeated for the same attempt
+    "succeed": {"succeeded"}, "fail": {"failed"}, "cancel": {"cancelled"},
+    "release": {"released", "cancelled", "paused"}, "mark_lost": set(),
+}  # fmt: skip
 
 
 @dataclass
@@ -105,6 +109,11 @@ class QueueMachine(RuleBasedStateMachine):
         is_current = model is not None and model.status == "running" and model.attempt == claim.attempt
         return claim, model if is_current else None
 
+    def outcome_of(self, claim):
+        """How the claim's attempt ended. None: it has not ended, or its experiment is deleted."""
+        model = self.models.get(claim.experiment_id)
+        return None if model is None else model.outcomes[claim.attempt - 1]
+
     @rule(group=st.sampled_from(["", "a", "b"]), priority=st.integers(-1, 1))
     def enqueue(self, group, priority):
         spec = ExperimentSpec(dataset="digits", group=group or None, priority=priority)
@@ -158,6 +167,9 @@ class QueueMachine(RuleBasedStateMachine):
     def end(self, data, end):
         claim, model = self.any_claim(data)
         verb, options = ENDS[end]
+        if model is None and self.outcome_of(claim) in REPEATABLE[end]:
+            self.do(verb, claim, **options)  # a worker that lost the reply repeats the end, which changes nothing
+            return
         if model is None:
             self.refused(ClaimLost, verb, claim, **options)
             return

@@ -84,7 +84,7 @@ class TestTrainingProcess:
                 os.kill(children(process.pid)[0], signal.SIGKILL)
                 until(lambda n=attempt: lost() == n)
             until(lambda: read(sqlite, number).status == "failed")
-        assert "lost 2 times" in read(sqlite, number).error
+        assert "the limit of 2 lost attempts is reached" in read(sqlite, number).error
         assert [outcome for outcome, _ in attempts(sqlite, number)] == ["lost", "lost"]
 
     def test_ends_with_its_supervisor(self, sqlite):
