@@ -34,12 +34,15 @@ class TrainingStep:
         optimizer: The optimizer of the network's parameters.
         images: All training images, M 3 H W uint8, on the training device. Each is scaled to 0 … 1 when it is used.
         labels: The index of each image's class, M int64.
+
+    It computes in the precision of the network's parameters.
     """
 
     def __init__(self, network: Network, optimizer: Optimizer, images: Tensor, labels: Tensor) -> None:
         self.network, self.optimizer = network, optimizer
         self.images, self.labels = images, labels
         self._inference = network.for_inference()
+        self._dtype = next(iter(network.parameters().values())).dtype
 
     def __call__(
         self, indices: Tensor, coefficients: Tensor, probe: Probe | None = None, *, images_gradient: bool = False
@@ -57,7 +60,7 @@ class TrainingStep:
         labels = self.labels[indices]
 
         def images() -> Tensor:
-            return scaled(self.images[indices])
+            return self.batch(indices)
 
         logits, caches = self.network.forward(images())
         loss, dlogits = cross_entropy(logits, labels)
@@ -70,7 +73,11 @@ class TrainingStep:
 
     def test_logits(self, images: Tensor) -> Tensor:
         """Return the logits, N classes, of uint8 images, N 3 H W, at test time. Changes nothing."""
-        return self._inference.logits(scaled(images))
+        return self._inference.logits(scaled(images, self._dtype))
+
+    def batch(self, indices: Tensor) -> Tensor:
+        """Return the images of the indices as the network takes them, N 3 H W: scaled, in its precision."""
+        return scaled(self.images[indices], self._dtype)
 
     def next_coefficients(self) -> Tensor:
         """Return the coefficients of the optimizer's next step as a tensor like the parameters; counts the step."""
@@ -78,9 +85,9 @@ class TrainingStep:
         return torch.tensor(self.optimizer.next_coefficients(), dtype=like.dtype, device=like.device)
 
 
-def scaled(images: Tensor) -> Tensor:
-    """Return uint8 images, N C H W, as float32 in 0 … 1: pixel values divided by 255."""
-    return images.to(torch.float32, memory_format=layout(images.device)) / 255
+def scaled(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Return uint8 images, N C H W, as numbers in 0 … 1: pixel values divided by 255."""
+    return images.to(dtype, memory_format=layout(images.device)) / 255
 
 
 def layout(device: torch.device) -> torch.memory_format:

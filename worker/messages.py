@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from normlab.spec.lifecycle import StopReason
 from normlab.store.claims import Claim
+from normlab.store.gradient_checks import CheckClaim
 
 
 class _Message(BaseModel):
@@ -21,6 +22,13 @@ class Run(_Message):
 
     kind: Literal["run"] = "run"
     claim: Claim
+
+
+class CheckGradients(_Message):
+    """To the training process: take this gradient check."""
+
+    kind: Literal["check gradients"] = "check gradients"
+    claim: CheckClaim
 
 
 class Stop(_Message):
@@ -68,8 +76,15 @@ class Finished(_Message):
     must_exit: bool
 
 
-Command = Run | Stop | Abort
-Report = Ready | Progress | Finished
+class CheckFinished(_Message):
+    """From the training process: nothing more will be written for the gradient check."""
+
+    kind: Literal["check finished"] = "check finished"
+    claim: CheckClaim
+
+
+Command = Run | CheckGradients | Stop | Abort
+Report = Ready | Progress | Finished | CheckFinished
 
 COMMANDS: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="kind")])
 REPORTS: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="kind")])

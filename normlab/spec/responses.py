@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from normlab.spec.experiment import ExperimentSpec
+from normlab.spec.gradient_check import GradientCheck
 from normlab.spec.layer_shape import LayerShape
 from normlab.spec.lifecycle import AttemptOutcome, RequestedAction, Status
 
@@ -24,17 +25,6 @@ class ProgressResponse(BaseModel):
     step: int = Field(description="Number of training steps that are recorded.")
     steps: int | None = Field(
         description="Number of training steps of the whole training; null until a worker has loaded the images."
-    )
-
-
-class GradientCheckResponse(BaseModel):
-    """The result of the gradient check for one layer."""
-
-    layer: int = Field(description="Number of the convolution or linear layer that this layer belongs to, from 1.")
-    kind: str = Field(description="What the layer is, such as `convolution` or `normalization`.")
-    error: float | None = Field(
-        description="Largest relative error of the layer's gradients, compared with autograd in float64; null if a "
-        "gradient was not finite."
     )
 
 
@@ -63,11 +53,12 @@ class ExperimentResponse(BaseModel):
         "`threads`, `host`, `seed`, `resumed_at_step`, `began_with` (what the training began on) and `differs` (what "
         "has changed since); null before the training begins."
     )
-    gradient_check: list[GradientCheckResponse] | None = Field(
-        description="Result of the gradient check before training, layer by layer; null if there was none."
+    gradient_check: GradientCheck | None = Field(
+        description="Result of the gradient check before training; null if there was none."
     )
     links: dict[str, str] = Field(
-        description="Addresses by name: `self`, `attempts`, `checkpoint`, `metrics`, `layers`, `histograms`, `plots`."
+        description="Addresses by name: `self`, `attempts`, `checkpoint`, `gradient-check`, `metrics`, `layers`, "
+        "`histograms`, `plots`."
     )
 
 

@@ -80,7 +80,7 @@ def start_attempt(
     session.execute(_update_attempt(claim).values(resumed_at_step=resumed_at_step, provenance=provenance))
 
 
-def store_gradient_check(session: Session, claim: Claim, gradient_check: list[dict[str, Any]]) -> None:
+def store_gradient_check(session: Session, claim: Claim, gradient_check: dict[str, Any]) -> None:
     """Store the result of the gradient check."""
     require_claim(session, claim, gradient_check=gradient_check)
 

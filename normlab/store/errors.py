@@ -26,6 +26,13 @@ class IdempotencyKeyReused(Exception):
         super().__init__(f"the idempotency key {key!r} was used with another body. Use a new key for a new experiment")
 
 
+class CheckLost(Exception):
+    """A gradient check is no longer its worker's: another worker has it, or it was deleted. Nothing was written."""
+
+    def __init__(self, experiment_id: int) -> None:
+        super().__init__(f"the gradient check of experiment {experiment_id} was deleted, or another worker has it")
+
+
 class ClaimLost(Exception):
     """A worker's attempt is no longer the current one. Nothing was written, and the worker must stop its training."""
 

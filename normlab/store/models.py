@@ -94,7 +94,7 @@ class Experiment(Base):
     ended_at: Mapped[float | None] = mapped_column(Double)
     error: Mapped[str | None] = mapped_column(Text)
     provenance: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    gradient_check: Mapped[list[dict[str, Any]] | None] = mapped_column(JSON)
+    gradient_check: Mapped[dict[str, Any] | None] = mapped_column(JSON)
 
 
 class IdempotencyKeyRow(Base):
@@ -195,6 +195,32 @@ class CheckpointRow(Base):
     step: Mapped[int] = mapped_column(BigInteger)
     content: Mapped[bytes] = mapped_column(LargeBinary)
     sha256: Mapped[str] = mapped_column(String(64))
+
+
+class GradientCheckRow(Base):
+    """One requested gradient check of an experiment at its newest checkpoint: its claim, and its result or error.
+
+    `attempt` counts the claims and is the fencing token. lost_attempts: how many ended without a result.
+    """
+
+    __tablename__ = "gradient_checks"
+    __table_args__ = (
+        Index("ix_gradient_checks_open", "ended_at", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    experiment_id: Mapped[int] = mapped_column(ForeignKey("experiments.id", ondelete="CASCADE"), index=True)
+    requested_at: Mapped[float] = mapped_column(Double)
+
+    attempt: Mapped[int]
+    lost_attempts: Mapped[int]
+    worker: Mapped[str | None] = mapped_column(String(200))
+    lease_expires_at: Mapped[float | None] = mapped_column(Double)
+
+    ended_at: Mapped[float | None] = mapped_column(Double)
+    result: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    error: Mapped[str | None] = mapped_column(Text)
 
 
 class ApiKeyRow(Base):

@@ -17,6 +17,7 @@ from normlab.store.models import (
     CheckpointRow,
     EpochRow,
     Experiment,
+    GradientCheckRow,
     GroupRow,
     HistogramRow,
     IdempotencyKeyRow,
@@ -137,7 +138,7 @@ def remove(session: Session, experiment_id: int, *, force: bool = False) -> None
     experiment = _locked(session, experiment_id)
     if experiment.status == Status.RUNNING and not force:
         raise InvalidState(f"experiment {experiment_id} is running; cancel it first, or delete it with force=true")
-    for table in (TagRow, EpochRow, HistogramRow, CheckpointRow, Attempt, IdempotencyKeyRow):
+    for table in (TagRow, EpochRow, HistogramRow, CheckpointRow, GradientCheckRow, Attempt, IdempotencyKeyRow):
         session.execute(delete(table).where(table.experiment_id == experiment_id))
     session.delete(experiment)
 
@@ -162,7 +163,7 @@ def _request(session: Session, experiment: Experiment, action: RequestedAction) 
 
 
 def _delete_records(session: Session, experiment: Experiment) -> None:
-    for table in (EpochRow, HistogramRow, CheckpointRow):
+    for table in (EpochRow, HistogramRow, CheckpointRow, GradientCheckRow):
         session.execute(delete(table).where(table.experiment_id == experiment.id))
     experiment.epochs_done, experiment.step, experiment.started_at = 0, 0, None
     experiment.provenance, experiment.gradient_check = None, None

@@ -15,7 +15,7 @@ from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.responses import ExperimentResponse, ProgressResponse
 from normlab.store.models import Experiment
 
-LINKED = ("attempts", "checkpoint", "metrics", "layers", "histograms", "plots")
+LINKED = ("attempts", "checkpoint", "gradient-check", "metrics", "layers", "histograms", "plots")
 
 ExperimentId = Annotated[int, Path(ge=1, le=2**31 - 1, description="The experiment's number.")]
 

@@ -7,6 +7,7 @@ import torch
 from fastapi.testclient import TestClient
 
 from normlab.spec.experiment import ExperimentSpec
+from normlab.spec.gradient_check import GradientCheck
 from normlab.store import lost_attempts, queue, records
 from normlab.store.database import Database
 from normlab.store.schema import SchemaStatus, migrate, schema_status
@@ -153,9 +154,12 @@ class TestUpgrade:
         old_check = before["experiments"][SUCCEEDED - 1]["gradient_check"]
         assert "threshold" in {row["kind"] for row in old_check}
         kinds = {"threshold": "thresholded_linear", "sum": "add", "mean_pool": "global_average_pool"}
-        assert read(old, SUCCEEDED).gradient_check == [
-            row | {"kind": kinds.get(row["kind"], row["kind"])} for row in old_check
+        check = GradientCheck.model_validate(read(old, SUCCEEDED).gradient_check)
+        assert [(row.layer, row.kind, row.gradients.float64) for row in check.layers] == [
+            (row["layer"], kinds.get(row["kind"], row["kind"]), row["error"]) for row in old_check
         ]
+        assert (check.passed, check.step, check.engine, check.parameters) == (True, 0, None, [])
+        assert "of an older release" in check.left_out[0]
         assert read(old, CANCELLED).gradient_check is None
 
     def test_keeps_a_requested_cancellation(self, empty):

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import BaseModel
 
-from normlab.spec import record_responses, responses, service_responses
+from normlab.spec import gradient_check, record_responses, responses, service_responses
 from normlab.spec.lifecycle import AttemptOutcome, RequestedAction, Status
 from service.app import create_app
 from service.routes.examples import EXAMPLES
@@ -18,7 +18,7 @@ OPERATIONS = [
 ]
 MODELS = {
     name: model
-    for module in (responses, record_responses, service_responses)
+    for module in (responses, gradient_check, record_responses, service_responses)
     for name, model in vars(module).items()
     if isinstance(model, type) and issubclass(model, BaseModel) and model.__module__ == module.__name__
     if model is not record_responses.CapturedQuantity  # the fields that two models share

@@ -16,7 +16,20 @@ from normlab.process.parent_death import die_with_parent
 from normlab.spec.lifecycle import StopReason
 from normlab.store.claims import Claim
 from normlab.store.database import Database
-from worker.messages import COMMANDS, Abort, Command, Finished, Progress, Ready, Report, Run, Stop
+from normlab.store.gradient_checks import CheckClaim
+from worker.messages import (
+    COMMANDS,
+    Abort,
+    CheckFinished,
+    CheckGradients,
+    Command,
+    Finished,
+    Progress,
+    Ready,
+    Report,
+    Run,
+    Stop,
+)
 from worker.run.malloc import keep_freed_memory
 from worker.run_control import RunControl
 from worker.settings import WorkerSettings
@@ -44,12 +57,18 @@ def main() -> None:
     torch.backends.cudnn.deterministic = True  # so that a resumed training ends with the same bits
 
     from worker.run.experiment import run
+    from worker.run.gradient_check import run_check
     from worker.run.interruptible import has_abandoned_work
     from worker.training import device
 
     supervisor.send(Ready(device=device.name(device.choose("auto")), threads=torch.get_num_threads()))
     while True:
-        claim, control = supervisor.runs.get()
+        work = supervisor.work.get()
+        if isinstance(work, CheckClaim):
+            run_check(database, work, settings)
+            supervisor.send(CheckFinished(claim=work))
+            continue
+        claim, control = work
         with about(experiment=claim.experiment_id, attempt=claim.attempt):
             kept = run(database, claim, settings, control)
         # If the supervisor found the claim lost and sent a Stop, it has counted the refused write itself.
@@ -67,7 +86,7 @@ class _SupervisorConnection:
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, sys.stdin.fileno())
         os.close(null)
-        self.runs: queue.SimpleQueue[tuple[Claim, RunControl]] = queue.SimpleQueue()
+        self.work: queue.SimpleQueue[tuple[Claim, RunControl] | CheckClaim] = queue.SimpleQueue()
         # One attribute for both, so that no thread reads the claim of one experiment with the control of another.
         self._current = Claim(0, 0), RunControl()
         self._reported: tuple[Claim, int] = Claim(0, 0), 0
@@ -91,7 +110,9 @@ class _SupervisorConnection:
         match command:
             case Run(claim=claim):
                 self._current = claim, RunControl()
-                self.runs.put(self._current)
+                self.work.put(self._current)
+            case CheckGradients(claim=check):
+                self.work.put(check)
             case Stop(reason=reason):
                 self._current[1].stop = reason
             case Abort():

@@ -91,7 +91,8 @@ class _Run:
         experiment, checkpoint = retry_until_available(self._read, self._advance)
         spec = ExperimentSpec.stored(experiment.spec)
         device = devices.choose(spec.device)
-        training = Training(spec, run_interruptibly(lambda: _load(spec, self._settings.data_dir), self._check), device)
+        data = run_interruptibly(lambda: load_data(spec, self._settings.data_dir), self._check)
+        training = Training(spec, data, device)
         if checkpoint is not None:
             training.resume(unpack(checkpoint.content, checkpoint.sha256))
         self._start_attempt(experiment, training)
@@ -144,9 +145,11 @@ class _Run:
         )
 
     def _check_gradients(self, training: Training) -> None:
-        batch = training.batches(0)[0]
-        result = check_gradients(training.spec, training.train.images[batch], training.train.labels[batch])
-        self._recorder.write(partial(claims.store_gradient_check, gradient_check=result))
+        """Check the gradients before the first step, and store the result. Raises WrongGradient if it did not pass."""
+        check = check_gradients(training)
+        self._recorder.write(partial(claims.store_gradient_check, gradient_check=check.model_dump(mode="json")))
+        if check.failure is not None:
+            raise WrongGradient(f"{check.failure}; nothing was trained")
 
     def _run_epochs(self, training: Training) -> None:
         spec = training.spec
@@ -202,7 +205,8 @@ def _record_and_end(session: Session, claim: Claim, *, record: Record | None, en
     end(session, claim)
 
 
-def _load(spec: ExperimentSpec, data_dir: Path) -> ImageData:
+def load_data(spec: ExperimentSpec, data_dir: Path) -> ImageData:
+    """Return the images of a spec. Those of the data set of the last experiment are kept in memory."""
     load = _load_images if spec.dataset == "folder" else _load_cached  # the images of a folder may have changed
     return load(spec.dataset, data_dir, spec.image_size, spec.train_size, spec.test_size, spec.folder)
 

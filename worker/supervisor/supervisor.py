@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 from normlab.process.logging import about
 from normlab.spec.lifecycle import StopReason
-from normlab.store import claims, lost_attempts
+from normlab.store import claims, gradient_checks, lost_attempts
 from normlab.store.claims import Claim
 from normlab.store.database import DATABASE_ERRORS, Database, message_of
+from normlab.store.gradient_checks import CheckClaim
 from normlab.store.schema import SchemaStatus, schema_status
 from worker.messages import Finished, Progress, Ready
 from worker.settings import WorkerSettings
+from worker.supervisor.check_watch import CheckWatch
 from worker.supervisor.claim_watch import CHECK_INTERVAL_SECONDS, ClaimWatch
 from worker.supervisor.queue_listener import QueueListener
 from worker.supervisor.training_process import Died, TrainingProcess
@@ -69,7 +71,7 @@ class Supervisor:
         try:
             while not stop.is_set():
                 try:
-                    claim = self._next_claim(stop)
+                    claim = self._next_claim(stop)  # of an experiment, or of a requested gradient check
                 except DATABASE_ERRORS as error:
                     log.warning("the database did not answer: %s", message_of(error))
                     self._delay_takeovers(time.monotonic())
@@ -77,9 +79,12 @@ class Supervisor:
                     continue
                 if claim is None:
                     self._queue_listener.wait(stop)
-                else:
-                    self._queue_listener.close()
-                    with about(experiment=claim.experiment_id, attempt=claim.attempt):
+                    continue
+                self._queue_listener.close()
+                with about(experiment=claim.experiment_id, attempt=claim.attempt):
+                    if isinstance(claim, CheckClaim):
+                        self._watch_check(claim, stop)
+                    else:
                         self._watch(claim, stop)
         finally:
             if self._process is not None:
@@ -87,14 +92,17 @@ class Supervisor:
             self._queue_listener.close()
             self._status.deregister()
 
-    def _next_claim(self, stop: threading.Event) -> Claim | None:
-        """Claim the next experiment, if the database is migrated and the training process is ready."""
+    def _next_claim(self, stop: threading.Event) -> Claim | CheckClaim | None:
+        """Claim the next work, if the database is migrated and the training process is ready.
+
+        A gradient check comes before an experiment, because it takes seconds and an experiment may take hours.
+        """
         while (status := schema_status(self._database.reader)) != SchemaStatus.CURRENT:
             log.warning("%s", status.description)
             if stop.wait(self._timeouts.database_seconds):
                 return None
         self._status.update()
-        return self._claim() if self._can_train(stop) else None
+        return (self._claim_check() or self._claim()) if self._can_train(stop) else None
 
     def _can_train(self, stop: threading.Event) -> bool:
         """Return whether the training process is ready. If there is none, start it and wait for it.
@@ -136,6 +144,18 @@ class Supervisor:
         process.kill()
         return False
 
+    def _claim_check(self) -> CheckClaim | None:
+        with self._database.reading() as session:
+            if not gradient_checks.has_request(session):
+                return None
+        with self._database.writing.begin() as session:
+            return gradient_checks.claim(
+                session,
+                worker=self._name,
+                lease_seconds=self._settings.lease_seconds,
+                max_attempts=self._settings.max_attempts,
+            )
+
     def _claim(self) -> Claim | None:
         with self._database.reading() as session:
             queued, stalled = claims.has_work(session)
@@ -149,6 +169,14 @@ class Supervisor:
             claim = claims.claim(session, worker=self._name, lease_seconds=self._settings.lease_seconds)
         self._status.count(takeovers=taken_over, claims=int(claim is not None))
         return claim
+
+    def _watch_check(self, claim: CheckClaim, stop: threading.Event) -> None:
+        """Take a claimed gradient check. Return when it is done or its process has ended."""
+        process = self._process
+        assert process is not None
+        process.check(claim)
+        if not CheckWatch(self._database, claim, self._settings).until_end(process, stop):
+            self._process = None
 
     def _watch(self, claim: Claim, stop: threading.Event) -> None:
         """Run a claimed experiment. Return when its training has finished or its process has ended."""

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from normlab.spec.lifecycle import StopReason
 from normlab.store.claims import Claim
-from worker.messages import REPORTS, Abort, Command, Report, Run, Stop
+from normlab.store.gradient_checks import CheckClaim
+from worker.messages import REPORTS, Abort, CheckGradients, Command, Report, Run, Stop
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,10 @@ class TrainingProcess:
     def run(self, claim: Claim) -> None:
         """Have it run the claimed experiment."""
         self._send(Run(claim=claim))
+
+    def check(self, claim: CheckClaim) -> None:
+        """Have it take the claimed gradient check."""
+        self._send(CheckGradients(claim=claim))
 
     def send_stop(self, reason: StopReason) -> None:
         """Have it stop the experiment after the current step."""

@@ -100,6 +100,16 @@ class Training:
         return choice
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The precision of the parameters."""
+        return next(iter(self.network.parameters().values())).dtype
+
+    @property
+    def test_batch_size(self) -> int:
+        """The number of images at once in the test pass. Slot statistics have one slot for each of a batch's images."""
+        return self.spec.batch_size if self.spec.test_statistics == "slot" else TEST_BATCH
+
+    @property
     def steps_done(self) -> int:
         """The number of steps of the whole training that are done."""
         return self.optimizer.steps
@@ -155,7 +165,7 @@ class Training:
 
     def run_test(self, on_batch: Callable[[], None] = lambda: None) -> tuple[float, float]:
         """Return the mean loss and the accuracy over all test images."""
-        size = self.spec.batch_size if self.spec.test_statistics == "slot" else TEST_BATCH
+        size = self.test_batch_size
         loss = torch.zeros((), device=self.test.labels.device)
         correct = torch.zeros((), dtype=torch.int64, device=self.test.labels.device)
         for images, labels in zip(

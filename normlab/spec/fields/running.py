@@ -51,9 +51,11 @@ Memory = Annotated[
 GradientCheck = Annotated[
     bool,
     Field(
-        description="Whether the hand-written gradients are compared with autograd's before training, in float64, on "
-        "the first batch. The experiment fails if a relative error is above 1e-8. The errors are in its "
-        "`gradient_check`. Where a protocol's field departs from the true gradient on purpose, the true gradient is "
-        "compared."
+        description="Whether the first training steps are compared with a reference before training: a network of "
+        "PyTorch's own functions in float64, differentiated by autograd, and PyTorch's own optimizer. Outputs, "
+        "gradients, updated parameters, running statistics and a test pass are compared, with the engine and the "
+        "memory mode of the training. The experiment fails if an error is above its limit. The errors, and what was "
+        "left out, are in its `gradient_check`. Where a protocol's field departs from the true gradient on purpose, "
+        "the gradient that the field defines is compared, and the departure is measured."
     ),
 ]

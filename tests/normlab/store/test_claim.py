@@ -16,7 +16,7 @@ from tests.factories import record_of
 STALE_WRITES = {
     "heartbeat": partial(claims.heartbeat, step=1, lease_seconds=30),
     "start_attempt": partial(claims.start_attempt, provenance={}, steps_total=1, resumed_at_step=None),
-    "store_gradient_check": partial(claims.store_gradient_check, gradient_check=[]),
+    "store_gradient_check": partial(claims.store_gradient_check, gradient_check={}),
     "record": partial(records.record, record=record_of(0)),
     "release": claims.release,
     "succeed": claims.succeed,

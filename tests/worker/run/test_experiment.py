@@ -8,6 +8,7 @@ from PIL import Image
 from sqlalchemy.exc import OperationalError
 
 from normcore import ReLU
+from normlab.spec.gradient_check import GradientCheck
 from normlab.spec.lifecycle import StopReason
 from normlab.store import queue, records
 from normlab.store.errors import InvalidState
@@ -49,8 +50,10 @@ class TestSuccess:
         assert (experiment.status, experiment.error, experiment.epochs_done) == ("succeeded", None, 3)
         assert (experiment.step, experiment.steps_total) == (12, 12)
         assert experiment.provenance["engine"] == "eager"
-        assert {row["layer"] for row in experiment.gradient_check} == {1, 2, 3, 4, 5, 6}
-        assert all(row["error"] < 1e-10 for row in experiment.gradient_check)
+        check = GradientCheck.model_validate(experiment.gradient_check)
+        assert (check.passed, check.step, check.engine, check.memory) == (True, 0, "eager", "standard")
+        assert {row.layer for row in check.layers} == {1, 2, 3, 4, 5, 6}
+        assert all(row.gradients.float64 < 1e-10 for row in check.layers)
         assert experiment.provenance["device"] in ("cpu", "cuda", "mps")
         assert experiment.provenance["versions"].keys() == {"python", "normlab", "torch", "numpy"}
         with database.reading() as session:
@@ -117,6 +120,8 @@ class TestFailure:
         experiment = run_next(database, tmp_path)
         assert (experiment.id, experiment.status, experiment.epochs_done) == (checked, "failed", 0)
         assert "the gradient of layer 6 (relu) is wrong" in experiment.error
+        assert experiment.error.endswith("; nothing was trained")
+        assert experiment.gradient_check["failure"] in experiment.error
         assert read(database, unchecked).gradient_check is None
         assert read(database, unchecked).status == "succeeded"
 
