@@ -27,16 +27,20 @@ class Fault:
 
 def faults_message(folder: str, faults: Sequence[Fault]) -> str:
     """Return what is wrong with the folder: the first faults, how many more there are, and what to do."""
-    listed = [str(fault) for fault in faults[:MAX_FAULTS]]
-    if len(faults) > MAX_FAULTS:
-        listed.append(f"and {len(faults) - MAX_FAULTS:,} more")
     number = "1 fault" if len(faults) == 1 else f"{len(faults):,} faults"
     advice = (
         ". Replace or remove these files, or set skip_damaged to true to train without them"
         if any(fault.can_skip for fault in faults)
         else ""
     )
-    return f"the folder {printable(folder)} has {number}: {'; '.join(listed)}{advice}"
+    return f"the folder {printable(folder)} has {number}: {faults_text(faults)}{advice}"
+
+
+def faults_text(faults: Sequence[Fault]) -> str:
+    """Return the first faults, and how many more there are."""
+    listed = [str(fault) for fault in faults[:MAX_FAULTS]]
+    more = [f"and {len(faults) - MAX_FAULTS:,} more"] if len(faults) > MAX_FAULTS else []
+    return "; ".join([*listed, *more])
 
 
 def printable(text: str, length: int = MAX_CHARACTERS) -> str:

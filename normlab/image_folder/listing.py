@@ -11,9 +11,7 @@ from pathlib import Path
 from normlab.image_folder.faults import Fault, names_text
 from normlab.image_folder.hold_out import hold_out
 from normlab.image_folder.names import class_name, is_part
-from normlab.image_folder.walk import TooManyFiles, Walk, is_folder
-
-__all__ = ["DEFAULT_TEST_FRACTION", "Images", "Listing", "TooManyFiles", "list_folder"]
+from normlab.image_folder.walk import Walk, is_folder
 
 DEFAULT_TEST_FRACTION = 0.2
 LAYOUT = "put the images of each class into a folder, such as {0}/cat/1.jpg and {0}/dog/1.jpg"

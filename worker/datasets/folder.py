@@ -4,7 +4,6 @@ normlab.image_folder lists the files, read_image reads each. Everything that is 
 """
 
 import logging
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from normlab.image_folder import Fault, Images, Listing, faults_message, list_folder, printable
+from normlab.image_folder import Fault, Images, Listing, faults_message, faults_text, list_folder, printable
 from worker.datasets.downloads import DatasetUnavailable
+from worker.datasets.quiet_pillow import quiet_pillow
 from worker.datasets.read_image import UnreadableImage, read_image
 from worker.datasets.splits import FolderDetails, ImageData, Request, Split, in_fixed_order
 from worker.errors import InvalidExperiment
@@ -41,8 +41,7 @@ def load(request: Request) -> ImageData:
     except ValueError as error:
         raise InvalidExperiment(str(error)) from None
     faults = list(listing.faults)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of Pillow, about files that it reads all the same
+    with quiet_pillow():
         train = _Reader(request, listing.classes, faults).read(listing.train, request.train_size, "train")
         test = _Reader(request, listing.classes, faults).read(listing.test, request.test_size, "test")
     skipped = [fault for fault in faults if fault.can_skip] if request.skip_damaged else []
@@ -121,4 +120,5 @@ def _log_left_out(folder: str, listing: Listing, skipped: Sequence[Fault]) -> No
         )
         log.warning("folder %s: files that are no images of a class are left out: %s", printable(folder), counts)
     if skipped:
-        log.warning("skip_damaged: %s", faults_message(folder, skipped))
+        files = sum(fault.files for fault in skipped)
+        log.warning("folder %s: skip_damaged leaves out %d files: %s", printable(folder), files, faults_text(skipped))
