@@ -4,6 +4,7 @@ There are two layouts: folder/train/CLASS/IMAGE and folder/test/CLASS/IMAGE, or 
 held out for the test.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,7 +63,8 @@ def list_folder(
     Raises: ValueError if the folder is outside the data directory; TooManyFiles if there are more than max_entries.
     """
     path = data_dir / folder
-    if not path.resolve().is_relative_to(data_dir.resolve()):
+    # Not Path.resolve, which raises RuntimeError for a link to itself.
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(data_dir)):
         raise ValueError(f"the folder {folder!r} is outside the data directory: name one inside it")
     listing = _Lister(Walk(data_dir, max_entries), path, test_fraction).listing()
     return replace(listing, faults=(*listing.faults, *_size_faults(listing, folder, train_size, test_size)))

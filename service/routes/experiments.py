@@ -63,7 +63,8 @@ async def post(
 ) -> ExperimentResponse:
     """Validate the spec, fill in every default, and queue the experiment."""
     settings = request.app.state.settings
-    _check_size(await run_in_threadpool(check_folder, spec, settings), settings)
+    checked = spec if spec.folder is None else await run_in_threadpool(check_folder, spec, settings)
+    _check_size(checked, settings)
     # The digest is of the JSON as sent, not of the spec: a release in between may have changed what a spec means.
     digest = hashlib.sha256(json.dumps(await request.json(), sort_keys=True).encode()).hexdigest()
     key = None if idempotency_key is None else IdempotencyKey(idempotency_key, digest, request.state.api_key)

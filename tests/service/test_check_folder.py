@@ -2,6 +2,8 @@
 
 import pytest
 
+from normlab.store import claims
+from tests.experiments import claimed, do
 from tests.service.clients import client_of, problem
 
 PHOTOS = {"dataset": "folder", "folder": "photos"}
@@ -23,7 +25,12 @@ def data_dir(tmp_path):
 def post(sqlite, data_dir):
     """Posts a spec to a service with this data directory, and returns the response."""
     with client_of(sqlite.url, data_dir=data_dir) as client:
-        yield lambda fields: client.post("/experiments", json=PHOTOS | fields)
+
+        def post(fields):
+            return client.post("/experiments", json=PHOTOS | fields)
+
+        post.client = client
+        yield post
 
 
 class TestAccepted:
@@ -35,6 +42,21 @@ class TestAccepted:
         assert experiment["spec"]["network"][-3]["channels"] == "classes"
         assert experiment["network"][-1]["output_shape"] == ["classes"]
         assert (experiment["parameters"], experiment["provenance"]) == (None, None)
+
+    def test_network_has_its_width_once_a_worker_has_read_the_images(self, sqlite, post):
+        """The answer of an experiment whose images were read has numbers in the spec and in the shapes."""
+        post({})
+        data = {
+            "classes": 2, "train": 4, "test": 2, "by_class": [], "sha256": "0" * 64, "image_size": 96, "resize": "",
+            "crop": None, "folder": None,
+        }  # fmt: skip
+        provenance = {"versions": {}, "data": data}
+        do(sqlite, claims.start_attempt, claimed(sqlite), provenance=provenance, steps_total=1, resumed_at_step=None)
+        experiment = post.client.get("/experiments/1").json()
+        assert experiment["spec"]["network"][-3]["channels"] == 2
+        assert experiment["network"][-1]["output_shape"] == [2]
+        assert experiment["parameters"] == 16 * 9 * (3 + 4 * 16 + 2)
+        assert experiment["provenance"]["data"] == data
 
     def test_damaged_files_are_left_to_the_worker(self, post, data_dir):
         """The service opens no image."""

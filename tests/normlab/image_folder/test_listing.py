@@ -199,6 +199,11 @@ class TestRefusal:
         """A name that no file system accepts is refused like an absent folder."""
         assert faults(tmp_path / ("é" * 200))[0].endswith("is not a folder in the data directory (NORMLAB_DATA_DIR)")
 
+    def test_link_to_itself_is_no_folder(self, tmp_path):
+        """A folder that is a link to itself is refused like an absent folder."""
+        (tmp_path / "photos").symlink_to("photos")
+        assert faults(tmp_path / "photos") == ["photos is not a folder in the data directory (NORMLAB_DATA_DIR)"]
+
 
 class TestOtherParts:
     def test_are_counted(self, photos):

@@ -3,6 +3,8 @@
 import io
 import os
 import resource
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -26,6 +28,18 @@ def read(path, size=16, background="#ffffff"):
 
 def colour_at(image, x, y):
     return image[:, y, x].tolist()
+
+
+def png_of_16_bits(pixels):
+    """The bytes of a PNG of 16 bits per colour, which Pillow reads and does not write. pixels: H W 3 uint16."""
+    height, width, _ = pixels.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in chunks
+    )
 
 
 class TestOrientation:
@@ -58,6 +72,19 @@ class TestDepth:
         image = read(save(tmp_path / f"ramp{suffix}", grey_ramp()))
         expected = np.rint(grey_ramp() / 257).astype(np.uint8)
         assert (image.numpy() == expected).all()
+
+    def test_of_16_bits_in_either_byte_order(self, tmp_path):
+        """The byte order of a TIFF does not matter."""
+        little, big = (save(tmp_path / f"{order}.tif", grey_ramp().astype(f"{order}u2")) for order in "<>")
+        assert torch.equal(read(little), read(big))
+
+    def test_of_16_bits_per_colour_is_scaled(self, tmp_path):
+        """Of 16 bits per colour the upper eight are read."""
+        path = tmp_path / "deep.png"
+        path.write_bytes(png_of_16_bits(np.stack([grey_ramp(), grey_ramp()[:, ::-1], grey_ramp(highest=999)], -1)))
+        image = read(path)
+        assert image[0, 0].tolist() == (grey_ramp()[0] >> 8).tolist()
+        assert image[2, 0].tolist() == (grey_ramp(highest=999)[0] >> 8).tolist()
 
     def test_of_floats_is_scaled(self, tmp_path):
         """Grey floats from 0 to 1 are multiplied by 255."""
