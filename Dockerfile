@@ -42,6 +42,9 @@ COPY migrations migrations
 COPY normcore normcore
 COPY normlab normlab
 COPY worker worker
+# The provenance of experiments names the commit:  --build-arg COMMIT=$(git rev-parse HEAD)
+ARG COMMIT=""
+RUN if [ -n "$COMMIT" ]; then echo "$COMMIT" > worker/commit.txt; fi
 RUN pip install --no-cache-dir --no-deps --force-reinstall .
 USER normlab
 CMD ["python", "-m", "worker"]

@@ -28,6 +28,8 @@ GRACE_SECONDS = 8
 def serve(*, with_worker: bool, **given: Any) -> None:
     """Serve with the environment's settings, except the given ones. Exits with a message if it cannot start."""
     settings = ServiceSettings.read(**given)
+    if not with_worker:
+        settings = settings.model_copy(update={"local_worker": False})
     _prepare_database(settings)
     listening = _listen(settings)
     config = uvicorn.Config(
@@ -44,8 +46,7 @@ def serve(*, with_worker: bool, **given: Any) -> None:
     # when only the local worker is left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    runs_worker = settings.local_worker and with_worker
-    with LocalWorker(settings) if runs_worker else nullcontext():
+    with LocalWorker(settings) if settings.local_worker else nullcontext():
         # The socket listens already. A client that connects from here on gets its response when the application runs.
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         print(f"normlab serves on http://{host}:{listening.getsockname()[1]}", flush=True)

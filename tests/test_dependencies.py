@@ -21,6 +21,7 @@ REQUIRED_BY_ANOTHER = {"pydantic-core": "pydantic"}  # pydantic requires one exa
 # The extras that declare the imports of each folder.
 FOLDERS = {
     "normlab/spec": [],
+    "normlab/image_folder": [],
     "normlab/process": ["store"],
     "normlab/store": ["store"],
     "migrations": ["store"],

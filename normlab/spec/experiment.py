@@ -24,7 +24,17 @@ from normlab.spec.fields.architecture import (
     YeoJohnsonLambda,
 )
 from normlab.spec.fields.capture import CaptureEvery, CaptureQuantities, CaptureUnit
-from normlab.spec.fields.images import Dataset, Folder, ImageSize, TestSize, TrainSize
+from normlab.spec.fields.images import (
+    WHITE,
+    Background,
+    Dataset,
+    Folder,
+    ImageSize,
+    SkipDamaged,
+    TestFraction,
+    TestSize,
+    TrainSize,
+)
 from normlab.spec.fields.labels import Name, Tags
 from normlab.spec.fields.optimization import (
     AdamBeta1,
@@ -59,7 +69,7 @@ from normlab.spec.fields.protocol import (
 from normlab.spec.fields.running import Device, Engine, GradientCheck, Memory, Seed
 from normlab.spec.fields.scheduling import CheckpointSeconds, Group, MaxRunSeconds, Priority
 from normlab.spec.layer_shape import LayerShape
-from normlab.spec.layers import LayerSpec, stored_layer, study_network
+from normlab.spec.layers import LayerSpec, stored_layer, study_network, with_classes
 from normlab.spec.protocols import PROTOCOLS
 from normlab.spec.quantities import QuantityName
 from normlab.spec.shapes import Defaults, layer_shapes
@@ -85,6 +95,9 @@ class ExperimentSpec(BaseModel):
     image_size: ImageSize = Field(default_factory=lambda earlier: DATASETS[earlier.get("dataset", "stl10")].image_size)
     train_size: TrainSize = None
     test_size: TestSize = None
+    test_fraction: TestFraction = None
+    skip_damaged: SkipDamaged = False
+    background: Background = WHITE
 
     normalization: Normalization = "none"
     norm_eps: NormEps = 1e-8
@@ -137,17 +150,18 @@ class ExperimentSpec(BaseModel):
     capture_quantities: CaptureQuantities = get_args(QuantityName)
 
     @classmethod
-    def stored(cls, fields: Mapping[str, Any]) -> "ExperimentSpec":
+    def stored(cls, fields: Mapping[str, Any], classes: int | None = None) -> "ExperimentSpec":
         """Load a stored spec without validating it, so that specs accepted by older releases still load.
 
         A field that the older release did not know gets its default. A field that this release does not know is left
-        out.
+        out. classes: as in `with_classes`, if a worker has read the images.
         """
         values = dict(fields)
         for name in ("tags", "capture_quantities"):
             values[name] = tuple(values[name])
         values["network"] = tuple(map(stored_layer, values["network"]))
-        return cls.model_construct(**values)
+        spec = cls.model_construct(**values)
+        return spec if classes is None else spec.with_classes(classes)
 
     @model_validator(mode="before")
     @classmethod
@@ -166,6 +180,13 @@ class ExperimentSpec(BaseModel):
             raise ValueError("expected a folder below the data directory, such as flowers or flowers/small")
         return folder
 
+    @field_validator("test_fraction", "skip_damaged", "background")
+    @classmethod
+    def _check_only_for_a_folder(cls, value: Any, earlier: ValidationInfo) -> Any:
+        if value not in (None, False, WHITE) and earlier.data.get("dataset", "folder") != "folder":
+            raise ValueError(f"{earlier.field_name} is read only with dataset `folder`; leave it out")
+        return value
+
     @field_validator("train_size", "test_size")
     @classmethod
     def _check_size(cls, size: int | None, earlier: ValidationInfo) -> int | None:
@@ -180,7 +201,8 @@ class ExperimentSpec(BaseModel):
     def _check_network(cls, network: tuple[LayerSpec, ...], earlier: ValidationInfo) -> tuple[LayerSpec, ...]:
         if {"dataset", "image_size", "normalization", "activation", "affine", "group_count"} <= earlier.data.keys():
             _layer_shapes(network, earlier.data)
-        return network
+        classes = DATASETS[earlier.data["dataset"]].classes if "dataset" in earlier.data else None
+        return network if classes is None else with_classes(network, classes)
 
     @field_validator("warmup_epochs")
     @classmethod
@@ -197,8 +219,19 @@ class ExperimentSpec(BaseModel):
             raise ValueError("expected `epoch`: capture_moment `after_updates` captures once an epoch; set `last_step`")
         return unit
 
+    def with_classes(self, classes: int) -> "ExperimentSpec":
+        """Return the spec with this number of classes in the place of the word `classes`.
+
+        The spec of a named data set has the number already.
+        """
+        network = with_classes(self.network, classes)
+        return self if network is self.network else self.model_copy(update={"network": network})
+
     def layer_shapes(self) -> tuple[LayerShape, ...]:
-        """Return every layer of the network as it is built, with its shapes and parameters."""
+        """Return every layer of the network as it is built, with its shapes and parameters.
+
+        Raises: ValueError if a layer does not fit, which can happen once the number of a folder's classes is known.
+        """
         return _layer_shapes(self.network, dict(self))
 
 

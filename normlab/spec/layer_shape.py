@@ -1,11 +1,13 @@
 """A layer with its shapes, its parameters, and the layers that feed it."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainSerializer
 
 from normlab.spec.layers import Activation, StrictModel
 from normlab.spec.variants import Normalization
+from normlab.spec.widths import CLASSES, Width
 
 IMAGES = -1  # the index that stands for the images in a layer's inputs
 
@@ -13,7 +15,9 @@ Kind = Literal[
     "convolution", "linear", Activation, "normalization", "affine", "thresholded_linear", "max_pool", "average_pool",
     "global_average_pool", "dropout", "add",
 ]  # fmt: skip
-Shape = tuple[int, ...]
+UNKNOWN = 0  # in a shape: the number of classes, before the folder is read. No layer has the size 0.
+Size = Annotated[int, PlainSerializer(lambda size: CLASSES if size == UNKNOWN else size, return_type=Width)]
+Shape = tuple[Size, ...]
 
 
 class LayerShape(StrictModel):
@@ -36,8 +40,14 @@ class LayerShape(StrictModel):
         description="The layers whose outputs it takes, by their indices in this list, from 0; -1: the images. These "
         "are not indices in the spec's `network`: a normalization there may become no layer here, or several."
     )
-    input_shape: Shape = Field(description="The shape of its first input, without the batch: C H W, or D.")
-    output_shape: Shape = Field(description="The shape of its output, without the batch: C H W, or D.")
+    input_shape: Shape = Field(
+        description="The shape of its first input, without the batch: C H W, or D. `classes` stands for the number of "
+        "classes of a folder that no worker has read yet."
+    )
+    output_shape: Shape = Field(
+        description="The shape of its output, without the batch: C H W, or D. `classes` stands for the number of "
+        "classes of a folder that no worker has read yet."
+    )
     kernel_size: int | None = Field(
         default=None, description="Of a convolution or a pool: height and width of the kernel or window, in pixels."
     )
@@ -53,4 +63,24 @@ class LayerShape(StrictModel):
     bias: bool = Field(default=False, description="Whether a convolution or linear layer learns a bias.")
     standardized: bool = Field(default=False, description="Whether a convolution's filters are standardized.")
     rate: float | None = Field(default=None, description="Of dropout: the probability that a value is set to 0.")
-    parameters: int = Field(default=0, description="How many numbers the layer learns.")
+    parameters: int | None = Field(
+        default=0,
+        description="How many numbers the layer learns; null if that depends on the number of classes of a folder that "
+        "no worker has read yet.",
+    )
+
+
+def size_of(width: Width) -> int:
+    """Return the size that a layer of this width gives to a shape."""
+    return UNKNOWN if width == CLASSES else width
+
+
+def known(parameters: int, *sizes: int) -> int | None:
+    """Return a number of parameters that depends on these sizes, or None if one of them is not known yet."""
+    return None if UNKNOWN in sizes else parameters
+
+
+def total_parameters(layers: Sequence[LayerShape]) -> int | None:
+    """Return how many numbers a network learns, or None if one of its layers has an unknown number."""
+    numbers = [layer.parameters for layer in layers]
+    return None if None in numbers else sum(number or 0 for number in numbers)

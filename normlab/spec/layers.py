@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from normlab.spec.variants import Normalization
+from normlab.spec.widths import CLASSES, CLASSES_TEXT, Channels, Features
 
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh"]
 
@@ -52,7 +53,7 @@ class ConvolutionSpec(_LayerSpec):
     """A two-dimensional convolution with a square kernel. Its initial weights are normal with `init_std`."""
 
     kind: Literal["convolution"] = Field(default="convolution", description="The kind of the layer.")
-    channels: int = Field(ge=1, le=4096, description="How many channels it outputs.")
+    channels: Channels = Field(description=f"How many channels it outputs. {CLASSES_TEXT}")
     kernel_size: int = Field(default=3, ge=1, le=31, description="Height and width of the kernel, in pixels.")
     stride: int = Field(default=1, ge=1, le=32, description="Distance between neighbouring windows, in pixels.")
     padding: Padding = Field(
@@ -80,7 +81,7 @@ class LinearSpec(_LayerSpec):
     """A fully connected layer. Its input is flattened. Its initial weights are normal with `init_std`."""
 
     kind: Literal["linear"] = Field(default="linear", description="The kind of the layer.")
-    features: int = Field(ge=1, le=65_536, description="How many numbers it outputs.")
+    features: Features = Field(description=f"How many numbers it outputs. {CLASSES_TEXT}")
     bias: bool = Field(
         default=True,
         description="Whether one number per feature is learned and added. It starts at 0 and does not decay.",
@@ -173,10 +174,29 @@ def stored_layer(fields: Mapping[str, Any]) -> AnyLayerSpec:
     return _BY_KIND[fields["kind"]].model_construct(**fields)
 
 
+def with_classes(network: tuple[LayerSpec, ...], classes: int) -> tuple[LayerSpec, ...]:
+    """Return the network with the number of classes in the place of `classes`. If nothing changes, it is the same."""
+    resolved = tuple(_layer_with_classes(layer, classes) for layer in network)
+    return network if resolved == network else resolved
+
+
+def _layer_with_classes(layer: LayerSpec, classes: int) -> LayerSpec:
+    match layer:
+        case ConvolutionSpec(channels="classes"):
+            return layer.model_copy(update={"channels": classes})
+        case LinearSpec(features="classes"):
+            return layer.model_copy(update={"features": classes})
+        case _:
+            return layer
+
+
 @cache  # all experiments share its layers, because they are frozen
 def study_network() -> tuple[LayerSpec, ...]:
-    """Return the study's six blocks: 3→16→16→16→16→16→10 channels, strides 2 2 2 2 1 1, mean over all positions."""
+    """Return the study's six blocks: 16 channels each and one per class in the last, strides 2 2 2 2 1 1, then means.
+
+    Its last convolution has the channels `classes`.
+    """
     layers: list[LayerSpec] = []
     for channels, stride in zip((16, 16, 16, 16, 16), (2, 2, 2, 2, 1), strict=True):
         layers += [ConvolutionSpec(channels=channels, stride=stride), ActivationSpec(), NormalizationSpec()]
-    return (*layers, ConvolutionSpec(channels=10), ActivationSpec(), GlobalAveragePoolSpec())
+    return (*layers, ConvolutionSpec(channels=CLASSES), ActivationSpec(), GlobalAveragePoolSpec())

@@ -10,6 +10,7 @@ from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.gradient_check import GradientCheck
 from normlab.spec.layer_shape import LayerShape
 from normlab.spec.lifecycle import AttemptOutcome, RequestedAction, Status
+from normlab.spec.provenance import ProvenanceResponse
 
 
 def sentences(kind: type[Status] | type[RequestedAction] | type[AttemptOutcome]) -> str:
@@ -45,13 +46,17 @@ class ExperimentResponse(BaseModel):
     started_at: datetime | None = Field(description="When a worker first claimed it, UTC; null before that.")
     ended_at: datetime | None = Field(description="When it succeeded, failed or was cancelled, UTC; null before that.")
     worker: str | None = Field(description="Name of the worker that trains or ended it; null if queued or paused.")
-    spec: ExperimentSpec = Field(description="The spec, with every default filled in.")
+    spec: ExperimentSpec = Field(
+        description="The spec, with every default filled in. A width that is `classes` becomes a number once a worker "
+        "has read the folder."
+    )
     network: tuple[LayerShape, ...] = Field(description="Every layer of the network with its shapes.")
-    parameters: int = Field(description="Number of learned parameters of the whole network.")
-    provenance: dict[str, Any] | None = Field(
-        description="What the last attempt ran on: `versions`, `device`, `device_name`, `engine`, `engine_reason`, "
-        "`threads`, `host`, `seed`, `resumed_at_step`, `began_with` (what the training began on) and `differs` (what "
-        "has changed since); null before the training begins."
+    parameters: int | None = Field(
+        description="Number of learned parameters of the whole network; null if it depends on the number of classes of "
+        "a folder that no worker has read yet."
+    )
+    provenance: ProvenanceResponse | None = Field(
+        description="What the last attempt ran on and was trained on; null before the training begins."
     )
     gradient_check: GradientCheck | None = Field(
         description="Result of the gradient check before training; null if there was none."

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from normlab.spec.layer_shape import IMAGES, Kind, LayerShape, Shape
+from normlab.spec.layer_shape import IMAGES, Kind, LayerShape, Shape, known, size_of
 from normlab.spec.layers import (
     Activation,
     ActivationSpec,
@@ -19,6 +19,7 @@ from normlab.spec.layers import (
     LinearSpec,
     NormalizationSpec,
     PoolSpec,
+    with_classes,
 )
 from normlab.spec.variants import VARIANTS, Normalization, NormalizationInput, Variant
 from normlab.spec.windows import convolved, pooled, shape_text
@@ -42,9 +43,13 @@ def layer_shapes(
 ) -> tuple[LayerShape, ...]:
     """Return every layer with its shapes. A normalization becomes the layers that it consists of.
 
+    classes: None if they are not known yet. A layer whose width is `classes` then has the size UNKNOWN.
+
     Raises: ValueError naming the layer by its index, such as network[2], if a layer does not fit or is not used, or if
     the network does not end in one logit per class.
     """
+    if classes is not None:
+        network = with_classes(network, classes)
     shapes = _Shapes((3, image_size, image_size), defaults)
     for index, layer in enumerate(network):
         try:
@@ -148,7 +153,7 @@ class _Shapes:
                 self._append_add(layer)
 
     def _append_convolution(self, layer: ConvolutionSpec) -> None:
-        inputs, outputs = self.shape[0], layer.channels
+        inputs, outputs = self.shape[0], size_of(layer.channels)
         if inputs % layer.groups or outputs % layer.groups:
             raise ValueError(
                 f"groups={layer.groups} must divide both {inputs} input and {outputs} output channels; "
@@ -160,13 +165,14 @@ class _Shapes:
         self._append(
             "convolution", (outputs, height, width), layer=self.weighted_layers, kernel_size=layer.kernel_size,
             stride=layer.stride, padding=layer.padding, groups=layer.groups, bias=layer.bias,
-            parameters=weights + layer.bias * outputs,
+            parameters=known(weights + layer.bias * outputs, inputs, outputs),
         )  # fmt: skip
 
     def _append_linear(self, layer: LinearSpec) -> None:
         self.weighted_layers += 1
-        parameters = math.prod(self.shape) * layer.features + layer.bias * layer.features
-        self._append("linear", (layer.features,), layer=self.weighted_layers, bias=layer.bias, parameters=parameters)
+        inputs, features = math.prod(self.shape), size_of(layer.features)
+        parameters = known(inputs * features + layer.bias * features, inputs, features)
+        self._append("linear", (features,), layer=self.weighted_layers, bias=layer.bias, parameters=parameters)
 
     def _append_pool(self, layer: PoolSpec) -> None:
         height, width = pooled(layer, self.shape)
@@ -181,13 +187,14 @@ class _Shapes:
         if variant.normalizes != "activations":
             return
         self._append(
-            "normalization", self.shape, variant=variant.name, parameters=variant.parameters(channels),
+            "normalization", self.shape, variant=variant.name,
+            parameters=known(variant.parameters(channels), channels if variant.learned_per_channel else 1),
             groups=self.defaults.group_count if "group_count" in options else None,
         )  # fmt: skip
         if self.defaults.affine:
-            self._append("affine", self.shape, variant=variant.name, parameters=2 * channels)
+            self._append("affine", self.shape, variant=variant.name, parameters=known(2 * channels, channels))
         if variant.thresholded:
-            self._append("thresholded_linear", self.shape, variant=variant.name, parameters=channels)
+            self._append("thresholded_linear", self.shape, variant=variant.name, parameters=known(channels, channels))
 
     def _check_normalization(self, variant: Variant) -> None:
         number = self._layer_number()

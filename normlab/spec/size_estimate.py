@@ -27,11 +27,11 @@ class Estimate:
 
 
 def estimate(spec: ExperimentSpec) -> Estimate:
-    """Return the estimate of a validated spec."""
+    """Return the estimate of a validated spec. Layers whose width is the unknown number of classes are not counted."""
     layers = spec.layer_shapes()
     outputs = sum(math.prod(layer.output_shape) for layer in layers) + math.prod(layers[0].input_shape)
     copies = {"adam": 3, "sgd": 2}[spec.optimizer]  # the parameters, and the optimizer's averages of the same size
-    stored = sum(copies * layer.parameters + _slots(spec, layer) for layer in layers)
+    stored = sum(copies * (layer.parameters or 0) + _slots(spec, layer) for layer in layers)
     images = spec.train_size or DATASETS[spec.dataset].train or 0
     largest = max(math.prod(layer.input_shape) + math.prod(layer.output_shape) for layer in layers)
     test_batch = spec.batch_size if spec.test_statistics == "slot" else TEST_BATCH

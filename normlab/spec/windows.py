@@ -1,7 +1,8 @@
 """The arithmetic of windows: how high and wide the output of a convolution or a pool is."""
 
-from normlab.spec.layer_shape import Shape
+from normlab.spec.layer_shape import UNKNOWN, Shape
 from normlab.spec.layers import ConvolutionSpec, PoolSpec
+from normlab.spec.widths import CLASSES
 
 
 def convolved(layer: ConvolutionSpec, shape: Shape) -> tuple[int, int]:
@@ -17,8 +18,8 @@ def pooled(layer: PoolSpec, shape: Shape) -> tuple[int, int]:
 
 
 def shape_text(shape: Shape) -> str:
-    """Return a shape as messages show it, such as 16×6×6."""
-    return "×".join(map(str, shape))
+    """Return a shape as messages show it, such as 16×6×6, or classes×6×6 before the number of classes is known."""
+    return "×".join(CLASSES if size == UNKNOWN else str(size) for size in shape)
 
 
 def _windows(shape: Shape, window: int, stride: int, padding: int, advice: str) -> tuple[int, int]:

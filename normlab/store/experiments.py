@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
 
+from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.lifecycle import Status
 from normlab.store.errors import NoSuchExperiment
 from normlab.store.models import Attempt, CheckpointRow, Experiment, TagRow
@@ -37,6 +38,12 @@ def get_experiment(session: Session, experiment_id: int) -> Experiment:
     if experiment is None:
         raise NoSuchExperiment(experiment_id)
     return experiment
+
+
+def spec_of(experiment: Experiment) -> ExperimentSpec:
+    """Return the experiment's spec, with the number of classes that its worker has found, if it has read the images."""
+    data = (experiment.provenance or {}).get("data") or {}
+    return ExperimentSpec.stored(experiment.spec, data.get("classes"))
 
 
 def get_experiments(session: Session, experiment_ids: Sequence[int]) -> list[Experiment]:

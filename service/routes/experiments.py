@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from fastapi import Body, Header, HTTPException, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.concurrency import run_in_threadpool
 
 from normlab.spec.datasets import DatasetName
 from normlab.spec.experiment import ExperimentSpec
@@ -19,6 +20,7 @@ from normlab.store import queue
 from normlab.store.enqueue import IdempotencyKey, Submission
 from normlab.store.experiments import Filter, get_experiment, list_experiments
 from service.authorization import guarded_router, needs
+from service.check_folder import check_folder
 from service.problems import problems
 from service.routes.examples import EXAMPLES
 from service.routes.responses import ExperimentId, Reading, Writing, experiment_response, json_response
@@ -60,7 +62,9 @@ async def post(
     ] = None,
 ) -> ExperimentResponse:
     """Validate the spec, fill in every default, and queue the experiment."""
-    _check_size(spec, request.app.state.settings)
+    settings = request.app.state.settings
+    checked = spec if spec.folder is None else await run_in_threadpool(check_folder, spec, settings)
+    _check_size(checked, settings)
     # The digest is of the JSON as sent, not of the spec: a release in between may have changed what a spec means.
     digest = hashlib.sha256(json.dumps(await request.json(), sort_keys=True).encode()).hexdigest()
     key = None if idempotency_key is None else IdempotencyKey(idempotency_key, digest, request.state.api_key)

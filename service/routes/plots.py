@@ -9,12 +9,11 @@ from fastapi.responses import Response
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 
-from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.lifecycle import Status
 from normlab.spec.quantities import ARTICLE_QUANTITIES, QUANTITIES
 from normlab.spec.record_responses import PlotResponse, PlotsResponse
 from normlab.store import records
-from normlab.store.experiments import get_experiment
+from normlab.store.experiments import get_experiment, spec_of
 from normlab.store.models import Experiment
 from service.authorization import guarded_router, needs
 from service.plots import (
@@ -128,7 +127,7 @@ def _checked(reading: sessionmaker[Session], experiment_id: int, name: str, suff
 
 def _names(experiment: Experiment) -> list[str]:
     """Return the names of the figures: of the quantities that the experiment captures in the layers that it has."""
-    spec = ExperimentSpec.stored(experiment.spec)
+    spec = spec_of(experiment)
     captured = [name for name in QUANTITIES if name in spec.capture_quantities]
     if not any(layer.kind == "normalization" for layer in spec.layer_shapes()):
         captured = [name for name in captured if QUANTITIES[name].layers != "normalization"]

@@ -12,7 +12,10 @@ from pydantic_core import to_json
 from sqlalchemy.orm import Session, sessionmaker
 
 from normlab.spec.experiment import ExperimentSpec
+from normlab.spec.layer_shape import total_parameters
+from normlab.spec.provenance import ProvenanceResponse
 from normlab.spec.responses import ExperimentResponse, ProgressResponse
+from normlab.store.experiments import spec_of
 from normlab.store.models import Experiment
 
 LINKED = ("attempts", "checkpoint", "gradient-check", "metrics", "layers", "histograms", "plots")
@@ -49,7 +52,7 @@ Writing = Annotated[sessionmaker[Session], Depends(_writing)]
 
 def experiment_response(experiment: Experiment, spec: ExperimentSpec | None = None) -> ExperimentResponse:
     """Return an experiment's response model. spec: the experiment's, if the caller has it already."""
-    spec = spec or ExperimentSpec.stored(experiment.spec)
+    spec = spec or spec_of(experiment)
     network = spec.layer_shapes()
     address = f"/experiments/{experiment.id}"
     return ExperimentResponse(
@@ -68,8 +71,8 @@ def experiment_response(experiment: Experiment, spec: ExperimentSpec | None = No
         worker=experiment.worker,
         spec=spec,
         network=network,
-        parameters=sum(layer.parameters for layer in network),
-        provenance=experiment.provenance,
+        parameters=total_parameters(network),
+        provenance=None if experiment.provenance is None else ProvenanceResponse.model_validate(experiment.provenance),
         gradient_check=experiment.gradient_check,
         links={"self": address} | {name: f"{address}/{name}" for name in LINKED},
     )

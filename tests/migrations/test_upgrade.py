@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 
 SUCCEEDED, ORIGINAL, DIVERGED, UNREADABLE, CANCELLED, PAUSED, RUNNING, ASKED, QUEUED = range(1, 10)
 RETIRED_FIELDS = {"weight_std", "memory", "network"}  # renamed, or with renamed values
+ADDED_FIELDS = {"background", "skip_damaged", "test_fraction"}  # since then; a stored spec gets their defaults
 RETIRED_COLUMNS = {"wish", "attempts_before", "group", "idempotency_key", "idempotency_digest"}
 REWRITTEN_COLUMNS = {"spec", "gradient_check"}
 
@@ -90,7 +91,9 @@ class TestUpgrade:
             assert without(new_spec, {"init_std", "memory", "network"}) == without(old_spec, RETIRED_FIELDS)
             assert new_spec["init_std"] == old_spec["weight_std"]
             # Today's rules accept what the old rules accepted.
-            assert ExperimentSpec(**new_spec).model_dump(mode="json") == new_spec
+            validated = ExperimentSpec(**new_spec).model_dump(mode="json")
+            assert validated.keys() - new_spec.keys() == ADDED_FIELDS
+            assert without(validated, ADDED_FIELDS) == new_spec
         spec = after[SUCCEEDED - 1]["spec"]
         assert (spec["init_std"], spec["memory"], spec["seed"]) == (0.1, "recompute", 7)
         assert [layer["kind"] for layer in spec["network"]] == [

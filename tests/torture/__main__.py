@@ -32,6 +32,8 @@ COMMANDS = {
     "database_gone": ["tests.torture.database_gone"],
     "age, SQLite": ["tests.torture.age", "--database", "sqlite"],
     "age, PostgreSQL": ["tests.torture.age", "--database", "postgresql"],
+    "damaged_images": ["tests.torture.damaged_images"],
+    "own_images": ["tests.torture.own_images"],
     "defects": ["tests.torture.defects"],
     "containers": ["tests.containers.takeover"],
 }

@@ -39,6 +39,9 @@ TIMEOUT_SECONDS = 15.0  # for a health check or a figure
 BEYOND_A_SCHEMA = {  # rules that no JSON schema can express, so that a request that is valid by the schema is refused
     "network": "layers fit each other, the images and the classes",
     "folder": "with the data set `folder`, and only with it; below the data directory",
+    "test_fraction": "only with the data set `folder`",
+    "skip_damaged": "only with the data set `folder`",
+    "background": "only with the data set `folder`",
     "train_size": "no more than the data set has",
     "test_size": "no more than the data set has",
     "warmup_epochs": "fewer than the epochs",

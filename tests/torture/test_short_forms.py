@@ -1,9 +1,12 @@
 """The torture commands in short. `make torture` runs them in full."""
 
+from collections import Counter
+
 import pytest
 
 from tests.torture.age import age
 from tests.torture.crash_points import crash
+from tests.torture.damaged_images import BATCH, load_damaged
 from tests.torture.database_gone import disturb
 from tests.torture.defects import DEFECTS, ROOT, plant, planted
 from tests.torture.kill_storm import storm
@@ -58,6 +61,17 @@ class TestDatabase:
         claim_seconds, list_seconds = age(kind, ended=5_000, count=60)
         assert claim_seconds < 0.2
         assert list_seconds < 0.5
+
+
+@pytest.mark.slow
+class TestImages:
+    def test_damaged_ones_are_refused_by_name(self):
+        """1,067 damaged images are read or refused by name, without another exception and without output."""
+        tally = Counter()
+        for first in range(0, 1_067, BATCH):
+            tally.update(load_damaged(1, first)[0])
+        assert {name for name, number in tally.items() if number} == {"read", "named"}
+        assert tally["named"] > 300
 
 
 class TestDefects:

@@ -21,11 +21,16 @@ def load(
     train_size: int | None,
     test_size: int | None,
     folder: str | None = None,
+    background: str = "#ffffff",
+    skip_damaged: bool = False,
+    test_fraction: float | None = None,
 ) -> ImageData:
     """Return the data set with this name, its images resized to image_size × image_size.
 
-    data_dir: the folder of the data sets. train_size, test_size: the number of images, None for all. folder: a folder
-    in data_dir, needed by the data set `folder` and ignored by the others.
+    data_dir: the folder of the data sets. train_size, test_size: the number of images, None for all. The others are for
+    the data set `folder` alone: folder, which it needs, is a folder in data_dir; background is the colour under
+    transparent pixels; skip_damaged leaves out files that cannot be read; test_fraction of the images are held out for
+    the test if the folder has no part `test`.
 
     Raises: InvalidExperiment if the name is unknown or the split has fewer images; DatasetUnavailable if the files are
     missing and cannot be downloaded, or are broken.
@@ -34,4 +39,5 @@ def load(
         raise InvalidExperiment(f"unknown data set {name!r}: expected one of {', '.join(NAMES)}")
     # Imported late, because some data sets need torchvision, whose import takes longer than the start of a worker.
     loader = import_module(f"worker.datasets.{name}")
-    return cast(ImageData, loader.load(Request(data_dir, image_size, train_size, test_size, folder)))
+    request = Request(data_dir, image_size, train_size, test_size, folder, background, skip_damaged, test_fraction)
+    return cast(ImageData, loader.load(request))

@@ -9,7 +9,7 @@ from torchvision.datasets import FashionMNIST
 from torchvision.datasets.utils import download_url
 
 from worker.datasets import idx
-from worker.datasets.downloads import DatasetUnavailable, downloading, with_md5
+from worker.datasets.downloads import DatasetUnavailable, downloading, with_md5, with_wrong_md5
 from worker.datasets.splits import ImageData, Request, Split, make_split
 
 CLASSES = 10
@@ -23,13 +23,17 @@ def load(request: Request, dataset: type[FashionMNIST] = FashionMNIST) -> ImageD
     debian_folder, torchvision_folder = _folders(request.data_dir)
     folder = debian_folder if _is_complete(debian_folder, dataset) else torchvision_folder
     if not _is_complete(folder, dataset):
-        with downloading("Fashion-MNIST", request.data_dir, _remedy(request.data_dir, dataset)):
+        with downloading(
+            "Fashion-MNIST", request.data_dir, _remedy(request.data_dir, dataset),
+            find_wrong=lambda: with_wrong_md5(folder, dataset.resources),
+        ):  # fmt: skip
             _download(folder, dataset)
     try:
         return ImageData(
             train=_split(folder, "train", request.train_size, request.image_size),
             test=_split(folder, "t10k", request.test_size, request.image_size),
             classes=CLASSES,
+            names=tuple(dataset.classes),
         )
     except idx.IdxError as error:
         raise DatasetUnavailable(f"{error}. Remove it, then: {_remedy(request.data_dir, dataset)}") from error

@@ -1,82 +1,124 @@
-"""The user's own images, in torchvision's ImageFolder layout: data_dir/folder/{train,test}/class/image.png."""
+"""The user's own images: data_dir/folder/{train,test}/class/image.png, or data_dir/folder/class/image.png.
 
+normlab.image_folder lists the files, read_image reads each. Everything that is wrong is reported in one message.
+"""
+
+import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
-from torchvision.datasets import ImageFolder
-from torchvision.transforms.v2 import functional as transforms
 
+from normlab.image_folder import Fault, Images, Listing, faults_message, faults_text, list_folder, printable
 from worker.datasets.downloads import DatasetUnavailable
-from worker.datasets.splits import ImageData, Request, Split, choose
+from worker.datasets.quiet_pillow import quiet_pillow
+from worker.datasets.read_image import UnreadableImage, read_image
+from worker.datasets.splits import FolderDetails, ImageData, Request, Split, in_fixed_order
 from worker.errors import InvalidExperiment
+
+log = logging.getLogger(__name__)
+
+MAX_PATHS = 20  # of skipped files that the provenance lists
 
 
 def load(request: Request) -> ImageData:
-    """Return both splits. The shorter side of each image is resized to image_size, then the middle square is taken.
+    """Return both splits. Only the chosen images are opened.
 
-    The classes are the names of the folders, numbered in alphabetical order. Only the chosen images are opened.
+    The classes are the names of the folders, numbered in the order of their code points.
 
-    Raises: InvalidExperiment if no folder is named or it is outside data_dir; DatasetUnavailable if the layout differs
-    from the one above or an image cannot be read.
+    Raises: InvalidExperiment if no folder is named or it is outside data_dir; DatasetUnavailable with everything that
+    is wrong with the folder. With skip_damaged, files that cannot be read are left out, and others take their turn.
     """
     if not request.folder:
         raise InvalidExperiment("the data set 'folder' needs the field folder: a path relative to the data directory")
-    data_dir = request.data_dir.resolve()
-    folder = data_dir / request.folder
-    if not folder.resolve().is_relative_to(data_dir):
-        raise InvalidExperiment(f"the folder {request.folder!r} is outside the data directory: name one inside it")
-    train, test = _listing(folder / "train"), _listing(folder / "test")
-    if train.classes != test.classes:
-        raise DatasetUnavailable(
-            f"{folder}/train and {folder}/test must have the same classes, but only one of them has "
-            + ", ".join(sorted(set(train.classes) ^ set(test.classes)))
-        )
-    return ImageData(
-        train=_split(train, request.train_size, request.image_size, data_dir),
-        test=_split(test, request.test_size, request.image_size, data_dir),
-        classes=len(train.classes),
+    try:
+        listing = list_folder(
+            request.data_dir, request.folder, test_fraction=request.test_fraction, train_size=request.train_size,
+            test_size=request.test_size,
+        )  # fmt: skip
+    except ValueError as error:
+        raise InvalidExperiment(str(error)) from None
+    faults = list(listing.faults)
+    with quiet_pillow():
+        train = _Reader(request, listing.classes, faults).read(listing.train, request.train_size, "train")
+        test = _Reader(request, listing.classes, faults).read(listing.test, request.test_size, "test")
+    skipped = [fault for fault in faults if fault.can_skip] if request.skip_damaged else []
+    if len(faults) > len(skipped):
+        raise DatasetUnavailable(faults_message(request.folder, faults))
+    _log_left_out(request.folder, listing, skipped)
+    return ImageData(train, test, len(listing.classes), listing.classes, _details(request, listing, skipped))
+
+
+class _Reader:
+    """The reading of one split. It appends to faults what is wrong."""
+
+    def __init__(self, request: Request, classes: Sequence[str], faults: list[Fault]) -> None:
+        self._request, self._classes, self._faults = request, classes, faults
+
+    def read(self, files: Images, size: int | None, part: str) -> Split:
+        """Return the images of a split, in the order of the files. size: how many, None for all."""
+        labels = np.asarray(files.labels, dtype=np.int64)
+        order = in_fixed_order(labels).tolist()
+        wanted = len(order) if size is None else min(size, len(order))
+        spare = order[wanted:][::-1] if self._request.skip_damaged else []
+        images = torch.empty(wanted, 3, self._request.image_size, self._request.image_size, dtype=torch.uint8)
+        kept: list[int] = []
+        for chosen in sorted(order[:wanted]):
+            index: int | None = chosen
+            while index is not None and not self._read_into(images[len(kept)], files.paths[index]):
+                index = spare.pop() if spare else None
+            if index is not None:
+                kept.append(index)
+        if self._request.skip_damaged:
+            self._check_kept(labels[kept], labels[order[:wanted]], size, part)
+        return Split(*_in_file_order(images[: len(kept)], labels, kept))
+
+    def _read_into(self, out: Tensor, path: Path) -> bool:
+        try:
+            out.copy_(read_image(path, self._request.image_size, self._request.background))
+        except UnreadableImage as unreadable:
+            shown = path.relative_to(self._request.data_dir).as_posix()
+            self._faults.append(Fault(shown, str(unreadable), can_skip=True))
+            return False
+        return True
+
+    def _check_kept(self, kept: np.ndarray, wanted: np.ndarray, size: int | None, part: str) -> None:
+        """Add a fault if the images that can be read are too few, or none of a class."""
+        folder = str(self._request.folder)
+        if size is not None and len(kept) < len(wanted):
+            self._faults.append(
+                Fault(folder, f"has {len(kept):,} {part} images that can be read, {part}_size is {size:,}")
+            )
+        for label in np.setdiff1d(wanted, kept):
+            self._faults.append(Fault(folder, f"has no {part} image of {self._classes[label]} that can be read"))
+
+
+def _in_file_order(images: Tensor, labels: np.ndarray, kept: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Return images and labels sorted by index. They are unsorted only if an image took the turn of a damaged one."""
+    order = np.argsort(kept, kind="stable") if len(kept) else np.empty(0, dtype=np.int64)
+    in_order = bool((order == np.arange(len(order))).all())
+    sorted_labels = torch.from_numpy(labels[np.asarray(kept, dtype=np.int64)[order]])
+    return images if in_order else images[torch.from_numpy(order)], sorted_labels
+
+
+def _details(request: Request, listing: Listing, skipped: Sequence[Fault]) -> FolderDetails:
+    return FolderDetails(
+        background=request.background,
+        held_out=listing.held_out,
+        skipped=sum(fault.files for fault in skipped),
+        first_skipped=tuple(printable(fault.path) for fault in skipped[:MAX_PATHS]),
+        ignored={printable(name): count for name, count in sorted(listing.ignored.items())[:MAX_PATHS]},
     )
 
 
-def _listing(part: Path) -> ImageFolder:
-    try:
-        return ImageFolder(part)
-    except OSError as error:
-        raise DatasetUnavailable(
-            f"{part} is not a folder of images ({error}). Put one folder of images per class into it: "
-            f"{part}/cat/1.png, {part}/dog/1.png, …"
-        ) from error
-
-
-def _split(listing: ImageFolder, size: int | None, image_size: int, data_dir: Path) -> Split:
-    labels = np.asarray(listing.targets)
-    chosen = choose(labels, size)
-    images = torch.empty(len(chosen), 3, image_size, image_size, dtype=torch.uint8)
-    for out, index in zip(images, chosen.tolist(), strict=True):
-        out.copy_(_square(_read(Path(listing.samples[index][0]), data_dir), image_size))
-    return Split(images, torch.from_numpy(labels)[chosen].long())
-
-
-def _read(path: Path, data_dir: Path) -> Tensor:
-    """Return an image file as 3 H W uint8, without its transparency."""
-    if not path.resolve().is_relative_to(data_dir):
-        raise DatasetUnavailable(f"{path} is a link to a file outside the data directory: copy the image instead")
-    try:
-        with Image.open(path) as image:
-            if image.mode.startswith(("I", "F")):
-                # Pillow would clip these values at 255, and most of the image would be white.
-                raise DatasetUnavailable(f"{path} has more than 8 bits per channel: convert it to 8")
-            # Converted to RGBA first, because Pillow warns if the transparency of a palette is dropped directly.
-            pixels = np.array(image.convert("RGBA").convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DatasetUnavailable(f"{path} cannot be read as an image: {error}. Replace or remove the file") from error
-    return torch.from_numpy(pixels).permute(2, 0, 1)
-
-
-def _square(image: Tensor, image_size: int) -> Tensor:
-    resized = transforms.resize(image, [image_size], antialias=True)  # one size: the shorter side
-    middle: Tensor = transforms.center_crop(resized, [image_size])
-    return middle
+def _log_left_out(folder: str, listing: Listing, skipped: Sequence[Fault]) -> None:
+    if listing.ignored:
+        counts = ", ".join(
+            f"{count:,} {printable(name) or 'without an ending'}" for name, count in listing.ignored.items()
+        )
+        log.warning("folder %s: files that are no images of a class are left out: %s", printable(folder), counts)
+    if skipped:
+        files = sum(fault.files for fault in skipped)
+        log.warning("folder %s: skip_damaged leaves out %d files: %s", printable(folder), files, faults_text(skipped))

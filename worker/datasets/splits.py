@@ -1,5 +1,6 @@
 """The common form of all data sets: two splits of 8-bit images at the size that the network takes, and their labels."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,20 +27,44 @@ class Split:
 
 
 @dataclass(frozen=True)
+class FolderDetails:
+    """How a folder of the user's images became a data set.
+
+    background: the colour under transparent pixels. held_out: the fraction of the images that was held out for the
+    test; None if the folder has a part `test`. skipped: how many damaged files are left out; first_skipped: the paths
+    of the first. ignored: how many files are no images of a class, by the ending of their names.
+    """
+
+    background: str
+    held_out: float | None
+    skipped: int
+    first_skipped: tuple[str, ...]
+    ignored: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class ImageData:
-    """A loaded data set. The labels of both splits are 0 … classes − 1."""
+    """A loaded data set. The labels of both splits are 0 … classes − 1.
+
+    names: of the classes; empty if they are numbers. folder: only of the user's own images.
+    """
 
     train: Split
     test: Split
     classes: int
+    names: tuple[str, ...] = ()
+    folder: FolderDetails | None = None
 
 
 @dataclass(frozen=True)
 class Request:
     """What an experiment needs of a data set.
 
-    image_size: height and width in pixels. train_size, test_size: how many images, None for all. folder: a folder in
-    data_dir, for the data set `folder`.
+    image_size: height and width in pixels. train_size, test_size: how many images, None for all.
+
+    Only of the data set `folder`: folder: a folder in data_dir. background: the colour under transparent pixels, as
+    #rrggbb. skip_damaged: whether files that cannot be read are left out. test_fraction: of the images to hold out for
+    the test if the folder has no part `test`; None for 0.2.
     """
 
     data_dir: Path
@@ -47,6 +72,9 @@ class Request:
     train_size: int | None = None
     test_size: int | None = None
     folder: str | None = None
+    background: str = "#ffffff"
+    skip_damaged: bool = False
+    test_fraction: float | None = None
 
 
 def make_split(images: Tensor, labels: Tensor, size: int | None, image_size: int) -> Split:
@@ -76,12 +104,20 @@ def choose(labels: NDArray[np.integer], size: int | None) -> Tensor:
     Raises: InvalidExperiment if there are fewer images.
     """
     size = check_size(size, len(labels))
+    return torch.from_numpy(np.sort(in_fixed_order(labels)[:size]))
+
+
+def in_fixed_order(labels: NDArray[np.integer]) -> NDArray[np.integer]:
+    """Return the indices of all images, in the order of which `choose` takes the first.
+
+    labels: N of any integer type.
+    """
     order = np.random.default_rng(0).permutation(len(labels))
     rank = np.empty(len(labels))
     for label in np.unique(labels):
         of_class = np.flatnonzero(labels[order] == label)
         rank[of_class] = np.arange(len(of_class)) / len(of_class)
-    return torch.from_numpy(np.sort(order[np.argsort(rank, kind="stable")[:size]]))
+    return order[np.argsort(rank, kind="stable")]
 
 
 def check_size(size: int | None, available: int) -> int:

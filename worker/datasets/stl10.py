@@ -5,12 +5,13 @@ Its 100,000 unlabelled images are not used.
 Source: Coates, Lee, Ng 2011, An Analysis of Single-Layer Networks in Unsupervised Feature Learning, AISTATS.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 from torchvision.datasets import STL10
 
-from worker.datasets.downloads import DatasetUnavailable, downloading, with_md5
+from worker.datasets.downloads import DatasetUnavailable, downloading, with_md5, with_wrong_md5
 from worker.datasets.splits import ImageData, Request, Split, make_split
 
 CLASSES = 10
@@ -45,12 +46,15 @@ def load(request: Request, dataset: type[LabelledSTL10] = LabelledSTL10) -> Imag
     try:
         train = dataset(data_dir, "train")
     except RuntimeError:
-        with downloading("STL-10", data_dir, _remedy(data_dir, dataset)):
+        with downloading(
+            "STL-10", data_dir, _remedy(data_dir, dataset), find_wrong=lambda: _find_wrong(data_dir, dataset)
+        ):
             train = dataset(data_dir, "train", download=True)
     return ImageData(
         train=_split(train, request.train_size, request.image_size),
         test=_split(dataset(data_dir, "test"), request.test_size, request.image_size),
         classes=CLASSES,
+        names=tuple(getattr(train, "classes", ())),  # torchvision reads them from a file that may be absent
     )
 
 
@@ -62,6 +66,11 @@ def _split(part: LabelledSTL10, size: int | None, image_size: int) -> Split:
             f"{folder}/{part.split}_y.bin: expected labels 1 … 10, got others. Unpack {part.filename} again"
         )
     return make_split(torch.from_numpy(part.data), torch.from_numpy(part.labels), size, image_size)
+
+
+def _find_wrong(data_dir: Path, dataset: type[LabelledSTL10]) -> Iterator[str]:
+    yield from with_wrong_md5(data_dir, [(dataset.filename, dataset.tgz_md5)])
+    yield from with_wrong_md5(data_dir / dataset.base_folder, dataset.train_list + dataset.test_list)
 
 
 def _remedy(data_dir: Path, dataset: type[LabelledSTL10]) -> str:

@@ -4,6 +4,7 @@ import logging
 import time
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.orm import Session
 from torch import Tensor
@@ -21,6 +22,7 @@ from worker import datasets
 from worker.datasets import DatasetUnavailable, ImageData
 from worker.errors import InvalidExperiment
 from worker.run import progress
+from worker.run.data_provenance import describe
 from worker.run.interruptible import run_interruptibly
 from worker.run.provenance import first_provenance, provenance
 from worker.run.recorder import Recorder, retry_until_available
@@ -95,7 +97,7 @@ class _Run:
         training = Training(spec, data, device)
         if checkpoint is not None:
             training.resume(unpack(checkpoint.content, checkpoint.sha256))
-        self._start_attempt(experiment, training)
+        self._start_attempt(experiment, training, run_interruptibly(lambda: describe(data), self._check))
         if spec.gradient_check and not training.steps_done:
             self._check_gradients(training)
         self._training = training
@@ -119,7 +121,7 @@ class _Run:
                 raise ClaimLost(self._claim.experiment_id, self._claim.attempt)
             return experiment, records.checkpoint(session, self._claim.experiment_id)
 
-    def _start_attempt(self, experiment: Experiment, training: Training) -> None:
+    def _start_attempt(self, experiment: Experiment, training: Training, data: dict[str, Any]) -> None:
         """Prepare the engine and store what the attempt runs on.
 
         Raises InvalidExperiment if the training has too many steps.
@@ -137,7 +139,9 @@ class _Run:
         choice = run_interruptibly(lambda: training.ready(engine_name), self._check)
         log.info("experiment %d: engine %s, %s", number, choice.name, choice.reason)
         resumed = training.steps_done or None
-        provenance_now = provenance(training.device, choice, seed=spec.seed, resumed_at_step=resumed, before=before)
+        provenance_now = provenance(
+            training.device, choice, data=data, seed=spec.seed, resumed_at_step=resumed, before=before
+        )
         for difference in provenance_now["differs"]:
             log.warning("experiment %d: the last bits of its result may differ; %s", number, difference)
         self._recorder.write(
@@ -206,17 +210,19 @@ def _record_and_end(session: Session, claim: Claim, *, record: Record | None, en
 
 
 def load_data(spec: ExperimentSpec, data_dir: Path) -> ImageData:
-    """Return the images of a spec. Those of the data set of the last experiment are kept in memory."""
-    load = _load_images if spec.dataset == "folder" else _load_cached  # the images of a folder may have changed
-    return load(spec.dataset, data_dir, spec.image_size, spec.train_size, spec.test_size, spec.folder)
+    """Return the images of a spec. Those of the last data set are kept in memory, unless it is a folder."""
+    common: dict[str, Any] = {
+        "data_dir": data_dir,
+        "image_size": spec.image_size,
+        "train_size": spec.train_size,
+        "test_size": spec.test_size,
+    }
+    if spec.dataset != "folder":
+        return _load_cached(spec.dataset, **common)
+    return datasets.load(  # not cached: the images may have changed
+        "folder", folder=spec.folder, background=spec.background, skip_damaged=spec.skip_damaged,
+        test_fraction=spec.test_fraction, **common,
+    )  # fmt: skip
 
 
-def _load_images(
-    name: str, data_dir: Path, image_size: int, train_size: int | None, test_size: int | None, folder: str | None
-) -> ImageData:
-    return datasets.load(
-        name, data_dir=data_dir, image_size=image_size, train_size=train_size, test_size=test_size, folder=folder
-    )
-
-
-_load_cached = lru_cache(maxsize=1)(_load_images)  # because consecutive experiments often use the same images
+_load_cached = lru_cache(maxsize=1)(datasets.load)  # because consecutive experiments often use the same images

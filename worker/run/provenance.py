@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from normcore.engines import EngineChoice
+from worker.run.commit import product_commit
 from worker.training import device as devices
 
 # Together with torch's version, these decide the last bits of a result.
@@ -18,18 +19,21 @@ def provenance(
     device: torch.device,
     choice: EngineChoice,
     *,
+    data: dict[str, Any],
     seed: int,
     resumed_at_step: int | None,
     before: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Return versions, device, threads, the engine and the reason for it, the seed, and the step it resumed at, if any.
+    """Return versions, commit, device, threads, engine with its reason, seed, data, and the step it resumed at, if any.
 
     `began_with` is what the training began with, of what decides its last bits. `differs` lists in words where this
-    attempt differs from it. before: the provenance of the previous attempt, if there was one.
+    attempt differs from it. data: as `describe` returns it. before: the provenance of the previous attempt, if there
+    was one.
     """
     current = {
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("normlab", "torch", "numpy")},
+        "commit": product_commit(),
         "device": str(device),
         "device_name": devices.name(device),
         "engine": choice.name,
@@ -38,10 +42,13 @@ def provenance(
         "host": platform.node(),
         "seed": seed,
         "resumed_at_step": resumed_at_step,
+        "data": data,
     }
     own = _bit_relevant(current)
     began = first_provenance(before) if before and resumed_at_step else own
-    differs = [f"{name}: {began[name]} at first, {own[name]} now" for name in own if own[name] != began[name]]
+    differs = [
+        f"{name}: {began[name]} at first, {own[name]} now" for name in own if own[name] != began.get(name, own[name])
+    ]
     return current | {"began_with": began, "differs": differs}
 
 
@@ -54,4 +61,6 @@ def first_provenance(before: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _bit_relevant(attempt: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: attempt[name] for name in BIT_RELEVANT} | {"torch": attempt["versions"]["torch"]}
+    values = {name: attempt[name] for name in BIT_RELEVANT} | {"torch": attempt["versions"]["torch"]}
+    # An older release did not store its data.
+    return values | ({"data_sha256": attempt["data"]["sha256"]} if "data" in attempt else {})

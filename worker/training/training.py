@@ -61,15 +61,19 @@ class Training:
         data: Its images and labels.
         device: Where to train.
 
-    Raises InvalidExperiment if the network and the data set have different numbers of classes.
+    Raises InvalidExperiment if the network does not fit the data set's number of classes.
     """
 
     def __init__(self, spec: ExperimentSpec, data: ImageData, device: torch.device) -> None:
-        self.spec = spec
-        self.layers = spec.layer_shapes()
+        self.spec = spec = spec.with_classes(data.classes)
+        try:
+            self.layers = spec.layer_shapes()
+        except ValueError as error:
+            raise InvalidExperiment(f"with the data set's {data.classes} classes: {error}") from None
         if self.layers[-1].output_shape[0] != data.classes:
             raise InvalidExperiment(
-                f"the network ends in {self.layers[-1].output_shape[0]} logits, the data set has {data.classes} classes"
+                f"the network ends in {self.layers[-1].output_shape[0]} logits, the data set has {data.classes} "
+                "classes; let the last layer output `classes`"
             )
         self.device = device
         self.train, self.test = (Split(s.images.to(device), s.labels.to(device)) for s in (data.train, data.test))

@@ -85,8 +85,8 @@ Network = Annotated[
         description="The layers, from the images to the logits. Each takes the output of the layer before it unless "
         "its `input` names another. The last one must output one logit per class; the loss is softmax and "
         "cross-entropy. Default: the study's six blocks of convolution, activation and normalization, with 16, 16, 16, "
-        "16, 16 and 10 channels and strides 2, 2, 2, 2, 1 and 1; the sixth has no normalization, and the mean over all "
-        "positions follows it.",
+        "16, 16 and `classes` channels and strides 2, 2, 2, 2, 1 and 1; the sixth has no normalization, and the mean "
+        "over all positions follows it.",
     ),
 ]
 InitStd = Annotated[

@@ -25,12 +25,45 @@ Dataset = Annotated[
         "- `synthetic`: drawn shapes, 5,000 and 8,000 of any size, 10 classes. They need no download."
     ),
 ]
+WHITE = "#ffffff"
 Folder = Annotated[
     Text | None,
     Field(
         description="Only with dataset `folder`, and required there: the folder's path, relative to the worker's data "
-        "directory, in torchvision's ImageFolder layout: train/CLASS/IMAGE and test/CLASS/IMAGE. The shorter side of "
-        "each image is resized to image_size and the middle square is taken."
+        "directory.\n\n"
+        "- Its layout is train/CLASS/IMAGE and test/CLASS/IMAGE, or CLASS/IMAGE; test_fraction is then held out. "
+        "Images in folders inside a class belong to the class. Hidden files and folders are left out.\n"
+        "- PNG, JPEG, TIFF, WebP, BMP, GIF, PPM and TGA are read. An image is turned by its EXIF orientation, and its "
+        "middle square is cut out and resized to image_size. Grey of 16 bits is divided by 257, and grey floats from 0 "
+        "to 1 are multiplied by 255.\n"
+        "- The default network has as many logits as the folder has classes.\n"
+        "- Everything that is wrong with the folder is reported at once. The service refuses what it can see itself."
+    ),
+]
+TestFraction = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        lt=1,
+        description="Only with a folder that has no parts train and test: the fraction of each class's images that are "
+        "test images, at least one of each class. They are chosen by the SHA-256 of their paths below the folder, so "
+        "the same names are split alike everywhere. Default: 0.2.",
+    ),
+]
+SkipDamaged = Annotated[
+    bool,
+    Field(
+        description="Only with dataset `folder`: whether images that cannot be read are left out and counted in "
+        "`provenance`. If train_size or test_size is given, other images take their turn. False: the experiment fails "
+        "with a message that names them."
+    ),
+]
+Background = Annotated[
+    str,
+    Field(
+        pattern="^#[0-9a-fA-F]{6}$",
+        description="Only with dataset `folder`: the colour that transparent pixels are laid on, as #rrggbb. The "
+        "default is white.",
     ),
 ]
 ImageSize = Annotated[

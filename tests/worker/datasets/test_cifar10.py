@@ -32,7 +32,7 @@ class TestLoad:
         known = small_cifar10(tmp_path, nowhere)
         created = tmp_path / "created"
         (tmp_path / CIFAR10_FOLDER / "data_batch_1").write_bytes(pickle.dumps(Trap(created)))
-        with pytest.raises(DatasetUnavailable):
+        with pytest.raises(DatasetUnavailable, match="data_batch_1 has the wrong checksum: its MD5 is"):
             load_cifar10(Request(tmp_path, 32), known)
         assert not created.exists()
 

@@ -7,8 +7,9 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.worker.datasets.layouts import md5_of
 from worker.datasets import DatasetUnavailable
-from worker.datasets.downloads import RECEIVE_TIMEOUT_SECONDS, downloading
+from worker.datasets.downloads import RECEIVE_TIMEOUT_SECONDS, downloading, with_wrong_md5
 
 
 class TestDownloading:
@@ -29,6 +30,21 @@ class TestDownloading:
         with pytest.raises(DatasetUnavailable, match=message) as raised, downloading_clocks(tmp_path):
             raise refusal
         assert raised.value.__cause__ is refusal
+
+    def test_wrong_file_is_not_called_missing(self, tmp_path):
+        """A file that is there with another checksum is called wrong, with both checksums."""
+        (tmp_path / "clocks.zip").write_bytes(b"half of it")
+        md5 = md5_of(tmp_path / "clocks.zip")
+
+        def find_wrong():
+            return with_wrong_md5(tmp_path, [("clocks.zip", "0" * 32), ("absent.zip", "1" * 32)])
+
+        with pytest.raises(DatasetUnavailable) as raised, downloading_clocks(tmp_path, find_wrong=find_wrong):
+            raise URLError("no route")
+        assert str(raised.value) == (
+            f"Clocks is in {tmp_path}, but {tmp_path}/clocks.zip has the wrong checksum: its MD5 is {md5}, not "
+            f"{'0' * 32}; it could not be downloaded: <urlopen error no route>. Put them there."
+        )
 
     def test_folder_that_cannot_be_created_says_what_to_do(self, tmp_path):
         """A data directory that cannot be created is reported in the same way."""

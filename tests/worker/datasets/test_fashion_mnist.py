@@ -77,6 +77,16 @@ class TestDownload:
             load_fashion_mnist(Request(tmp_path, 28), published)
         assert not (tmp_path / TORCHVISION / "t10k-labels-idx1-ubyte.gz").exists()
 
+    def test_with_another_archive_in_the_folder_says_so(self, tmp_path, nowhere):
+        """A file in the data directory whose MD5 differs is called wrong, not missing."""
+        write_idx(tmp_path / TORCHVISION / "t10k-labels-idx1-ubyte.gz", np.array([0]))
+
+        class Elsewhere(FashionMNIST):
+            mirrors = (nowhere,)
+
+        with pytest.raises(DatasetUnavailable, match=r"t10k-labels-idx1-ubyte\.gz has the wrong checksum: its MD5 is"):
+            load_fashion_mnist(Request(tmp_path, 28), Elsewhere)
+
     def test_that_fails_says_what_to_do(self, tmp_path, nowhere):
         """If the download fails, the message names the files, their MD5s and both folders."""
 

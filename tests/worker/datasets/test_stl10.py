@@ -102,6 +102,12 @@ class TestDownload:
         data = load_stl10(Request(tmp_path, 96), served_at(nowhere, md5_of(archive)))
         assert data.test.labels.tolist() == [9, 8, 0]
 
+    def test_with_another_archive_in_the_folder_says_so(self, tmp_path, nowhere):
+        """An archive in the data directory whose MD5 differs is called wrong, not missing."""
+        archive = pack(tmp_path, tmp_path)
+        with pytest.raises(DatasetUnavailable, match=rf"stl10_binary\.tar\.gz has the .*{md5_of(archive)}, not 0000"):
+            load_stl10(Request(tmp_path, 96), served_at(nowhere, md5="0" * 32))
+
     def test_with_a_wrong_checksum_is_refused(self, tmp_path, web):
         """An archive whose MD5 differs is not unpacked."""
         pack(tmp_path, web.folder)

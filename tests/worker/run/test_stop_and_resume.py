@@ -71,7 +71,7 @@ class TestStop:
         """A stop does not wait for a download."""
         is_loading, may_end = threading.Event(), threading.Event()
 
-        def load_slowly(*request):
+        def load_slowly(*request, **options):
             is_loading.set()
             may_end.wait(60)
 

@@ -1,0 +1,64 @@
+"""An experiment on the user's own images: one line is enough, and its answer says what it was trained on."""
+
+from normlab.store import queue
+from normlab.store.experiments import spec_of
+from tests.experiments import do
+from tests.worker.datasets.image_folders import write_pets
+from tests.worker.run.runs import enqueue, run_next
+
+FOLDER = {
+    "dataset": "folder", "folder": "pets", "train_size": None, "test_size": None, "epochs": 1, "engine": "eager",
+}  # fmt: skip
+THREE = [f"{part}/{name}/{number}" for part in ("train", "test") for name in ("ant", "bee", "cat") for number in "123"]
+
+
+class TestClasses:
+    def test_decide_the_width_of_the_default_network(self, sqlite, tmp_path):
+        """A folder of three classes trains with the default network, whose last layer then has three channels."""
+        write_pets(tmp_path / "pets", THREE)
+        enqueue(sqlite, **FOLDER)
+        experiment = run_next(sqlite, tmp_path)
+        assert (experiment.status, experiment.error) == ("succeeded", None)
+        assert spec_of(experiment).network[-3].channels == 3
+        assert [each["name"] for each in experiment.provenance["data"]["by_class"]] == ["ant", "bee", "cat"]
+        assert experiment.spec["network"][-3]["channels"] == "classes"
+
+    def test_are_counted_again_at_a_retry_from_the_start(self, sqlite, tmp_path):
+        """A folder that has got another class since trains with the new number."""
+        write_pets(tmp_path / "pets", [name.replace("1", "x") for name in THREE])
+        (tmp_path / "pets/train/ant/x.png").write_bytes(b"not an image")
+        number = enqueue(sqlite, **FOLDER)
+        failed = run_next(sqlite, tmp_path)
+        assert failed.status == "failed"
+        assert "pets/train/ant/x.png cannot be read as an image" in failed.error
+        assert str(tmp_path) not in failed.error
+        write_pets(tmp_path / "pets", [*(name.replace("1", "x") for name in THREE), "train/dog/1", "test/dog/1"])
+        do(sqlite, queue.retry, number, from_start=True)
+        assert spec_of(run_next(sqlite, tmp_path)).network[-3].channels == 4
+
+    def test_that_do_not_fit_the_network_say_so(self, sqlite, tmp_path):
+        """A network of another number of logits fails with both numbers and the word to write."""
+        write_pets(tmp_path / "pets", THREE)
+        network = [{"kind": "convolution", "channels": 10}, {"kind": "global_average_pool"}]
+        enqueue(sqlite, **FOLDER, network=network)
+        error = run_next(sqlite, tmp_path).error
+        assert error == (
+            "the network ends in 10 logits, the data set has 3 classes; let the last layer output `classes`"
+        )
+
+
+class TestChangedImages:
+    def test_are_a_difference_of_the_resumed_attempt(self, sqlite, tmp_path):
+        """An attempt that resumes on other images than the training began with says so."""
+        from normlab.spec.lifecycle import StopReason
+        from tests.worker.run.runs import StopsAtStep
+
+        folder = write_pets(tmp_path / "pets", THREE)
+        enqueue(sqlite, **FOLDER | {"epochs": 2, "batch_size": 3})
+        first = run_next(sqlite, tmp_path, StopsAtStep(2, StopReason.RELEASE)).provenance
+        write_pets(folder, ["train/ant/1", "train/bee/1"], size=24)
+        experiment = run_next(sqlite, tmp_path)
+        (difference,) = experiment.provenance["differs"]
+        assert difference == (
+            f"data_sha256: {first['data']['sha256']} at first, {experiment.provenance['data']['sha256']} now"
+        )
