@@ -39,23 +39,23 @@ class Panel:
         self.values.set_data(np.maximum(nonzero, bottom), self.scale.positions)
         self.zeros.set_data(np.maximum(every, bottom), self.scale.positions)  # the values cover all of it but the zeros
         self.title.set_text(f"layer {layer}   zeros {percentage(histogram.zeros, histogram.count)}")
-        self._label_cut_bar(every, top)
-        self.notes.set_text("\n".join(histogram_notes(histogram)))
+        self._write_beside_highest_bar(every, top, "\n".join(histogram_notes(histogram)))
 
     def changing_artists(self) -> tuple[Artist, ...]:
         """Return what changes from frame to frame, in the order in which it is drawn."""
         return self.zeros, self.values, self.title, self.cut_height, self.notes
 
-    def _label_cut_bar(self, bars: NDArray[np.float64], top: float) -> None:
-        """Write the height of a bar that is cut at the top of the panel beside the bar."""
+    def _write_beside_highest_bar(self, bars: NDArray[np.float64], top: float, notes: str) -> None:
+        """Write the notes on the side where there is more room, and the height of a bar that is cut at the top."""
         highest = int(bars.argmax())
         left, right = self.scale.positions[highest : highest + 2]
-        if bars[highest] <= top:
-            self.cut_height.set_text("")
-        elif left + right < self.scale.positions[0] + self.scale.positions[-1]:
-            self.cut_height.set(x=right, ha="left", text=f" ▲ {bars[highest]:.1f} %")
+        height = f"▲ {bars[highest]:.1f} %" if bars[highest] > top else ""
+        if left + right < self.scale.positions[0] + self.scale.positions[-1]:
+            self.cut_height.set(x=right, ha="left", text=height and f" {height}")
+            self.notes.set(x=0.98, ha="right", text=notes)
         else:
-            self.cut_height.set(x=left, ha="right", text=f"▲ {bars[highest]:.1f} % ")
+            self.cut_height.set(x=left, ha="right", text=height and f"{height} ")
+            self.notes.set(x=0.02, ha="left", text=notes)
 
 
 class Grid:
@@ -106,9 +106,7 @@ def _panel(axes: Axes, histograms: Sequence[Histogram], scale: PanelScale, font:
     values = axes.stairs(empty, scale.positions, baseline=height.bottom, fill=True, color=VALUES)
     title = _above(axes, "", font + 5 if caption else 5, fontsize=font, color=INK)
     cut_height = axes.text(0, 0.97, "", transform=axes.get_xaxis_transform(), va="top", fontsize=font - 2, color=ZEROS)
-    notes = axes.text(
-        0.98, 0.92, "", transform=axes.transAxes, ha="right", va="top", fontsize=font, color=ZEROS, weight="bold"
-    )
+    notes = axes.text(0, 0.84, "", transform=axes.transAxes, va="top", fontsize=font, color=ZEROS, weight="bold")
     return Panel(axes, scale, values, zeros, title, cut_height, notes)
 
 

@@ -183,6 +183,7 @@ class TestEveryFigure:
             return (
                 quantity_gif(CAPTURES, GRADIENT, heading="x"),
                 quantity_still(CAPTURES, GRADIENT, index=1, heading="x", image_format="svg"),
+                quantity_still(CAPTURES, GRADIENT, index=1, heading="x", image_format="pdf"),
                 summary_still(CAPTURES[0], heading="x"),
             )
 

@@ -92,6 +92,13 @@ class TestShort:
 
 
 class TestDrawable:
+    @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\n", "\r", "\x85", "\t"], ids=ascii)
+    def test_separator_is_a_space(self, separator):
+        """A separator of lines or paragraphs is drawn as a space, and so is what follows it."""
+        parted, spaced = (loss_curves(METRICS, heading=f"before{character}after") for character in (separator, " "))
+        assert parted == spaced
+        assert short(f"before{separator}after") == "before after"
+
     def test_character_without_a_font_is_a_code_point(self):
         """A character that no font has is named by its code point, and the figure says so once."""
         nowhere = "\U0010fffd"  # of a private use area, which no font of text has
