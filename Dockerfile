@@ -13,6 +13,9 @@ COPY pyproject.toml ./
 
 
 FROM base AS service
+# Figures draw users' names with these: Chinese, Japanese and Korean; emoji in one colour; every other script.
+RUN apt-get update && apt-get install -y --no-install-recommends fonts-droid-fallback fonts-symbola fonts-unifont \
+ && rm -rf /var/lib/apt/lists/*
 RUN pip install --no-cache-dir '.[service]'
 COPY README.md LICENSE ./
 COPY migrations migrations

@@ -2,17 +2,25 @@
 
 import io
 import threading
-from typing import Literal
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-ImageFormat = Literal["png", "svg"]
+ImageFormat = Literal["png", "svg", "pdf"]
 
 DPI = 100
 
-_svg_lock = threading.Lock()
+# Without the time and the versions. An SVG keeps its text as text, and a PDF has the fonts' own outlines in it.
+_METADATA: dict[ImageFormat, dict[str, Any]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+_SETTINGS: Any = {"svg.hashsalt": "normlab", "svg.fonttype": "none", "pdf.fonttype": 42}
+
+_settings_lock = threading.Lock()
 
 
 def empty_figure(width: float, height: float) -> Figure:
@@ -26,9 +34,9 @@ def encode(figure: Figure, image_format: ImageFormat) -> bytes:
     """Return the figure's bytes. They hold neither the time nor a version, so equal figures have equal bytes."""
     out = io.BytesIO()
     if image_format == "png":
-        figure.savefig(out, format="png", metadata={"Software": None})
+        figure.savefig(out, format="png", metadata=_METADATA["png"])
     else:
-        # The salt of an SVG's ids is a global setting of matplotlib's, so one SVG is written at a time.
-        with _svg_lock, mpl.rc_context({"svg.hashsalt": "normlab"}):
-            figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
+        # These settings are global in matplotlib, so one figure with text is written at a time.
+        with _settings_lock, mpl.rc_context(_SETTINGS):
+            figure.savefig(out, format=image_format, metadata=_METADATA[image_format])
     return out.getvalue()

@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from service.plots.style import FAINT, INK, VALUES, ZEROS
+from service.plots.style import BAND, FAINT, INK, LINEAR_PART, VALUES, ZEROS
 
 FRAME_MILLISECONDS, LAST_FRAME_MILLISECONDS = 120, 2000
-RAMPS = (("white", INK, 20), ("white", FAINT, 12), ("white", VALUES, 12), ("white", ZEROS, 12), (VALUES, ZEROS, 4))
+RAMPS = (
+    ("white", INK, 20), ("white", FAINT, 12), ("white", VALUES, 32), ("white", ZEROS, 12), (VALUES, ZEROS, 4),
+    ("white", BAND, 2), (BAND, LINEAR_PART, 3),
+)  # fmt: skip
 
 
 def gif(frames: Iterable[Image.Image]) -> bytes:

@@ -10,34 +10,39 @@ from PIL import Image
 
 from normlab.spec.quantities import Quantity
 from normlab.store.records import Capture
+from service.plots.block import block, block_height, key_of
+from service.plots.captions import NO_CAPTIONS, Captions
 from service.plots.encode import DPI, ImageFormat, empty_figure, encode
 from service.plots.gif import gif
-from service.plots.grid import COLUMNS, Panel, legend, panels
+from service.plots.header import Header
+from service.plots.layout import Area, layers_of
 from service.plots.scales import Axis, Scale
-from service.plots.style import FAINT, INK, literal
 
-WIDTH = 12  # inches
+WIDTH, PANEL_HEIGHT = 12, 3.375  # inches
 MAX_FRAMES = 400  # of a GIF: it lasts 48 s
 MAX_PIXELS = 365_000_000  # of all frames of a GIF, each held as a byte while it is made: 400 frames of six layers
 
 
 def quantity_still(
-    captures: Sequence[Capture], quantity: Quantity, *, index: int, heading: str, axis: Axis = "fixed",
-    scale: Scale = "linear", image_format: ImageFormat = "png",
+    captures: Sequence[Capture], quantity: Quantity, *, index: int, heading: str, notes: Sequence[str] = (),
+    captions: Captions = NO_CAPTIONS, axis: Axis = "fixed", scale: Scale = "linear", image_format: ImageFormat = "png",
 ) -> bytes:  # fmt: skip
-    """Draw one capture, captures[index], as PNG or SVG. With axis "fixed" its axes are those of the GIF of all.
+    """Draw one capture, captures[index]. With axis "fixed" its axes are those of the GIF of all.
 
+    notes: warnings below the heading. captions: the kind and shape of each layer.
     Raises: ValueError if there is no capture, or none of this quantity.
     """
     _require_captures(captures, quantity)
-    frame = _Frame(captures if axis == "fixed" else [captures[index]], quantity, heading, scale)
+    header = _header(captures, quantity, heading, notes, scale)
+    frame = _Frame(captures if axis == "fixed" else [captures[index]], quantity, header, captions, scale)
     frame.show(captures, index)
     return encode(frame.figure, image_format)
 
 
 def quantity_gif(
-    captures: Sequence[Capture], quantity: Quantity, *, heading: str, axis: Axis = "fixed", scale: Scale = "linear",
-    max_frames: int = MAX_FRAMES, max_pixels: int = MAX_PIXELS,
+    captures: Sequence[Capture], quantity: Quantity, *, heading: str, notes: Sequence[str] = (),
+    captions: Captions = NO_CAPTIONS, axis: Axis = "fixed", scale: Scale = "linear", max_frames: int = MAX_FRAMES,
+    max_pixels: int = MAX_PIXELS,
 ) -> bytes:  # fmt: skip
     """Draw the captures as a GIF, one frame each.
 
@@ -47,40 +52,31 @@ def quantity_gif(
     Raises: ValueError if there is no capture, or none of this quantity.
     """
     _require_captures(captures, quantity)
-    pixels_per_frame = WIDTH * DPI * _height(captures, quantity) * DPI
+    header = _header(captures, quantity, heading, notes, scale)
+    pixels_per_frame = WIDTH * DPI * _height(captures, quantity, header) * DPI
     count = min(len(captures), max(2, min(max_frames, int(max_pixels / pixels_per_frame))))
     indices = sorted({round(index) for index in np.linspace(0, len(captures) - 1, count)})
     if axis == "fixed":
-        return gif(_animated(_Frame(captures, quantity, heading, scale), captures, indices))
-    return gif(_redrawn(captures, index, quantity, heading, scale) for index in indices)
+        return gif(_animated(_Frame(captures, quantity, header, captions, scale), captures, indices))
+    return gif(_redrawn(captures, index, quantity, header, captions, scale) for index in indices)
 
 
 class _Frame:
-    """A figure whose axes fit the captures in range_of. Its panels show one capture at a time."""
+    """A figure whose axes fit the captures in range_of. It shows one capture at a time."""
 
-    def __init__(self, range_of: Sequence[Capture], quantity: Quantity, heading: str, scale: Scale) -> None:
-        height = _height(range_of, quantity)
-        self.quantity = quantity
+    def __init__(
+        self, range_of: Sequence[Capture], quantity: Quantity, header: Header, captions: Captions, scale: Scale
+    ) -> None:
+        height = _height(range_of, quantity, header)
         self.figure: Figure = empty_figure(WIDTH, height)
-        self.panels: dict[int, Panel] = panels(self.figure, range_of, quantity.name, scale=scale)
-        self.figure.subplots_adjust(
-            left=0.075, right=0.985, top=1 - 1.05 / height, bottom=0.55 / height, wspace=0.24, hspace=0.36
-        )
-        self.figure.text(
-            0.03, 1 - 0.3 / height, f"{quantity.title}   {quantity.symbol}", fontsize=16, color=INK, va="center"
-        )
-        self.figure.text(0.03, 1 - 0.62 / height, literal(heading), fontsize=11, color=FAINT, va="center")
-        legend(self.figure, 0.985, 1 - 0.62 / height)
-        self.epoch: Text = self.figure.text(
-            0.985, 1 - 0.3 / height, "", fontsize=14, color=INK, ha="right", va="center"
-        )
+        area = Area(0.1, 0.05, WIDTH - 0.2, height - header.height - 0.05)
+        self.block = block(self.figure, area, range_of, quantity.name, scale=scale, captions=captions, font=11)
+        self.epoch: Text = header.draw(self.figure)
 
     def show(self, captures: Sequence[Capture], index: int) -> None:
-        """Put captures[index] into the panels, and its epoch into the corner."""
+        """Put captures[index] into the block, and its epoch into the corner."""
         capture = captures[index]
-        for layer, panel in self.panels.items():
-            if (layer, self.quantity.name) in capture.histograms:
-                panel.show(capture.histograms[layer, self.quantity.name], layer)
+        self.block.show(capture)
         several = any(other.epoch == capture.epoch for other in captures if other is not capture)
         step = f", step {capture.step:,}" if several else ""
         self.epoch.set_text(f"epoch {capture.epoch} of {captures[-1].epoch}{step}")
@@ -92,15 +88,21 @@ class _Frame:
         return canvas
 
 
-def _height(captures: Sequence[Capture], quantity: Quantity) -> float:
-    """Return the height, in inches, of a frame with a panel for each layer."""
-    layers = {layer for capture in captures for layer, name in capture.histograms if name == quantity.name}
-    return 1.4 + 3.1 * -(-len(layers) // COLUMNS)
+def _header(
+    captures: Sequence[Capture], quantity: Quantity, heading: str, notes: Sequence[str], scale: Scale
+) -> Header:
+    key = key_of(len(layers_of(captures, quantity.name)), scale)
+    return Header.of(f"{quantity.title}   {quantity.symbol}", heading, notes, width=WIDTH, key=key)
+
+
+def _height(captures: Sequence[Capture], quantity: Quantity, header: Header) -> float:
+    """Return the height, in inches, of a frame."""
+    return header.height + block_height(len(layers_of(captures, quantity.name)), PANEL_HEIGHT) + 0.05
 
 
 def _animated(frame: _Frame, captures: Sequence[Capture], indices: Sequence[int]) -> Iterator[Image.Image]:
     """Yield frames that share their axes. What does not change is drawn once and copied into every frame."""
-    changing = [(panel.axes, artist) for panel in frame.panels.values() for artist in panel.changing_artists()]
+    changing = list(frame.block.changing_artists())
     for _, artist in changing:
         artist.set_animated(True)
     frame.epoch.set_animated(True)
@@ -116,9 +118,11 @@ def _animated(frame: _Frame, captures: Sequence[Capture], indices: Sequence[int]
         yield _image(canvas)
 
 
-def _redrawn(captures: Sequence[Capture], index: int, quantity: Quantity, heading: str, scale: Scale) -> Image.Image:
+def _redrawn(
+    captures: Sequence[Capture], index: int, quantity: Quantity, header: Header, captions: Captions, scale: Scale
+) -> Image.Image:
     """Return a frame with axes of its own."""
-    frame = _Frame([captures[index]], quantity, heading, scale)
+    frame = _Frame([captures[index]], quantity, header, captions, scale)
     frame.show(captures, index)
     canvas = frame.canvas()
     canvas.draw()

@@ -3,13 +3,13 @@
 from matplotlib.axes import Axes
 
 from normlab.spec.variants import VARIANTS
+from normlab.store.histograms import Histogram
 
-INK, FAINT = "#222222", "#8a8a8a"
+INK, FAINT = "#222222", "#7a7a7a"
 # Okabe and Ito's blue and vermillion, which people with any kind of colour vision can tell apart.
 VALUES, ZEROS = "#0072B2", "#D55E00"
 TRAIN, TEST = "#0072B2", "#D55E00"
-
-MAX_NAME_LENGTH = 32  # characters
+BAND, LINEAR_PART = "#f0f0f0", "#c4c4c4"  # the linear part of an axis, and its darker entry in the key
 
 
 def style_axes(axes: Axes) -> None:
@@ -18,16 +18,6 @@ def style_axes(axes: Axes) -> None:
     axes.spines[["left", "bottom"]].set_color(FAINT)
     axes.tick_params(labelsize=9, labelcolor=INK, length=4, color=FAINT)
     axes.tick_params(which="minor", length=2, color=FAINT)
-
-
-def short(name: str) -> str:
-    """Return a user's name, shortened to what a figure has room for."""
-    return name if len(name) <= MAX_NAME_LENGTH else name[: MAX_NAME_LENGTH - 1] + "…"
-
-
-def literal(text: str) -> str:
-    """Return text that matplotlib draws letter by letter: a dollar sign in it does not start a formula."""
-    return text.replace("$", r"\$")
 
 
 def variant_name(variant: str) -> str:
@@ -47,3 +37,9 @@ def percentage(part: int, whole: int) -> str:
     if percent > 99.95:
         return "> 99.9 %"
     return f"{percent:.1f} %"
+
+
+def histogram_notes(histogram: Histogram) -> list[str]:
+    """Return what a panel says of a histogram that its bars cannot show, one remark a line."""
+    infinities = histogram.positive_infinities + histogram.negative_infinities
+    return [f"{count:,} {kind}" for count, kind in ((histogram.nans, "NaN"), (infinities, "Inf")) if count]

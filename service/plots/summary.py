@@ -1,31 +1,52 @@
-"""The summary: one capture of the article's four quantities, as a grid of two by two blocks."""
+"""The summary: one capture of the article's four quantities, as two by two blocks."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
 
 from normlab.spec.quantities import ARTICLE_QUANTITIES, QUANTITIES
 from normlab.store.records import Capture
+from service.plots.block import block, block_height, key_of
+from service.plots.captions import NO_CAPTIONS, Captions
 from service.plots.encode import ImageFormat, empty_figure, encode
-from service.plots.grid import legend, panels
+from service.plots.header import Header
+from service.plots.layout import MAX_PANELS, Area, columns_of, layers_of
 from service.plots.scales import Scale
-from service.plots.style import FAINT, INK, literal
+from service.plots.style import INK
+
+BLOCK_WIDTHS = {1: 6.0, 2: 7.5, 3: 9.0}  # by the number of columns of panels, in inches
+PANEL_HEIGHT, TITLE_HEIGHT = 2.55, 0.45  # inches
+BELOW = 0.1  # the blocks, in inches
 
 
 def summary_still(
-    capture: Capture, *, heading: str, scale: Scale = "linear", image_format: ImageFormat = "png"
-) -> bytes:
-    """Draw four blocks, each the grid of a quantity. Raises ValueError if one of them was not captured."""
+    capture: Capture, *, heading: str, notes: Sequence[str] = (), captions: Captions = NO_CAPTIONS,
+    scale: Scale = "linear", image_format: ImageFormat = "png",
+) -> bytes:  # fmt: skip
+    """Draw four blocks, each with the layers of a quantity.
+
+    notes: warnings below the heading. captions: the kind and shape of each layer.
+    Raises: ValueError if one of the quantities was not captured.
+    """
+    return encode(summary_figure(capture, heading, notes, captions, scale), image_format)
+
+
+def summary_figure(capture: Capture, heading: str, notes: Sequence[str], captions: Captions, scale: Scale) -> Figure:
+    """Return the summary as a figure that is as large as its number of layers needs."""
     captured = {name for _, name in capture.histograms}
     if missing := [name for name in ARTICLE_QUANTITIES if name not in captured]:
         raise ValueError(f"the summary needs {', '.join(missing)}, which was not captured")
-    figure = empty_figure(18, 12)
-    figure.text(0.03, 0.972, f"epoch {capture.epoch}", fontsize=16, color=INK, va="center")
-    figure.text(0.1, 0.972, literal(heading), fontsize=12, color=FAINT, va="center")
-    legend(figure, 0.985, 0.972)
-    blocks = figure.add_gridspec(3, 2, height_ratios=(0.08, 1, 1))
+    layers = len(layers_of([capture], ARTICLE_QUANTITIES[0]))
+    block_width = BLOCK_WIDTHS[3 if layers > MAX_PANELS else columns_of(layers)]
+    header = Header.of(f"Epoch {capture.epoch}", heading, notes, width=2 * block_width, key=key_of(layers, scale))
+    height = header.height + BELOW + 2 * (TITLE_HEIGHT + block_height(layers, PANEL_HEIGHT))
+    figure = empty_figure(2 * block_width, height)
+    header.draw(figure)
+    blocks = Area(0, BELOW, 2 * block_width, height - header.height - BELOW)
     for index, name in enumerate(ARTICLE_QUANTITIES):
-        block = figure.add_subfigure(blocks[1 + index // 2, index % 2])
-        block.set_facecolor("none")
-        quantity = QUANTITIES[name]
-        block.text(0.06, 0.95, f"{quantity.title}   {quantity.symbol}", fontsize=14, color=INK, va="center")
-        for layer, panel in panels(block, [capture], name, scale=scale).items():
-            panel.show(capture.histograms[layer, name], layer)
-        block.subplots_adjust(left=0.08, right=0.985, top=0.85, bottom=0.1, wspace=0.34, hspace=0.48)
-    return encode(figure, image_format)
+        area = blocks.cell(index, 2, 2)
+        title, place = f"{QUANTITIES[name].title}   {QUANTITIES[name].symbol}", area.top - TITLE_HEIGHT / 2
+        figure.text((area.left + 0.36) / (2 * block_width), place / height, title, fontsize=14, color=INK, va="center")
+        inner = area.inside(left=0.1, right=0.1, top=TITLE_HEIGHT)
+        block(figure, inner, [capture], name, scale=scale, captions=captions, font=10).show(capture)
+    return figure

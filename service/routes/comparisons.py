@@ -1,6 +1,5 @@
 """Figures that compare several experiments."""
 
-from collections import Counter
 from functools import partial
 from typing import Annotated, Literal
 
@@ -14,7 +13,7 @@ from normlab.store import records
 from normlab.store.experiments import get_experiments
 from normlab.store.models import Experiment
 from service.authorization import guarded_router, needs
-from service.plots import ImageFormat, Run, accuracy_comparison, short, variant_name
+from service.plots import SEPARATOR, ImageFormat, Run, accuracy_comparison, short, variant_name
 from service.routes.figure_response import IMAGES, Figure, figure_response
 from service.routes.responses import Reading
 
@@ -47,7 +46,7 @@ async def accuracies(
     compared = await run_in_threadpool(_read, reading, _parse_ids(experiments))
     if not any(experiment.epochs_done for experiment in compared):
         raise HTTPException(409, "none of these experiments has recorded an epoch yet; there is nothing to draw")
-    heading = ", ".join(sorted({experiment.dataset for experiment in compared}))
+    heading = _heading(compared)
 
     def read() -> Figure:
         with reading() as session:
@@ -82,13 +81,20 @@ def _read(reading: sessionmaker[Session], ids: list[int]) -> list[Experiment]:
         return get_experiments(session, ids)
 
 
+def _heading(compared: list[Experiment]) -> str:
+    """Return the data sets, and the learning rate if all share it."""
+    rates = _learning_rates(compared)
+    shared = [f"learning rate {rates[0]}"] if len(rates) == 1 else []
+    return SEPARATOR.join([", ".join(sorted({experiment.dataset for experiment in compared})), *shared])
+
+
 def _runs(session: Session, compared: list[Experiment]) -> list[Run]:
-    """Return the curves, labelled by variant, and by the experiment's name and number where a variant recurs."""
-    counts = Counter(experiment.normalization for experiment in compared)
+    """Return the curves, labelled by variant, number and name, and by the learning rate if not all share it."""
+    several = len(_learning_rates(compared)) > 1
     return [
         Run(
-            variant_name(experiment.normalization)
-            + (f" ({_name_and_number(experiment)})" if counts[experiment.normalization] > 1 else ""),
+            f"{variant_name(experiment.normalization)} ({_number_and_name(experiment)})"
+            + (f", learning rate {_learning_rate(experiment)}" if several else ""),
             experiment.normalization,
             records.metrics(session, experiment.id),
         )
@@ -96,5 +102,13 @@ def _runs(session: Session, compared: list[Experiment]) -> list[Run]:
     ]
 
 
-def _name_and_number(experiment: Experiment) -> str:
-    return f"{short(experiment.name)}, {experiment.id}" if experiment.name else str(experiment.id)
+def _number_and_name(experiment: Experiment) -> str:
+    return f"{experiment.id}: {short(experiment.name)}" if experiment.name else str(experiment.id)
+
+
+def _learning_rates(compared: list[Experiment]) -> list[str]:
+    return sorted({_learning_rate(experiment) for experiment in compared})
+
+
+def _learning_rate(experiment: Experiment) -> str:
+    return f"{experiment.spec['learning_rate']:g}"

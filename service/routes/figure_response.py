@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.render_pool import RenderFailed, RenderQueueFull
 
-MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml", "gif": "image/gif"}
+MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf", "gif": "image/gif"}
 IMAGES: dict[int | str, dict[str, Any]] = {
     200: {"content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in MEDIA_TYPES.values()}},
     304: {"description": "The client has this figure: its If-None-Match names the figure's ETag."},

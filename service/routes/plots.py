@@ -1,7 +1,7 @@
-"""An experiment's figures: their index, and each figure as PNG, SVG or GIF."""
+"""An experiment's figures: their index, and each figure as PNG, SVG, PDF or GIF."""
 
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from fastapi import HTTPException, Path, Query, Request
@@ -18,10 +18,12 @@ from normlab.store.models import Experiment
 from service.authorization import guarded_router, needs
 from service.plots import (
     MAX_FRAMES,
+    SEPARATOR,
     Axis,
     ImageFormat,
     Scale,
     accuracy_curves,
+    layer_captions,
     loss_curves,
     quantity_gif,
     quantity_still,
@@ -51,7 +53,7 @@ def index(experiment_id: ExperimentId, reading: Reading) -> PlotsResponse:
         experiment = get_experiment(session, experiment_id)
     plots = []
     for name in _names(experiment):
-        suffixes = ("png", "svg", "gif") if name in QUANTITIES else ("png", "svg")
+        suffixes = (*get_args(ImageFormat), "gif") if name in QUANTITIES else get_args(ImageFormat)
         urls = {MEDIA_TYPES[suffix]: f"/experiments/{experiment_id}/plots/{name}.{suffix}" for suffix in suffixes}
         plots.append(PlotResponse(name=name, title=TITLES[name], urls=urls))
     return PlotsResponse(plots=plots)
@@ -63,20 +65,27 @@ async def plot(
     request: Request,
     experiment_id: ExperimentId,
     name: Annotated[str, Path(description=f"One of {', '.join(TITLES)}.")],
-    suffix: Annotated[Literal["png", "svg", "gif"], Path(description="Format. Only a quantity has a GIF.")],
+    suffix: Annotated[Literal[ImageFormat, "gif"], Path(description="Format. Only a quantity has a GIF.")],
     reading: Reading,
     epoch: Annotated[
         int | None, Query(ge=0, le=2**31 - 1, description="Epoch that a still shows. Default: the last captured one.")
     ] = None,
     axis: Annotated[
-        Axis, Query(description="`fixed`: the same ranges in every frame of a GIF. `free`: each frame has its own.")
-    ] = "fixed",
+        Axis | None,
+        Query(
+            description="Of a quantity's figure. `fixed`, the default: the same ranges in every frame of a GIF. "
+            "`free`: each frame has its own."
+        ),
+    ] = None,
     scale: Annotated[
         Scale, Query(description="Scale of the axis of values. `symlog` is linear near 0 and logarithmic beyond.")
     ] = "linear",
 ) -> Response:
     """Return a quantity's grid as still or GIF, the summary, or a curve. Returns 409 before the first epoch."""
     experiment = await run_in_threadpool(_checked, reading, experiment_id, name, suffix)
+    if axis is not None and name not in QUANTITIES:
+        reason = "shows one capture, and its axes fit that one" if name == "summary" else "has one frame"
+        raise HTTPException(422, f"axis: {name} {reason}; leave axis out, or request the figure of a quantity")
     heading = _heading(experiment)
 
     def read() -> Figure:
@@ -90,15 +99,20 @@ async def plot(
             chosen = [step] if name == "summary" else sorted({step, *_spread(steps)})
             captures = list(records.captures(session, experiment_id, quantities=quantities, steps=chosen))
         shown = chosen.index(step)
+        layers = ExperimentSpec.stored(experiment.spec).layer_shapes()
+        options: dict[str, Any] = {
+            "heading": heading,
+            "captions": layer_captions(layers, QUANTITIES[quantities[0]]),
+            "scale": scale,
+        }
         if name == "summary":
-            image_format = _still_format(suffix)
-            return partial(summary_still, captures[shown], heading=heading, scale=scale, image_format=image_format)
+            return partial(summary_still, captures[shown], **options, image_format=_still_format(suffix))
+        options["axis"] = axis or "fixed"
         if suffix == "gif":
-            return partial(quantity_gif, captures, QUANTITIES[name], heading=heading, axis=axis, scale=scale)
+            return partial(quantity_gif, captures, QUANTITIES[name], **options)
         return partial(
-            quantity_still, captures, QUANTITIES[name], index=shown, heading=heading, axis=axis, scale=scale,
-            image_format=_still_format(suffix),
-        )  # fmt: skip
+            quantity_still, captures, QUANTITIES[name], index=shown, **options, image_format=_still_format(suffix)
+        )
 
     # A failed or cancelled experiment may be retried and get more records. One that succeeded never changes again.
     return await figure_response(
@@ -116,7 +130,7 @@ def _checked(reading: sessionmaker[Session], experiment_id: int, name: str, suff
     if name not in names:
         raise HTTPException(404, f"experiment {experiment.id} has no figure {name[:50]!r}; it has {', '.join(names)}")
     if suffix == "gif" and name not in QUANTITIES:
-        raise HTTPException(404, f"{name} is a still; request {name}.png or {name}.svg")
+        raise HTTPException(404, f"{name} is a still; request it as {', '.join(get_args(ImageFormat))}")
     if experiment.epochs_done == 0:
         raise HTTPException(
             409,
@@ -138,8 +152,11 @@ def _names(experiment: Experiment) -> list[str]:
 def _heading(experiment: Experiment) -> str:
     name = [short(experiment.name)] if experiment.name else []
     protocol = ["original protocol"] if experiment.spec["protocol"] == "original" else []
-    words = [*name, variant_name(experiment.normalization), experiment.dataset, *protocol, f"seed {experiment.seed}"]
-    return " · ".join(words)
+    words = [
+        f"experiment {experiment.id}", *name, variant_name(experiment.normalization), experiment.dataset, *protocol,
+        f"seed {experiment.seed}", f"learning rate {experiment.spec['learning_rate']:g}",
+    ]  # fmt: skip
+    return SEPARATOR.join(words)
 
 
 def _step(steps: list[tuple[int, int]], epoch: int | None) -> int:
@@ -163,4 +180,4 @@ def _listed(epochs: list[int]) -> str:
 
 
 def _still_format(suffix: str) -> ImageFormat:
-    return "svg" if suffix == "svg" else "png"
+    return next(image_format for image_format in get_args(ImageFormat) if image_format == suffix)

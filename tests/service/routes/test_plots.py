@@ -31,6 +31,17 @@ class TestIndex:
                 assert response.status_code == 200, response.text
                 assert response.headers["content-type"] == media_type
                 assert response.headers["x-content-type-options"] == "nosniff"
+            assert {"image/png", "image/svg+xml", "application/pdf"} <= plot["urls"].keys()
+            assert ("image/gif" in plot["urls"]) == (plot["name"] in QUANTITIES)
+
+    def test_heading_and_captions(self, client, recorded):
+        """A figure names its experiment, the learning rate, and the kind and shape of each layer."""
+        location, _ = recorded
+        weights = client.get(f"{location}/plots/weight.svg").text
+        number = location.rpartition("/")[2]
+        assert f">experiment {number} · batch · digits · seed 0 · learning rate 0.0008</text>" in weights
+        assert ">convolution 3×3 → 16×16×16</text>" in weights
+        assert ">batch normalization, 16×16×16</text>" in client.get(f"{location}/plots/norm_input_gradient.svg").text
 
     @pytest.mark.parametrize(
         ("fields", "listed"),
@@ -106,6 +117,14 @@ class TestRefused:
         none = client.post("/experiments", json={}).headers["location"]
         problem(client.get(f"{none}/plots/norm_input_gradient.png"), 404)
 
+    @pytest.mark.parametrize("axis", ["fixed", "free"])
+    def test_axis_of_a_figure_of_one_frame(self, client, recorded, axis):
+        """A range over several frames is refused where there is one frame, with the reason."""
+        location, _ = recorded
+        for name, reason in (("summary", "shows one capture"), ("loss", "has one frame")):
+            detail = problem(client.get(f"{location}/plots/{name}.png?axis={axis}"), 422)["detail"]
+            assert f"axis: {name} {reason}" in detail
+
 
 class TestFrames:
     def test_long_training_reads_as_many_captures_as_frames(self, client, recorded, monkeypatch):
@@ -124,6 +143,10 @@ class TestComparison:
         """Several experiments share a figure; an unknown one is named, and a list that holds no numbers is refused."""
         response = client.get("/plots/test-accuracy.png?experiments=1")
         assert (response.status_code, response.headers["content-type"]) == (200, "image/png")
+        svg = client.get("/plots/test-accuracy.svg?experiments=1").text
+        assert ">digits · learning rate 0.0008</text>" in svg
+        assert ">batch (1)</text>" in svg
+        assert client.get("/plots/test-accuracy.pdf?experiments=1").content.startswith(b"%PDF-")
         assert "no experiment 99" in problem(client.get("/plots/train-accuracy.png?experiments=1,99"), 404)["detail"]
         problem(client.get("/plots/train-accuracy.png?experiments=a"), 422)
         problem(client.get("/plots/train-accuracy.png"), 422)
