@@ -9,7 +9,6 @@ from fastapi.testclient import TestClient
 from normlab.spec.experiment import ExperimentSpec
 from normlab.store import lost_attempts, queue, records
 from normlab.store.database import Database
-from normlab.store.models import Experiment
 from normlab.store.schema import SchemaStatus, migrate, schema_status
 from service.app import create_app
 from service.settings import ServiceSettings
@@ -110,30 +109,6 @@ class TestUpgrade:
         names = [row["name"] for row in rows_of(empty)["experiments"]]
         assert (names[SUCCEEDED - 1], names[ORIGINAL - 1], names[PAUSED - 1]) == ("thresholds", None, "paused")
         assert read(empty, RUNNING).seed == 2**32 - 1
-
-    @pytest.mark.parametrize("revision", REVISIONS)
-    def test_fills_the_columns_of_lists(self, empty, revision):
-        """The last and best metrics are those of the stored epochs; the number of epochs is that of the spec."""
-        make(empty, revision)
-        migrate(empty)
-        rows = rows_of(empty)
-        for row in rows["experiments"]:
-            epochs = [epoch for epoch in rows["epochs"] if epoch["experiment_id"] == row["id"]]
-            for name in ("train_loss", "test_loss", "test_accuracy"):
-                assert row[f"last_{name}"] == (epochs[-1][name] if epochs else None)
-            assert row["best_test_accuracy"] == max((epoch["test_accuracy"] for epoch in epochs), default=None)
-            assert (row["epochs_total"], row["name_folded"]) == (row["spec"]["epochs"], row["name"])
-        best = [row["best_test_accuracy"] for row in rows["experiments"]]
-        assert [value is None for value in best] == [False, False, False, True, False, False, False, False, True]
-
-    def test_repairs_the_specs_priority(self, old):
-        """A priority that was changed after the post is written to the spec; until now the spec kept the first one."""
-        with old.writer.begin() as connection:
-            connection.exec_driver_sql(f"UPDATE experiments SET priority = -7 WHERE id = {QUEUED}")
-        migrate(old)
-        with old.reading() as session:
-            experiment = session.get_one(Experiment, QUEUED)
-        assert (experiment.priority, experiment.spec["priority"]) == (-7, -7)
 
     @pytest.mark.parametrize("revision", REVISIONS)
     def test_moves_idempotency_keys(self, empty, revision):
