@@ -31,6 +31,7 @@ from service.routes import (
     gradient_checks,
     groups,
     health,
+    listing,
     monitoring,
     plots,
     records,
@@ -38,8 +39,8 @@ from service.routes import (
 from service.settings import ServiceSettings
 
 ROUTES = (
-    experiments, groups, attempts, checkpoints, gradient_checks, records, plots, comparisons, monitoring, health,
-    documentation,
+    experiments, listing, groups, attempts, checkpoints, gradient_checks, records, plots, comparisons,
+    monitoring, health, documentation,
 )  # fmt: skip
 MAX_WRITERS = 4  # requests that write at once. They wait for each other, and readers need threads too.
 DESCRIPTION = "Experiments on what normalization does to gradients: post a spec, read its records, fetch its figures."

@@ -1,4 +1,7 @@
-"""What a route needs: a scope of the caller's API key, and the database. A route without a declaration is closed."""
+"""What a route needs: a scope of the caller's API key, the database, and no parameters that it does not have.
+
+A route without a declaration is closed.
+"""
 
 from collections.abc import Callable, Coroutine
 from inspect import iscoroutinefunction
@@ -10,6 +13,7 @@ from fastapi.routing import APIRoute
 from normlab.store.api_keys import KeyScope
 from service.middleware.authentication import api_key_required
 from service.problems import problem, problems
+from service.query_parameters import check_parameters, parameters_of
 
 Need = Literal["nothing", "read", "write"]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., object])
@@ -43,12 +47,14 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
         need: Need | None = getattr(self.endpoint, "need", None)
         needs_database: bool = getattr(self.endpoint, "needs_database", True)
+        parameters = parameters_of(self.dependant)
 
         async def guarded(request: Request) -> Response:
             if (refusal := _refusal(need, request)) is not None:
                 return refusal
             if needs_database and (unready := await request.app.state.readiness.problem()) is not None:
                 raise HTTPException(503, unready, headers={"retry-after": "5"})
+            check_parameters(parameters, request)
             if need == "write" and not iscoroutinefunction(self.endpoint):
                 async with request.app.state.writers:
                     return await handle(request)

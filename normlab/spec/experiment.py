@@ -3,6 +3,7 @@
 The type of each field, in `fields/`, has its bounds and its description.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, get_args
@@ -217,6 +218,11 @@ class ExperimentSpec(BaseModel):
     def _check_capture_unit(cls, unit: str, earlier: ValidationInfo) -> str:
         if unit == "step" and earlier.data.get("capture_moment") == "after_updates":
             raise ValueError("expected `epoch`: capture_moment `after_updates` captures once an epoch; set `last_step`")
+        every, steps = earlier.data.get("capture_every"), _steps(earlier.data)
+        if unit == "step" and every is not None and steps is not None and every > steps:
+            raise ValueError(
+                f"expected a capture_every of at most {steps:,}, the number of training steps; got {every:,}"
+            )
         return unit
 
     def with_classes(self, classes: int) -> "ExperimentSpec":
@@ -227,12 +233,24 @@ class ExperimentSpec(BaseModel):
         network = with_classes(self.network, classes)
         return self if network is self.network else self.model_copy(update={"network": network})
 
+    @property
+    def steps(self) -> int | None:
+        """The number of training steps, or None if only the files can tell how many images there are."""
+        return _steps(dict(self))
+
     def layer_shapes(self) -> tuple[LayerShape, ...]:
         """Return every layer of the network as it is built, with its shapes and parameters.
 
         Raises: ValueError if a layer does not fit, which can happen once the number of a folder's classes is known.
         """
         return _layer_shapes(self.network, dict(self))
+
+
+def _steps(spec: Mapping[str, Any]) -> int | None:
+    if not {"dataset", "train_size", "epochs", "batch_size"} <= spec.keys():
+        return None
+    images = spec["train_size"] or DATASETS[spec["dataset"]].train
+    return None if images is None else spec["epochs"] * math.ceil(images / spec["batch_size"])
 
 
 def _layer_shapes(network: tuple[LayerSpec, ...], spec: Mapping[str, Any]) -> tuple[LayerShape, ...]:

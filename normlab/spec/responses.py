@@ -29,22 +29,45 @@ class ProgressResponse(BaseModel):
     )
 
 
-class ExperimentResponse(BaseModel):
-    """An experiment: its state, its spec, what it ran on, and the addresses of its records."""
+class ExperimentSummary(BaseModel):
+    """The fields of an experiment that a list shows by default."""
 
     id: int = Field(description="Number of the experiment, from 1 in the order of posting.")
+    name: str | None = Field(description="Its name; null if it has none.")
     status: Status = Field(description=sentences(Status))
-    progress: ProgressResponse = Field(description="How much of the training is done.")
+    normalization: str = Field(description="Variant of its normalization layers, as in its spec.")
+    dataset: str = Field(description="Name of its data set, as in its spec.")
+    seed: int = Field(description="Its seed, as in its spec.")
+    group: str | None = Field(description="Name of the group that it is queued in; null if it has none.")
+    tags: list[str] = Field(description="Its tags, each once, sorted.")
     priority: int = Field(description="Queued experiments of higher priority are claimed first.")
+    created_at: datetime = Field(description="When it was posted, UTC.")
+    started_at: datetime | None = Field(description="When a worker first claimed it, UTC; null before that.")
+    ended_at: datetime | None = Field(description="When it succeeded, failed or was cancelled, UTC; null before that.")
+    progress: ProgressResponse = Field(description="How much of the training is done.")
+    last_train_loss: float | None = Field(
+        description="Training loss of the last recorded epoch; null before the first, and if it is not finite."
+    )
+    last_test_loss: float | None = Field(
+        description="Test loss after the last recorded epoch; null before the first, and if it is not finite."
+    )
+    last_test_accuracy: float | None = Field(
+        description="Test accuracy after the last recorded epoch, 0 to 1; null before the first."
+    )
+    best_test_accuracy: float | None = Field(
+        description="Largest test accuracy after any recorded epoch, 0 to 1; null before the first."
+    )
+    error: str | None = Field(description="Why the experiment failed; null if it did not fail.")
+
+
+class ExperimentResponse(ExperimentSummary):
+    """An experiment: its summary, its spec, what it ran on, and the addresses of its records."""
+
     requested_action: RequestedAction | None = Field(
         description="What a user has requested of the running experiment and its worker has not done yet. "
         + sentences(RequestedAction)
     )
     attempt: int = Field(description="Number of times that a worker has claimed the experiment.")
-    error: str | None = Field(description="Why the experiment failed; null if it did not fail.")
-    created_at: datetime = Field(description="When it was posted, UTC.")
-    started_at: datetime | None = Field(description="When a worker first claimed it, UTC; null before that.")
-    ended_at: datetime | None = Field(description="When it succeeded, failed or was cancelled, UTC; null before that.")
     worker: str | None = Field(description="Name of the worker that trains or ended it; null if queued or paused.")
     spec: ExperimentSpec = Field(
         description="The spec, with every default filled in. A width that is `classes` becomes a number once a worker "
@@ -71,8 +94,8 @@ def _require_nothing(schema: dict[str, Any]) -> None:
     schema.pop("required", None)
 
 
-class ListedExperiment(ExperimentResponse):
-    """An experiment of a list. With the parameter `fields` it has those fields alone."""
+class ListedExperiment(ExperimentSummary):
+    """An experiment of a list. With the parameter `fields` it has those fields of an experiment alone."""
 
     model_config = ConfigDict(json_schema_extra=_require_nothing)
 
@@ -81,7 +104,7 @@ class ExperimentPage(BaseModel):
     """One page of a list of experiments."""
 
     experiments: list[ListedExperiment] = Field(description="The experiments of this page, in the requested order.")
-    next: str | None = Field(description="Address of the next page; null on the last page.")
+    next: str | None = Field(description="Path and query of the next page; null on the last page.")
 
 
 class AttemptResponse(BaseModel):
@@ -129,3 +152,18 @@ class GroupResponse(BaseModel):
     """The experiments that a request to a group has changed."""
 
     experiments: Sequence[int] = Field(description="Their numbers, ascending.")
+
+
+class GroupSummary(BaseModel):
+    """A group, and how many experiments it has in each state."""
+
+    group: str | None = Field(description="Name of the group; null stands for all experiments without a group.")
+    experiments: int = Field(description="Number of its experiments; 0 if all of them were deleted.")
+    statuses: dict[Status, int] = Field(description="Number of its experiments in each state. Every state is listed.")
+
+
+class GroupPage(BaseModel):
+    """One page of the list of groups."""
+
+    groups: list[GroupSummary] = Field(description="The groups, sorted by name; experiments without a group first.")
+    next: str | None = Field(description="Path and query of the next page; null on the last page.")

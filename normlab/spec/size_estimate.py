@@ -32,12 +32,11 @@ def estimate(spec: ExperimentSpec) -> Estimate:
     outputs = sum(math.prod(layer.output_shape) for layer in layers) + math.prod(layers[0].input_shape)
     copies = {"adam": 3, "sgd": 2}[spec.optimizer]  # the parameters, and the optimizer's averages of the same size
     stored = sum(copies * (layer.parameters or 0) + _slots(spec, layer) for layer in layers)
-    images = spec.train_size or DATASETS[spec.dataset].train or 0
     largest = max(math.prod(layer.input_shape) + math.prod(layer.output_shape) for layer in layers)
     test_batch = spec.batch_size if spec.test_statistics == "slot" else TEST_BATCH
     test_batch = min(test_batch, spec.test_size or DATASETS[spec.dataset].test or test_batch)
     return Estimate(
-        steps=spec.epochs * math.ceil(images / spec.batch_size),
+        steps=spec.steps or 0,
         checkpoint_bytes=BYTES * stored,
         activation_bytes=BYTES * max(spec.batch_size * outputs, test_batch * largest),
     )

@@ -12,7 +12,8 @@ from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.lifecycle import Status
 from normlab.store.database import database_now
 from normlab.store.errors import IdempotencyKeyReused
-from normlab.store.models import Base, Experiment, GroupRow, IdempotencyKeyRow, TagRow
+from normlab.store.labels import add_tags, folded
+from normlab.store.models import Base, Experiment, GroupRow, IdempotencyKeyRow
 
 _Known = dict[tuple[str, str], tuple[Experiment, str]]  # by scoped key: the experiment and the digest
 
@@ -92,12 +93,7 @@ def _insert(session: Session, created: Sequence[tuple[Experiment, Submission]]) 
     _insert_rows(session, IdempotencyKeyRow, sorted(_key_rows(created), key=lambda row: (row["api_key"], row["key"])))
     for group in sorted({submission.spec.group for _, submission in created if submission.spec.group}):
         _add_group(session, group)
-    tags = (
-        {"experiment_id": experiment.id, "tag": tag}
-        for experiment, submission in created
-        for tag in sorted(set(submission.spec.tags))
-    )
-    _insert_rows(session, TagRow, list(tags))
+    add_tags(session, {experiment.id: submission.spec.tags for experiment, submission in created})
 
 
 def _key_rows(created: Sequence[tuple[Experiment, Submission]]) -> Iterator[dict[str, Any]]:
@@ -123,6 +119,7 @@ def _experiment(spec: ExperimentSpec, now: float | None) -> Experiment:
         created_at=now,
         spec=spec.model_dump(mode="json"),
         name=spec.name,
+        name_folded=folded(spec.name),
         normalization=spec.normalization,
         dataset=spec.dataset,
         seed=spec.seed,
@@ -133,5 +130,6 @@ def _experiment(spec: ExperimentSpec, now: float | None) -> Experiment:
         attempt=0,
         attempts_before_retry=0,
         epochs_done=0,
+        epochs_total=spec.epochs,
         step=0,
     )

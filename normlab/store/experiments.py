@@ -1,26 +1,14 @@
-"""Reads of experiments: one, several, a page of a list, and the attempts and the checkpoint's hash of one."""
+"""Reads of experiments: one, several, and the attempts and the checkpoint's hash of one."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from normlab.spec.experiment import ExperimentSpec
-from normlab.spec.lifecycle import Status
 from normlab.store.errors import NoSuchExperiment
-from normlab.store.models import Attempt, CheckpointRow, Experiment, TagRow
-
-
-@dataclass(frozen=True)
-class Filter:
-    """What the experiments of a list have in common. None stands for any value."""
-
-    status: Status | None = None
-    normalization: str | None = None
-    dataset: str | None = None
-    tag: str | None = None
-    group: str | None = None
+from normlab.store.models import Attempt, CheckpointRow, Experiment
 
 
 @dataclass(frozen=True)
@@ -55,21 +43,6 @@ def get_experiments(session: Session, experiment_ids: Sequence[int]) -> list[Exp
     return [rows[experiment_id] for experiment_id in experiment_ids]
 
 
-def list_experiments(
-    session: Session, chosen: Filter, *, newest_first: bool, limit: int, after: int | None = None
-) -> tuple[Sequence[Experiment], bool]:
-    """Return at most `limit` experiments, and whether more follow.
-
-    after: the id of the last experiment of the page before.
-    """
-    query = select(Experiment).where(*_conditions(chosen))
-    if after is not None:
-        query = query.where(Experiment.id < after if newest_first else Experiment.id > after)
-    query = query.order_by(Experiment.id.desc() if newest_first else Experiment.id)
-    rows = session.scalars(query.limit(limit + 1)).all()
-    return rows[:limit], len(rows) > limit
-
-
 def list_attempts(session: Session, experiment_id: int) -> Sequence[Attempt]:
     """Return the attempts of an experiment, oldest first. Raises NoSuchExperiment."""
     get_experiment(session, experiment_id)
@@ -83,16 +56,3 @@ def checkpoint_summary(session: Session, experiment_id: int) -> CheckpointSummar
     columns = CheckpointRow.step, func.length(CheckpointRow.content), CheckpointRow.sha256
     row = session.execute(select(*columns).where(CheckpointRow.experiment_id == experiment_id)).first()
     return None if row is None else CheckpointSummary(*row)
-
-
-def _conditions(chosen: Filter) -> Iterator[ColumnElement[bool]]:
-    for column, value in (
-        (Experiment.status, chosen.status),
-        (Experiment.normalization, chosen.normalization),
-        (Experiment.dataset, chosen.dataset),
-        (Experiment.queue_group, chosen.group),
-    ):
-        if value is not None:
-            yield column == value
-    if chosen.tag is not None:
-        yield Experiment.id.in_(select(TagRow.experiment_id).where(TagRow.tag == chosen.tag))

@@ -22,6 +22,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from normlab.spec.lifecycle import AttemptOutcome, RequestedAction, Status
 from normlab.store.histograms import SCALARS
 
+# By code points on both databases. PostgreSQL's own order would depend on the language of the server.
+_FOLDED = Text().with_variant(Text(collation="C"), "postgresql")
+
 
 def _enum(kind: type[StrEnum]) -> Enum:
     """A column that holds the values of an enumeration as text."""
@@ -64,9 +67,10 @@ class Experiment(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     created_at: Mapped[float] = mapped_column(Double)
 
-    # Spec: the whole of it, and the fields that lists are filtered by in columns of their own.
+    # Spec: the whole of it, and the fields that lists show and are filtered by in columns of their own.
     spec: Mapped[dict[str, Any]] = mapped_column(JSON)
     name: Mapped[str | None] = mapped_column(String(200))
+    name_folded: Mapped[str | None] = mapped_column(_FOLDED)  # the name as lists compare it
     normalization: Mapped[str] = mapped_column(String(40))
     dataset: Mapped[str] = mapped_column(String(40))
     seed: Mapped[int] = mapped_column(BigInteger)
@@ -86,8 +90,15 @@ class Experiment(Base):
 
     # Progress.
     epochs_done: Mapped[int]
+    epochs_total: Mapped[int]
     step: Mapped[int]
     steps_total: Mapped[int | None]
+
+    # Metrics of the last epoch and the best one. They repeat the table of epochs, so that a list need not read it.
+    last_train_loss: Mapped[float | None] = mapped_column(Double)
+    last_test_loss: Mapped[float | None] = mapped_column(Double)
+    last_test_accuracy: Mapped[float | None] = mapped_column(Double)
+    best_test_accuracy: Mapped[float | None] = mapped_column(Double)
 
     # Outcome.
     started_at: Mapped[float | None] = mapped_column(Double)

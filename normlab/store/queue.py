@@ -33,6 +33,7 @@ def prioritize(session: Session, experiment_id: int, priority: int) -> Experimen
             f"experiment {experiment_id} is {experiment.status}; only a queued or paused one has a priority to change"
         )
     experiment.priority = priority
+    experiment.spec = experiment.spec | {"priority": priority}
     return experiment
 
 
@@ -166,6 +167,8 @@ def _delete_records(session: Session, experiment: Experiment) -> None:
     for table in (EpochRow, HistogramRow, CheckpointRow, GradientCheckRow):
         session.execute(delete(table).where(table.experiment_id == experiment.id))
     experiment.epochs_done, experiment.step, experiment.started_at = 0, 0, None
+    experiment.last_train_loss, experiment.last_test_loss = None, None
+    experiment.last_test_accuracy, experiment.best_test_accuracy = None, None
     experiment.provenance, experiment.gradient_check = None, None
 
 

@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import case, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from normlab.store.claims import Claim, require_claim
 from normlab.store.histograms import SCALARS, Histogram, unpack
-from normlab.store.models import CheckpointRow, EpochRow, HistogramRow
+from normlab.store.models import CheckpointRow, EpochRow, Experiment, HistogramRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +69,9 @@ def record(session: Session, claim: Claim, record: Record) -> None:
 
     A record that is stored already is skipped: its first commit succeeded, but the reply was lost.
     """
-    progress = {"step": record.checkpoint.step}
+    progress: dict[str, Any] = {"step": record.checkpoint.step}
     if record.metrics is not None:
-        progress["epochs_done"] = record.metrics.epoch + 1
+        progress |= {"epochs_done": record.metrics.epoch + 1} | _last_and_best(record.metrics)
     require_claim(session, claim, **progress)
     stored = select(CheckpointRow.sha256).where(CheckpointRow.experiment_id == claim.experiment_id)
     if session.scalar(stored) == record.checkpoint.sha256:
@@ -122,6 +122,17 @@ def captured_steps(session: Session, experiment_id: int, quantity: str) -> list[
     """Return the epoch and the step of each capture of a quantity, in order."""
     steps = select(HistogramRow.epoch, HistogramRow.step).distinct().order_by(HistogramRow.step)
     return [(row.epoch, row.step) for row in session.execute(_narrowed(steps, experiment_id, [quantity], None, None))]
+
+
+def _last_and_best(metrics: EpochMetrics) -> dict[str, Any]:
+    """Return the experiment's columns that repeat the metrics of its last epoch and of its best one."""
+    is_worse = Experiment.best_test_accuracy > metrics.test_accuracy
+    return {
+        "last_train_loss": metrics.train_loss,
+        "last_test_loss": metrics.test_loss,
+        "last_test_accuracy": metrics.test_accuracy,
+        "best_test_accuracy": case((is_worse, Experiment.best_test_accuracy), else_=metrics.test_accuracy),
+    }
 
 
 def _histogram_rows(experiment_id: int, captures: Sequence[Capture]) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ from fastapi.responses import Response
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 
-from normlab.spec.lifecycle import Status
 from normlab.store import records
 from normlab.store.experiments import get_experiments
 from normlab.store.models import Experiment
@@ -57,8 +56,7 @@ async def accuracies(
         request,
         read,
         suffix=suffix,
-        state=tuple((experiment.id, experiment.attempt, experiment.epochs_done) for experiment in compared),
-        immutable=all(experiment.status == Status.SUCCEEDED for experiment in compared),
+        state=tuple((each.id, each.attempt, each.epochs_done, each.name) for each in compared),
     )
 
 

@@ -1,48 +1,59 @@
-"""Experiments: post, list, read, change, delete, and the verbs cancel, pause, resume and retry."""
+"""Experiments: post, read, change, delete, and the verbs cancel, pause, resume and retry."""
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from fastapi import Body, Header, HTTPException, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
-from normlab.spec.datasets import DatasetName
 from normlab.spec.experiment import ExperimentSpec
-from normlab.spec.fields.labels import Tag
+from normlab.spec.fields.labels import Name, Tags
 from normlab.spec.fields.scheduling import Priority
-from normlab.spec.lifecycle import Status
-from normlab.spec.responses import ExperimentPage, ExperimentResponse, sentences
+from normlab.spec.responses import ExperimentResponse
 from normlab.spec.size_estimate import MAX_STEPS, estimate
-from normlab.spec.variants import Normalization
-from normlab.store import queue
+from normlab.store import labels, queue
 from normlab.store.enqueue import IdempotencyKey, Submission
-from normlab.store.experiments import Filter, get_experiment, list_experiments
+from normlab.store.experiments import get_experiment
 from service.authorization import guarded_router, needs
 from service.check_folder import check_folder
 from service.problems import problems
 from service.routes.examples import EXAMPLES
-from service.routes.responses import ExperimentId, Reading, Writing, experiment_response, json_response
+from service.routes.responses import ExperimentId, Reading, Writing, experiment_response
 from service.settings import ServiceSettings
 
 router = guarded_router("/experiments", tag="experiments")
 
-_NAMES = "|".join(ExperimentResponse.model_fields)
-Fields = Annotated[
-    Annotated[str, Field(json_schema_extra={"pattern": f"^({_NAMES})(,({_NAMES}))*$"})] | None,
-    Query(description="Only these fields of each experiment, separated by commas. Default: all."),
-]
 READ = problems(404)  # what a route that reads one experiment may return
 CHANGE = problems(404, 409)  # what a route that changes one may return
 
 
+def _as_changes(schema: dict[str, Any]) -> None:
+    """A field that is left out is not changed, so its default is not part of the document, but one must be there."""
+    schema["minProperties"] = 1
+    for field in schema["properties"].values():
+        field.pop("default")
+
+
 class Changes(BaseModel):
-    """What can be changed of a queued or paused experiment."""
+    """What is to be changed of an experiment. A field that is left out stays as it is."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_as_changes)
 
-    priority: Priority = Field(description="Queued experiments of a higher priority are claimed first.")
+    name: Name = Field(default=None, description="Its new name; null removes the name.")
+    tags: Tags = Field(default=(), description="Its new tags, which replace all that it has.")
+    priority: Priority = Field(
+        default=0,
+        description="Queued experiments of a higher priority are claimed first. It can be changed only while the "
+        "experiment is queued or paused.",
+    )
+
+    @model_validator(mode="after")
+    def _check_any(self) -> "Changes":
+        if not self.model_fields_set:
+            raise ValueError(f"expected at least one of {', '.join(Changes.model_fields)}")
+        return self
 
 
 @router.post("", status_code=201, summary="Queue an experiment")
@@ -73,34 +84,6 @@ async def post(
     return experiment_response(experiment, spec)
 
 
-@router.get("", summary="List experiments", response_model=ExperimentPage)
-@needs("read")
-def listing(
-    request: Request,
-    reading: Reading,
-    status: Annotated[Status | None, Query(description=f"Only experiments in this state. {sentences(Status)}")] = None,
-    normalization: Annotated[Normalization | None, Query(description="Only experiments of this variant.")] = None,
-    dataset: Annotated[DatasetName | None, Query(description="Only experiments on this data set.")] = None,
-    tag: Annotated[Tag | None, Query(description="Only experiments with this tag.")] = None,
-    group: Annotated[Tag | None, Query(description="Only experiments of this group.")] = None,
-    sort: Annotated[Literal["id", "-id"], Query(description="`id`: oldest first. `-id`: newest first.")] = "-id",
-    limit: Annotated[int, Query(ge=1, le=200, description="Number of experiments on a page.")] = 50,
-    cursor: Annotated[
-        int | None,
-        Query(ge=1, le=2**31 - 1, description="Number of the last experiment of the page before; `next` holds it."),
-    ] = None,
-    fields: Fields = None,
-) -> Response:
-    """Return one page, filtered and sorted, with the address of the next page."""
-    names = _parse_fields(fields)
-    chosen = Filter(status=status, normalization=normalization, dataset=dataset, tag=tag, group=group)
-    with reading() as session:
-        experiments, more = list_experiments(session, chosen, newest_first=sort == "-id", limit=limit, after=cursor)
-    page = [experiment_response(each).model_dump(mode="json", include=names) for each in experiments]
-    following = str(request.url.include_query_params(cursor=experiments[-1].id)) if more else None
-    return json_response({"experiments": page, "next": following})
-
-
 @router.get("/{experiment_id}", summary="Read an experiment", responses=READ)
 @needs("read")
 def read(experiment_id: ExperimentId, reading: Reading) -> ExperimentResponse:
@@ -109,12 +92,18 @@ def read(experiment_id: ExperimentId, reading: Reading) -> ExperimentResponse:
         return experiment_response(get_experiment(session, experiment_id))
 
 
-@router.patch("/{experiment_id}", summary="Change the priority of an experiment", responses=CHANGE)
+@router.patch("/{experiment_id}", summary="Change the name, tags or priority of an experiment", responses=CHANGE)
 @needs("write")
 def change(experiment_id: ExperimentId, changes: Changes, writing: Writing) -> ExperimentResponse:
-    """Only of a queued or paused experiment. Returns 409 if it runs or has ended."""
+    """Name and tags can be changed in any state. Returns 409 for the priority of one that runs or has ended."""
     with writing.begin() as session:
-        return experiment_response(queue.prioritize(session, experiment_id, changes.priority))
+        if "priority" in changes.model_fields_set:
+            experiment = queue.prioritize(session, experiment_id, changes.priority)
+        if "name" in changes.model_fields_set:
+            experiment = labels.rename(session, experiment_id, changes.name)
+        if "tags" in changes.model_fields_set:
+            experiment = labels.retag(session, experiment_id, changes.tags)
+        return experiment_response(experiment)
 
 
 @router.delete("/{experiment_id}", status_code=204, summary="Delete an experiment and its records", responses=CHANGE)
@@ -177,13 +166,3 @@ def _check_size(spec: ExperimentSpec, settings: ServiceSettings) -> None:
     ):
         if needed > limit:
             raise HTTPException(422, f"{subject}: expected at most {limit:,}; got about {needed:,}")
-
-
-def _parse_fields(fields: str | None) -> set[str] | None:
-    """Return the field names of a comma-separated list. Raises HTTPException 422."""
-    if fields is None:
-        return None
-    names = set(fields.split(","))
-    if unknown := sorted(names - set(ExperimentResponse.model_fields)):
-        raise HTTPException(422, f"fields: {unknown[0]!r} is none of {', '.join(ExperimentResponse.model_fields)}")
-    return names

@@ -22,7 +22,7 @@ Figure = Callable[[], bytes]  # picklable, since another process calls it
 
 
 async def figure_response(
-    request: Request, read: Callable[[], Figure], *, suffix: str, state: tuple[object, ...], immutable: bool
+    request: Request, read: Callable[[], Figure], *, suffix: str, state: tuple[object, ...]
 ) -> Response:
     """Return the figure, or 304 if the request's If-None-Match names its ETag.
 
@@ -31,8 +31,7 @@ async def figure_response(
     """
     everything = repr((SOFTWARE, request.url.path, sorted(request.query_params.multi_items()), state))
     etag = f'"{hashlib.sha256(everything.encode()).hexdigest()[:32]}"'
-    caching = "private, max-age=31536000, immutable" if immutable else "private, no-cache"
-    headers = {"etag": etag, "cache-control": caching}
+    headers = {"etag": etag, "cache-control": "private, no-cache"}  # a figure shows the name, which can always change
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
     if etag in known or "*" in known:
         return Response(status_code=304, headers=headers)

@@ -5,11 +5,11 @@ from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from fastapi import HTTPException, Path, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 
-from normlab.spec.lifecycle import Status
 from normlab.spec.quantities import ARTICLE_QUANTITIES, QUANTITIES
 from normlab.spec.record_responses import PlotResponse, PlotsResponse
 from normlab.store import records
@@ -32,6 +32,8 @@ from service.plots import (
     variant_name,
 )
 from service.problems import problems
+from service.query_parameters import parameter_error
+from service.routes.captured import layers_by_quantity, not_captured_at
 from service.routes.figure_response import IMAGES, MEDIA_TYPES, Figure, figure_response
 from service.routes.responses import ExperimentId, Reading
 
@@ -83,9 +85,7 @@ async def plot(
 ) -> Response:
     """Return a quantity's grid as still or GIF, the summary, or a curve. Returns 409 before the first epoch."""
     experiment = await run_in_threadpool(_checked, reading, experiment_id, name, suffix)
-    if axis is not None and name not in QUANTITIES:
-        reason = "shows one capture, and its axes fit that one" if name == "summary" else "has one frame"
-        raise HTTPException(422, f"axis: {name} {reason}; leave axis out, or request the figure of a quantity")
+    _refuse_unused(request, name, suffix)
     heading = _heading(experiment)
 
     def read() -> Figure:
@@ -99,7 +99,7 @@ async def plot(
             chosen = [step] if name == "summary" else sorted({step, *_spread(steps)})
             captures = list(records.captures(session, experiment_id, quantities=quantities, steps=chosen))
         shown = chosen.index(step)
-        layers = ExperimentSpec.stored(experiment.spec).layer_shapes()
+        layers = spec_of(experiment).layer_shapes()
         options: dict[str, Any] = {
             "heading": heading,
             "captions": layer_captions(layers, QUANTITIES[quantities[0]]),
@@ -114,12 +114,8 @@ async def plot(
             quantity_still, captures, QUANTITIES[name], index=shown, **options, image_format=_still_format(suffix)
         )
 
-    # A failed or cancelled experiment may be retried and get more records. One that succeeded never changes again.
-    return await figure_response(
-        request, read, suffix=suffix,
-        state=(experiment_id, experiment.attempt, experiment.epochs_done, experiment.step),
-        immutable=experiment.status == Status.SUCCEEDED,
-    )  # fmt: skip
+    state = (experiment_id, experiment.attempt, experiment.epochs_done, experiment.step, heading)
+    return await figure_response(request, read, suffix=suffix, state=state)
 
 
 def _checked(reading: sessionmaker[Session], experiment_id: int, name: str, suffix: str) -> Experiment:
@@ -139,12 +135,25 @@ def _checked(reading: sessionmaker[Session], experiment_id: int, name: str, suff
     return experiment
 
 
+def _refuse_unused(request: Request, name: str, suffix: str) -> None:
+    """Raises RequestValidationError for a parameter that this figure has no use for."""
+    unused: tuple[str, ...]
+    if name in CURVES:
+        unused, reason = ("epoch", "axis", "scale"), f"{name} shows every epoch, on axes that do not change"
+    elif suffix == "gif":
+        unused, reason = ("epoch",), "a GIF shows every captured epoch"
+    elif name == "summary":
+        unused, reason = ("axis",), "the summary shows one epoch, with that epoch's ranges"
+    else:
+        return
+    given = [parameter for parameter in unused if parameter in request.query_params]
+    if given:
+        raise RequestValidationError([parameter_error(each, reason, request.query_params[each]) for each in given])
+
+
 def _names(experiment: Experiment) -> list[str]:
     """Return the names of the figures: of the quantities that the experiment captures in the layers that it has."""
-    spec = spec_of(experiment)
-    captured = [name for name in QUANTITIES if name in spec.capture_quantities]
-    if not any(layer.kind == "normalization" for layer in spec.layer_shapes()):
-        captured = [name for name in captured if QUANTITIES[name].layers != "normalization"]
+    captured = layers_by_quantity(experiment)
     has_summary = set(ARTICLE_QUANTITIES) <= set(captured)
     return [name for name in TITLES if name in captured or name in CURVES or (name == "summary" and has_summary)]
 
@@ -163,8 +172,7 @@ def _step(steps: list[tuple[int, int]], epoch: int | None) -> int:
     """Return the step of the last capture, or of the epoch's last one. Raises HTTPException 404 if there is none."""
     chosen = [step for captured_epoch, step in steps if epoch is None or captured_epoch == epoch]
     if not chosen:
-        epochs = sorted({captured_epoch for captured_epoch, _ in steps})
-        raise HTTPException(404, f"the layers were not captured at that epoch; they were at {_listed(epochs)}")
+        raise not_captured_at(epoch, [captured_epoch for captured_epoch, _ in steps])
     return chosen[-1]
 
 
@@ -172,11 +180,6 @@ def _spread(steps: list[tuple[int, int]]) -> list[int]:
     """Return as many steps as a GIF has frames, evenly spread, with the first and the last. Others are not read."""
     indices = np.linspace(0, len(steps) - 1, min(len(steps), MAX_FRAMES))
     return [steps[round(index)][1] for index in indices]
-
-
-def _listed(epochs: list[int]) -> str:
-    numbers = [str(epoch) for epoch in epochs]
-    return ", ".join(numbers if len(numbers) <= 20 else [*numbers[:10], "…", *numbers[-10:]]) or "none yet"
 
 
 def _still_format(suffix: str) -> ImageFormat:

@@ -3,7 +3,8 @@
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import HTTPException, Query
+from fastapi import HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import Field
 from sqlalchemy.orm import Session
@@ -15,6 +16,8 @@ from normlab.store.experiments import get_experiment
 from normlab.store.histograms import Histogram
 from normlab.store.records import METRICS
 from service.authorization import guarded_router, needs
+from service.query_parameters import parameter_error
+from service.routes.captured import refuse_absent
 from service.routes.responses import ExperimentId, Reading, WantsCSV, rows_response
 
 router = guarded_router("/experiments/{experiment_id}", tag="records", statuses=(404,))
@@ -85,6 +88,7 @@ def layers(
 )
 @needs("read")
 def histograms(
+    request: Request,
     experiment_id: ExperimentId,
     reading: Reading,
     as_csv: WantsCSV,
@@ -101,6 +105,9 @@ def histograms(
     bins: Annotated[int, Query(ge=1, le=1000, description="Number of linear bins.")] = 50,
 ) -> Response:
     """Return one histogram per captured step and layer."""
+    if binning == "native" and "bins" in request.query_params:
+        reason = "native bins are as they are stored; `bins` is the number of linear ones"
+        raise RequestValidationError([parameter_error("bins", reason, bins)])
     chosen: dict[str, Any] = {"quantities": [_known(quantity)], "layer": layer, "epoch": epoch}
     per_histogram = bins if binning == "linear" else NATIVE_BINS
     with reading() as session:
@@ -130,9 +137,11 @@ def _known(quantity: str) -> str:
 def _check_size(
     session: Session, experiment_id: int, chosen: dict[str, Any], *, unit: str, per_histogram: int, limit: int
 ) -> None:
-    """Raises NoSuchExperiment, or HTTPException 422 for a response that would be too large."""
-    get_experiment(session, experiment_id)
+    """Raises NoSuchExperiment, or HTTPException: 422 for a response that is too large, 404 if nothing can be in it."""
+    experiment = get_experiment(session, experiment_id)
     size = records.count_histograms(session, experiment_id, **chosen) * per_histogram
+    if size == 0:
+        refuse_absent(session, experiment, **chosen)
     if size > limit:
         raise HTTPException(
             422,

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.layer_shape import total_parameters
 from normlab.spec.provenance import ProvenanceResponse
-from normlab.spec.responses import ExperimentResponse, ProgressResponse
+from normlab.spec.responses import ExperimentResponse
 from normlab.store.experiments import spec_of
 from normlab.store.models import Experiment
 
@@ -56,18 +56,9 @@ def experiment_response(experiment: Experiment, spec: ExperimentSpec | None = No
     network = spec.layer_shapes()
     address = f"/experiments/{experiment.id}"
     return ExperimentResponse(
-        id=experiment.id,
-        status=experiment.status,
-        progress=ProgressResponse(
-            epoch=experiment.epochs_done, epochs=spec.epochs, step=experiment.step, steps=experiment.steps_total
-        ),
-        priority=experiment.priority,
+        **summary_values(experiment, sorted(set(spec.tags))),
         requested_action=experiment.requested_action,
         attempt=experiment.attempt,
-        error=experiment.error,
-        created_at=to_datetime(experiment.created_at),
-        started_at=None if experiment.started_at is None else to_datetime(experiment.started_at),
-        ended_at=None if experiment.ended_at is None else to_datetime(experiment.ended_at),
         worker=experiment.worker,
         spec=spec,
         network=network,
@@ -76,6 +67,32 @@ def experiment_response(experiment: Experiment, spec: ExperimentSpec | None = No
         gradient_check=experiment.gradient_check,
         links={"self": address} | {name: f"{address}/{name}" for name in LINKED},
     )
+
+
+def summary_values(row: Any, tags: Sequence[str]) -> dict[str, Any]:
+    """Return the values of an ExperimentSummary. row: an experiment, or the columns of one that a list has read."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "status": row.status,
+        "normalization": row.normalization,
+        "dataset": row.dataset,
+        "seed": row.seed,
+        "group": row.queue_group or None,
+        "tags": tags,
+        "priority": row.priority,
+        "created_at": to_datetime(row.created_at),
+        "started_at": None if row.started_at is None else to_datetime(row.started_at),
+        "ended_at": None if row.ended_at is None else to_datetime(row.ended_at),
+        "progress": {
+            "epoch": row.epochs_done, "epochs": row.epochs_total, "step": row.step, "steps": row.steps_total,
+        },
+        "last_train_loss": row.last_train_loss,
+        "last_test_loss": row.last_test_loss,
+        "last_test_accuracy": row.last_test_accuracy,
+        "best_test_accuracy": row.best_test_accuracy,
+        "error": row.error,
+    }  # fmt: skip
 
 
 def json_response(body: Mapping[str, Any]) -> Response:
@@ -95,6 +112,11 @@ def rows_response(name: str, rows: Sequence[Mapping[str, Any]], columns: Iterabl
     writer.writeheader()
     writer.writerows(rows)
     return Response(out.getvalue(), media_type="text/csv")
+
+
+def next_page(request: Request, cursor: str) -> str:
+    """Return the path and the query of the page that begins after this cursor."""
+    return f"{request.url.path}?{request.url.include_query_params(cursor=cursor).query}"
 
 
 def to_datetime(seconds: float) -> datetime:

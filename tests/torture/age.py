@@ -62,7 +62,8 @@ def _insert_ended(database, first, count):
     spec = ExperimentSpec(dataset="digits")
     columns = {
         "created_at": 1.0, "spec": spec.model_dump(mode="json"), "normalization": "none", "dataset": "digits",
-        "seed": 0, "priority": 0, "attempt": 1, "attempts_before_retry": 0, "epochs_done": 1, "step": 9,
+        "seed": 0, "priority": 0, "attempt": 1, "attempts_before_retry": 0, "epochs_done": 1, "epochs_total": 1,
+        "step": 9,
         "started_at": 2.0, "ended_at": 3.0,
     }  # fmt: skip
     indices = range(first, first + count)

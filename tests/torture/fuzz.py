@@ -14,6 +14,7 @@ from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import schemathesis
 from schemathesis.config import SchemathesisConfig
@@ -24,7 +25,7 @@ from normlab.spec.quantities import QUANTITIES
 from normlab.store import records
 from tests.experiments import claimed
 from tests.factories import record_of
-from tests.torture import hostile
+from tests.torture import hostile, unknown_parameters
 from tests.torture.services import Service
 from tests.torture.workers import database_of, enqueue_variant
 
@@ -45,7 +46,9 @@ BEYOND_A_SCHEMA = {  # rules that no JSON schema can express, so that a request 
     "train_size": "no more than the data set has",
     "test_size": "no more than the data set has",
     "warmup_epochs": "fewer than the epochs",
-    "capture_unit": "epochs, if the capture is after the updates",
+    "capture_unit": "epochs, if the capture is after the updates; no more steps than the training has",
+    "cursor": "of a page in the requested order",
+    **dict.fromkeys(("epoch", "axis", "scale", "bins"), "not where the parameter has no effect"),
 }
 _WHOLE = re.compile(r"-?\d+\.0(e\+\d+)?|-?\d+(\.\d+)?e\+\d+")  # a float that JSON schema takes for an integer
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
@@ -113,6 +116,7 @@ def _share(cases, seed, number):
         service = Service(database.url)
         try:
             _send_hostile(service, tally, share)
+            tally.wrong.update(unknown_parameters.accepted(partial(_answer, service.port)))
             _stay_idle(service, tally)
             before = service.resident_bytes()  # with imports, fonts, caches and threads
             _generate(service.port, tally, cases=cases, seed=1000 * seed + 100 * number)

@@ -13,7 +13,7 @@ CaptureEvery = Annotated[
         le=1_000_000_000,
         description="Layers are captured once every n epochs or training steps; n is this number, and capture_unit "
         "says which of the two. By epochs, these are the epochs 0, n, 2n, … and always the last one. By steps, these "
-        "are the steps n, 2n, …, counted from 1 over the whole training.",
+        "are the steps n, 2n, …, counted from 1 over the whole training; n must not be more than there are.",
     ),
 ]
 CaptureUnit = Annotated[

@@ -100,6 +100,10 @@ REFUSED = {
     "steps after the updates": (
         "capture_unit", {"protocol": "original", "capture_unit": "step"}, "`after_updates` captures once an epoch",
     ),
+    "a capture after the last step": (
+        "capture_unit", {"dataset": "digits", "epochs": 2, "capture_unit": "step", "capture_every": 145},
+        "a capture_every of at most 144, the number of training steps; got 145",
+    ),
     "a folder out of the data directory": ("folder", {"dataset": "folder", "folder": "a/../../etc"}, "below the data"),
     "a folder from the root": ("folder", {"dataset": "folder", "folder": "/etc"}, "below the data"),
     "a number in quotes": ("epochs", {"epochs": "5"}, "valid integer"),

@@ -2,26 +2,11 @@
 
 import pytest
 
-from normlab.spec.lifecycle import Status
 from normlab.store import claims, records
 from normlab.store.errors import NoSuchExperiment
-from normlab.store.experiments import (
-    Filter,
-    checkpoint_summary,
-    get_experiment,
-    get_experiments,
-    list_attempts,
-    list_experiments,
-)
+from normlab.store.experiments import checkpoint_summary, get_experiment, get_experiments, list_attempts
 from tests.experiments import claimed, do, enqueue
 from tests.factories import record_of
-
-
-def listed(database, chosen=Filter(), *, limit=10, **options):  # noqa: B008 — frozen
-    """The ids of a page, and whether more follow."""
-    with database.reading() as session:
-        page, more = list_experiments(session, chosen, limit=limit, **{"newest_first": False} | options)
-    return [experiment.id for experiment in page], more
 
 
 class TestGet:
@@ -42,31 +27,6 @@ class TestGet:
             for read in (get_experiment, list_attempts, checkpoint_summary):
                 with pytest.raises(NoSuchExperiment, match="9"):
                     read(session, 9)
-
-
-class TestList:
-    def test_filters(self, database):
-        """A list has the experiments that match every given value."""
-        enqueue(database, tags=["a", "b"], group="g")
-        enqueue(database, tags=["b"], normalization="batch")
-        enqueue(database, dataset="synthetic")
-        claimed(database)
-        assert listed(database) == ([1, 2, 3], False)
-        assert listed(database, Filter(tag="b")) == ([1, 2], False)
-        assert listed(database, Filter(tag="b", normalization="batch")) == ([2], False)
-        assert listed(database, Filter(dataset="synthetic")) == ([3], False)
-        assert listed(database, Filter(group="g")) == ([1], False)
-        (running,), _ = listed(database, Filter(status=Status.RUNNING))
-        assert running not in listed(database, Filter(status=Status.QUEUED))[0]
-
-    def test_pages(self, database):
-        """A page begins after the given id, in either order, and says whether more follow."""
-        for _ in range(4):
-            enqueue(database)
-        assert listed(database, limit=3) == ([1, 2, 3], True)
-        assert listed(database, limit=3, after=3) == ([4], False)
-        assert listed(database, limit=2, newest_first=True) == ([4, 3], True)
-        assert listed(database, limit=2, newest_first=True, after=3) == ([2, 1], False)
 
 
 class TestAttemptsAndCheckpoint:

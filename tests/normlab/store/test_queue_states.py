@@ -16,7 +16,7 @@ from normlab.store import claims, lost_attempts, queue, records
 from normlab.store.enqueue import Submission, enqueue_all
 from normlab.store.errors import ClaimLost, InvalidState
 from normlab.store.models import Attempt, CheckpointRow, EpochRow, Experiment, GroupRow
-from tests.factories import record_of
+from tests.factories import metrics_of, record_of
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +53,10 @@ class Model:
     @property
     def has_ended(self):
         return self.status in ENDED
+
+    @property
+    def accuracy(self):
+        return metrics_of(self.epochs - 1).test_accuracy if self.epochs else None
 
     def end_attempt(self, outcome, status):
         self.outcomes[-1] = outcome
@@ -248,6 +252,8 @@ class QueueMachine(RuleBasedStateMachine):
             number: (each.status, each.attempt, each.requested_action, each.priority, each.epochs, each.has_ended)
             for number, each in self.models.items()
         }
+        accuracies = {number: (row.last_test_accuracy, row.best_test_accuracy) for number, row in rows.items()}
+        assert accuracies == {number: (each.accuracy,) * 2 for number, each in self.models.items()}
         assert outcomes == {number: model.outcomes for number, model in self.models.items() if model.outcomes}
         assert epochs == {number: model.epochs for number, model in self.models.items() if model.epochs}
 

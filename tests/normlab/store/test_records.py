@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from normlab.store import records
 from normlab.store.models import CheckpointRow, Experiment
-from tests.experiments import claimed, do, enqueue
+from tests.experiments import claimed, do, enqueue, read
 from tests.factories import capture_of, histogram_of, metrics_of, record_of
 
 
@@ -80,6 +80,18 @@ class TestRecord:
             do(database, records.record, claim, record_of(0))
         with database.reading() as session:
             assert len(records.metrics(session, claim.experiment_id)) == 1
+
+    def test_keeps_the_last_and_the_best_metrics(self, database, claim):
+        """The experiment has the metrics of its last epoch and its best accuracy, also if a record is repeated."""
+        for epoch, accuracy in enumerate((0.5, 0.75, 0.25)):
+            metrics = metrics_of(epoch, test_accuracy=accuracy, train_loss=None if epoch == 2 else 1.5, test_loss=epoch)
+            record = dataclasses.replace(record_of(epoch), metrics=metrics)
+            for _ in range(2):
+                do(database, records.record, claim, record)
+        do(database, records.record, claim, dataclasses.replace(record_of(3), metrics=None))
+        experiment = read(database, claim.experiment_id)
+        assert (experiment.last_train_loss, experiment.last_test_loss) == (None, 2)
+        assert (experiment.last_test_accuracy, experiment.best_test_accuracy) == (0.25, 0.75)
 
     def test_does_not_read_the_old_checkpoint(self, database, claim):
         """The old checkpoint is replaced without reading its content, which may be large."""

@@ -34,6 +34,10 @@ class TestRetry:
             do(database, claims.fail, claim, "it broke")
             retried = do(database, queue.retry, number, from_start=from_start)
             assert retried.epochs_done == epochs
+            metrics = (
+                retried.last_train_loss, retried.last_test_loss, retried.last_test_accuracy, retried.best_test_accuracy,
+            )  # fmt: skip
+            assert [value is None for value in metrics] == [from_start] * 4
             with database.reading() as session:
                 assert len(records.metrics(session, number)) == epochs
                 assert (records.checkpoint(session, number) is None) == from_start

@@ -1,6 +1,6 @@
 """The verbs that change an experiment or a group: each does what it says, or the response says why not."""
 
-from normlab.spec.responses import AttemptsResponse, CheckpointResponse, GroupResponse
+from normlab.spec.responses import AttemptsResponse, CheckpointResponse, ExperimentResponse, GroupPage, GroupResponse
 from normlab.store import claims
 from tests.experiments import do
 from tests.service.clients import problem
@@ -26,6 +26,34 @@ class TestVerbs:
         assert client.patch(waiting, json={"priority": -3}).json()["priority"] == -3
         assert "running" in problem(client.patch(running, json={"priority": 1}), 409)["detail"]
         assert problem(client.patch(waiting, json={"priority": "1"}), 422)["errors"][0]["field"] == "priority"
+        assert client.get(waiting).json()["spec"]["priority"] == -3
+
+    def test_name_and_tags(self, client, recorded):
+        """Name and tags change in any state; the spec and the list have the new ones; null removes the name."""
+        running, _ = recorded
+        changed = client.patch(running, json={"name": "Neu", "tags": ["b", "a"]})
+        assert ExperimentResponse.model_validate_json(changed.content).name == "Neu"
+        assert changed.json() == client.get(running).json()
+        assert (changed.json()["spec"]["name"], changed.json()["spec"]["tags"]) == ("Neu", ["b", "a"])
+        for query in ("name=neu", "tag=a&tag=b", "spec.name=Neu"):
+            assert len(client.get(f"/experiments?{query}").json()["experiments"]) == 1
+        assert client.patch(running, json={"name": None}).json()["spec"]["name"] is None
+        assert client.patch(running, json={"tags": []}).json()["tags"] == []
+        for query in ("name=neu", "tag=a"):
+            assert client.get(f"/experiments?{query}").json()["experiments"] == []
+
+    def test_all_or_nothing(self, client, recorded):
+        """A change of which one part is refused changes nothing, and so does an empty or an impossible one."""
+        running, _ = recorded
+        problem(client.patch(running, json={"name": "x", "priority": 1}), 409)
+        for body in ({}, {"tags": None}, {"priority": None}, {"seed": 1}, {"name": "\uffff"}):
+            problem(client.patch(running, json=body), 422)
+        assert "at least one of name, tags, priority" in client.patch(running, json={}).json()["detail"]
+        assert client.get(running).json()["name"] is None
+        waiting = client.post("/experiments", json={"dataset": "digits"}).headers["location"]
+        body = client.patch(waiting, json={"name": "x", "tags": ["t"], "priority": 7}).json()
+        assert (body["name"], body["tags"], body["priority"], body["spec"]["priority"]) == ("x", ["t"], 7, 7)
+        problem(client.patch("/experiments/99", json={"name": "x"}), 404)
 
     def test_pause_and_resume(self, client):
         """A queued experiment is paused, listed as paused, and resumed."""
@@ -58,6 +86,21 @@ class TestGroups:
         response = client.post("/groups/a/1/resume")
         assert response.json() == {"experiments": [2]}
         assert GroupResponse.model_validate_json(response.content, strict=True).experiments == [2]
+
+    def test_list(self, client, recorded):
+        """The groups are listed in pages with the number of their experiments in each state."""
+        for group, status in (("b", None), ("a&c", "cancel"), ("b", "pause"), ("b", None)):
+            location = client.post("/experiments", json={"dataset": "digits", "group": group}).headers["location"]
+            if status:
+                client.post(f"{location}/{status}")
+        response = client.get("/groups?limit=2")
+        page = GroupPage.model_validate_json(response.content)
+        assert [(group.group, group.experiments) for group in page.groups] == [(None, 1), ("a&c", 1)]
+        assert (page.groups[0].statuses["running"], page.groups[1].statuses["cancelled"]) == (1, 1)
+        (last,) = client.get(page.next).json()["groups"]
+        assert (last["group"], last["experiments"]) == ("b", 3)
+        expected = {"queued": 2, "running": 0, "paused": 1, "succeeded": 0, "failed": 0, "cancelled": 0}
+        assert last["statuses"] == expected
 
     def test_unknown_group(self, client):
         """A group without experiments is a 404 problem."""

@@ -77,7 +77,7 @@ class TestIndex:
 
 class TestETag:
     def test_unchanged_figure_is_304(self, client, recorded, sqlite):
-        """A client that has a figure gets 304 until an epoch is recorded; after success the figure is immutable."""
+        """A client that has a figure gets 304 until an epoch is recorded, or the name in its heading is changed."""
         location, claim = recorded
         url = f"{location}/plots/weight.png"
         first = client.get(url)
@@ -89,7 +89,11 @@ class TestETag:
         do(sqlite, claims.require_claim, claim, epochs_done=3)
         assert client.get(url, headers=etag).status_code == 200
         do(sqlite, claims.succeed, claim)
-        assert "immutable" in client.get(url).headers["cache-control"]
+        last = client.get(url)
+        etag = {"if-none-match": last.headers["etag"]}
+        assert (client.get(url, headers=etag).status_code, last.headers["cache-control"]) == (304, "private, no-cache")
+        client.patch(location, json={"name": "renamed"})
+        assert client.get(url, headers=etag).status_code == 200
 
     def test_capture_within_an_epoch_changes_it(self, client, recorded, sqlite):
         """A figure is rendered again when a capture is recorded within an epoch."""

@@ -91,6 +91,50 @@ class TestModels:
         assert (response.metrics[2].train_loss, response.metrics[2].test_loss) == (None, None)
 
 
+class TestAbsent:
+    """What the experiment does not have is a 404 that names what it has, and not an empty list."""
+
+    @pytest.mark.parametrize(
+        ("query", "expected"),
+        [
+            ("quantity=weight&epoch=7", "not captured at epoch 7; they were at 0, 1"),
+            ("quantity=weight&layer=9", "captures no weight in layer 9; it captures layers 1, 2, 3, 4, 5, 6"),
+            ("quantity=norm_output_gradient&layer=7", "in layer 7; it captures layers 1, 2, 3, 4, 5"),
+        ],
+    )
+    @pytest.mark.parametrize("path", ["layers", "histograms"])
+    def test_epoch_or_layer(self, client, recorded, path, query, expected):
+        """An epoch without a capture, and a layer that is not there, are 404 problems."""
+        location, _ = recorded
+        for options in ("", "&format=csv"):
+            assert expected in problem(client.get(f"{location}/{path}?{query}{options}"), 404)["detail"]
+
+    def test_without_a_quantity(self, client, recorded):
+        """The statistics of all quantities of an absent layer or epoch are a 404 problem too."""
+        location, _ = recorded
+        assert "no layer 9; it captures layers 1" in problem(client.get(f"{location}/layers?layer=9"), 404)["detail"]
+        assert "they were at 0, 1" in problem(client.get(f"{location}/layers?epoch=2"), 404)["detail"]
+
+    def test_quantity_that_is_not_captured(self, client):
+        """A quantity that the spec does not capture, or that no layer has, is a 404 problem."""
+        spec = {"dataset": "digits", "capture_quantities": ["weight", "norm_input_gradient"]}
+        location = client.post("/experiments", json=spec).headers["location"]
+        for quantity in ("update", "norm_input_gradient"):
+            response = client.get(f"{location}/layers?quantity={quantity}")
+            assert f"captures no {quantity}; it captures weight" in problem(response, 404)["detail"]
+        nothing = client.post("/experiments", json=spec | {"capture_quantities": []}).headers["location"]
+        assert client.get(f"{nothing}/layers").json() == {"layers": []}
+        assert "captures nothing" in problem(client.get(f"{nothing}/layers?quantity=weight"), 404)["detail"]
+        assert "layers none" in problem(client.get(f"{nothing}/layers?layer=1"), 404)["detail"]
+        assert "none yet" in problem(client.get(f"{nothing}/layers?epoch=0"), 404)["detail"]
+
+    def test_not_yet_recorded(self, client):
+        """Before the first capture the records of a layer that is there are empty, and an epoch is a 404 problem."""
+        location = client.post("/experiments", json={"dataset": "digits"}).headers["location"]
+        assert client.get(f"{location}/layers?layer=6&quantity=weight").json() == {"layers": []}
+        assert "they were at none yet" in problem(client.get(f"{location}/layers?epoch=0"), 404)["detail"]
+
+
 class TestLimits:
     def test_too_many_histograms(self, client, recorded, monkeypatch):
         """A response with more rows than the limit is refused, and the problem says what to name."""

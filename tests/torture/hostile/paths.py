@@ -56,12 +56,16 @@ def paths():
 def queries():
     """Every query parameter with values that are wrong for it."""
     wanted = {
-        "/experiments": ("status", "normalization", "dataset", "tag", "group", "sort", "limit", "cursor", "fields"),
+        "/experiments": (
+            "status", "name", "normalization", "dataset", "seed", "tag", "group", "sort", "limit", "cursor", "fields",
+            "spec.learning_rate", "spec.folder", "spec.shuffle",
+        ),
+        "/groups": ("limit", "cursor"),
         f"{ONE}/layers": ("quantity", "layer", "epoch", "format"),
         f"{ONE}/histograms": ("quantity", "binning", "bins"),
         f"{ONE}/plots/weight_gradient.png": ("epoch", "axis", "scale"),
         "/plots/test-accuracy.png": ("experiments",),
-    }
+    }  # fmt: skip
     odd = (
         *INJECTIONS, *CONTROL, *(number for number in NUMBERS if number.isprintable()), "id," * 5000, ",", ",,",
         "1," * 60, "1,1,1", "1,-1", "1, 2",
@@ -69,10 +73,12 @@ def queries():
         "links.self",
     )  # fmt: skip
     for path, parameters in wanted.items():
+        needed = "quantity=weight&" if path.endswith("/histograms") else ""
         for name in parameters:
             for index, text in enumerate(odd):
                 if index % len(wanted) == len(name) % len(wanted) or name in ("tag", "cursor", "fields", "experiments"):
-                    yield request("GET", f"{path}?quantity=weight&{name}={quote(text, safe='')}")
+                    given = needed if name != "quantity" else ""
+                    yield request("GET", f"{path}?{given}{name}={quote(text, safe='')}")
         for name in parameters:
             for raw in OVERLONG[:3]:
                 yield request("GET", f"{path}?{name}={quote_from_bytes(raw)}")
