@@ -5,6 +5,8 @@ from torch import Tensor
 
 from normcore.annotations import Float, Int
 
+SCALE = 2.0**-20
+
 
 def cross_entropy(
     logits: Float[Tensor, "*S N classes"], labels: Int[Tensor, "*S N"]
@@ -28,7 +30,8 @@ def cross_entropy(
     """
     log_probabilities = torch.log_softmax(logits, -1)
     picked = labels[..., None]
-    loss = -log_probabilities.gather(-1, picked).squeeze(-1).mean(-1)
+    # Scaled by a power of two, which changes no bit, so that the sum of the mean does not overflow before its quotient.
+    loss = -(log_probabilities.gather(-1, picked).squeeze(-1) * SCALE).mean(-1) / SCALE
     dlogits = log_probabilities.exp()
     dlogits.scatter_add_(-1, picked, dlogits.new_full(picked.shape, -1.0))
     return loss, dlogits / logits.shape[-2]

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from normcore.annotations import Float
-from normcore.layers.exprel import exprel, exprel_derivative
+from normcore.layers.exprel import exponential, exprel, exprel_derivative
 from normcore.layers.layer import Gradients
 
 
@@ -54,26 +54,27 @@ class BoxCox:
         """Return dx and {"lam": dλ}, of λ's shape."""
         (u,) = cache
         ratio = self._ratio()
-        dx = dout * torch.exp((self.lam - 1) * u) * ratio
-        slope = u * u * exprel_derivative(self.lam * u) * ratio
+        power, factor = exponential((self.lam - 1) * u)
+        dx = dout * power * ratio * factor
+        derivative, factor = exprel_derivative(self.lam * u)
+        slope = u * u * derivative * ratio
         if self.denominator_eps:
-            slope = slope + self._transform(u) * self.denominator_eps / (self.lam + self.denominator_eps) ** 2
-        dlam = (dout * slope).sum_to_size(self.lam.shape)
+            # exprel has the same factor, because it is a function of the same z.
+            transform = u * exprel(self.lam * u)[0]
+            slope = slope + transform * self.denominator_eps / (self.lam + self.denominator_eps) ** 2
+        dlam = (dout * slope * factor).sum_to_size(self.lam.shape)
         if self.lambda_gradient == "mean":
             dlam = dlam / (dout.numel() // self.lam.numel())
         return dx, {"lam": dlam}
 
     def recompute_output(self, cache: Cache) -> Tensor:
         """Return the output of forward."""
-        return self._transform(cache.u) * self._ratio()
+        quotient, factor = exprel(self.lam * cache.u)
+        return cache.u * quotient * self._ratio() * factor
 
     def parameters(self) -> dict[str, Tensor]:
         """Return λ, a scalar."""
         return {"lam": self.lam}
-
-    def _transform(self, u: Tensor) -> Tensor:
-        """Return the transform without denominator_eps."""
-        return u * exprel(self.lam * u)
 
     def _ratio(self) -> Tensor:
         """Return λ/(λ + denominator_eps); 1 without denominator_eps, at λ = 0 too."""

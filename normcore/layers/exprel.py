@@ -1,23 +1,38 @@
-"""Two quotients of the power transforms that would be 0/0 at an exponent of zero, computed without that 0/0."""
+"""The quotients of the power transforms, computed without their 0/0 at an exponent of zero and without overflow.
+
+Each function returns a scaled value and a factor; their product is the value. The factor is 1 for every z up to 80.
+Above, the value may overflow although its product with a small gradient, or with 1/z, is finite, so the factor comes
+last.
+"""
+
+import math
 
 import torch
 from torch import Tensor
 
 SMALL = 0.5  # Below this |z| the quotient that cancels is a series; 15 terms reach float64's last digit.
+LARGE, SHIFT = 80.0, 64.0  # Above LARGE e^z is computed as e^(z − SHIFT) · e^SHIFT. float32's e^z overflows at 88.7.
 
 
-def exprel(z: Tensor) -> Tensor:
-    """Return (e^z − 1)/z, elementwise, and 1 at z = 0.
+def exponential(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return e^z, elementwise, scaled, and its factor."""
+    shifted, factor = _shifted(z)
+    return torch.exp(shifted), factor
+
+
+def exprel(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (e^z − 1)/z, elementwise, and 1 at z = 0; scaled, and its factor.
 
     expm1 does not cancel, so only z = 0 itself needs the limit. It is written 1 + z/2, so that the derivative by
-    autograd, which the tests compare with, is right there too.
+    autograd, which the tests compare with, is right there too. Where z is shifted, the 1 is below the last digit.
     """
     zero = z == 0
-    return torch.where(zero, 1 + z / 2, torch.expm1(z) / torch.where(zero, 1.0, z))
+    shifted, factor = _shifted(z)
+    return torch.where(zero, 1 + z / 2, torch.expm1(shifted) / torch.where(zero, 1.0, z)), factor
 
 
-def exprel_derivative(z: Tensor) -> Tensor:
-    """Return (z·e^z − (e^z − 1))/z², elementwise, and ½ at z = 0.
+def exprel_derivative(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (z·e^z − (e^z − 1))/z², elementwise, and ½ at z = 0; scaled, and its factor.
 
     Near 0 the difference cancels, so the value is the series Σ z^k (k+1)/(k+2)! there.
     """
@@ -27,7 +42,15 @@ def exprel_derivative(z: Tensor) -> Tensor:
     series = torch.zeros_like(z)
     for coefficient in reversed(SERIES):
         series = series * small_z + coefficient
-    return torch.where(small, series, (large_z * torch.exp(large_z) - torch.expm1(large_z)) / (large_z * large_z))
+    shifted, factor = _shifted(large_z)
+    quotient = (large_z * torch.exp(shifted) - torch.expm1(shifted)) / (large_z * large_z)
+    return torch.where(small, series, quotient), factor
+
+
+def _shifted(z: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the exponent that does not overflow, and e to the rest."""
+    large = z > LARGE
+    return torch.where(large, z - SHIFT, z), torch.ones_like(z).masked_fill(large, math.exp(SHIFT))
 
 
 def _coefficients(terms: int) -> list[float]:

@@ -58,7 +58,9 @@ class RangeNorm:
         low, high = low[..., None, :, None, None], high[..., None, :, None, None]
         self.low.lerp_(low, 1 - self.momentum)
         self.high.lerp_(high, 1 - self.momentum)
-        rrange = 1 / (high - low + self.eps)
+        size = high - low + self.eps
+        # The reciprocal of a range that has overflowed would be 0, as if every value were the minimum.
+        rrange = torch.where(torch.isinf(size), torch.nan, 1 / size)
         out = (x - low) * rrange
         return out, Cache(out, x == low, x == high, rrange)
 

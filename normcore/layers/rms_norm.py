@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from normcore.annotations import Float
 from normcore.layers.layer import Gradients
+from normcore.layers.standardization import reciprocal_root
 
 
 class Cache(NamedTuple):
@@ -23,6 +23,7 @@ class RMSNorm:
 
     Forward:  out = x · rrms, rrms = (mean(x²) + eps)^-½, the mean over the axes.
     Backward: dx = rrms · (dout − out · mean(dout · out)), the mean over the axes.
+    Where the mean square overflows, out is NaN.
 
     Args:
         axes: The axes of the mean, counted from the right: (-3, -2, -1) for an image's channels and positions, or
@@ -38,7 +39,7 @@ class RMSNorm:
 
     def forward(self, x: Float[Tensor, "*N C H W"]) -> tuple[Float[Tensor, "*N C H W"], Cache]:
         """Return the output and the cache for backward."""
-        rrms = torch.rsqrt(x.square().mean(self.axes, keepdim=True) + self.eps)
+        rrms = reciprocal_root(x.square().mean(self.axes, keepdim=True) + self.eps)
         return x * rrms, Cache(x, rrms)
 
     def backward(self, dout: Float[Tensor, "*N C H W"], cache: Cache) -> tuple[Float[Tensor, "*N C H W"], Gradients]:

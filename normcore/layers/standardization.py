@@ -34,11 +34,20 @@ class Moments(NamedTuple):
 def standardize(x: Tensor, axes: tuple[int, ...], eps: float) -> tuple[Tensor, Cache, Moments]:
     """Return out = (x − mean) · rstd, rstd = (var + eps)^-½, with mean and biased variance over the axes.
 
-    Also return the cache for standardize_backward, and the moments.
+    Also return the cache for standardize_backward, and the moments. Where the variance overflows, out is NaN.
     """
     var, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
-    cache = Cache(x, mean, torch.rsqrt(var + eps))
+    cache = Cache(x, mean, reciprocal_root(var + eps))
     return cache.out(), cache, Moments(mean, var)
+
+
+def reciprocal_root(squares: Tensor) -> Tensor:
+    """Return squares^-½, and NaN where the squares have overflowed.
+
+    The root of an infinity would be 0, and with it an output that looks like that of an input without any variance. A
+    NaN ends the training with a message that names the layer. float32's squares overflow from 1.8e19 on.
+    """
+    return torch.where(torch.isinf(squares), torch.nan, torch.rsqrt(squares))
 
 
 def standardize_backward(dout: Tensor, cache: Cache, axes: tuple[int, ...]) -> Tensor:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from normcore.annotations import Float
-from normcore.layers.exprel import exprel, exprel_derivative
+from normcore.layers.exprel import exponential, exprel, exprel_derivative
 from normcore.layers.layer import Gradients
 
 CHANNEL = (-4, -2, -1)  # the axes N, H, W: all values of one channel
@@ -43,7 +43,8 @@ class YeoJohnson:
         """Return the output and the cache for backward."""
         negative = x < 0
         cache = Cache(torch.log1p(torch.where(negative, -x, x)), negative)
-        size = cache.u * exprel(self._exponent(cache) * cache.u)
+        quotient, factor = exprel(self._exponent(cache) * cache.u)
+        size = cache.u * quotient * factor
         return torch.where(cache.negative, -size, size), cache
 
     def backward(
@@ -51,8 +52,10 @@ class YeoJohnson:
     ) -> tuple[Float[Tensor, "*S N C H W"], Gradients]:
         """Return dx and {"lam": dλ}, 1 C 1 1."""
         u, exponent = cache.u, self._exponent(cache)
-        dx = dout * torch.exp((exponent - 1) * u)
-        return dx, {"lam": (dout * u * u * exprel_derivative(exponent * u)).sum(CHANNEL, keepdim=True)}
+        power, factor = exponential((exponent - 1) * u)
+        dx = dout * power * factor
+        derivative, factor = exprel_derivative(exponent * u)
+        return dx, {"lam": (dout * u * u * derivative * factor).sum(CHANNEL, keepdim=True)}
 
     def parameters(self) -> dict[str, Tensor]:
         """Return λ, 1 C 1 1."""
