@@ -1,4 +1,7 @@
-"""The local worker: one `python -m worker` beside the service, restarted when it ends, and stopped with the service."""
+"""The local worker: one `python -m worker` beside the service, restarted when it ends, and stopped with the service.
+
+It has as many workers as the settings say.
+"""
 
 import logging
 import os
@@ -22,7 +25,7 @@ StartProcess = Callable[..., "subprocess.Popen[bytes]"]
 
 
 class LocalWorker:
-    """A context manager that keeps one worker running.
+    """A context manager that keeps one worker process running.
 
     If the service is killed, the standard input of the worker closes, and the worker stops.
 
@@ -40,6 +43,7 @@ class LocalWorker:
             "NORMLAB_DATABASE_URL": settings.database_url,
             "NORMLAB_DATA_DIR": str(settings.data_dir),
         }
+        self._command = [sys.executable, "-m", "worker", "--stop-with-stdin", "--workers", str(settings.local_workers)]
         self._first_pause_seconds, self._start = first_pause_seconds, start
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep_running, name="local worker")
@@ -69,7 +73,7 @@ class LocalWorker:
     def _run(self) -> int:
         """Run one worker until it ends or the service stops, and return its exit code."""
         with self._start(
-            [sys.executable, "-m", "worker", "--stop-with-stdin"],
+            self._command,
             env=self._environment,
             stdin=subprocess.PIPE,
             start_new_session=True,  # a ctrl-C in the terminal reaches the service alone, which then stops the worker

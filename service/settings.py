@@ -5,6 +5,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from normlab.process.machine import default_workers
 from normlab.process.settings import DatabaseSettings
 
 
@@ -17,6 +18,8 @@ class ServiceSettings(DatabaseSettings):
     allowed_hosts: names in a request's Host that are accepted beside loopback's and `host`, as a JSON list.
     allowed_origins: other pages that may send requests, such as https://lab.example, as a JSON list.
     requests_per_second: rate of each API key's token bucket.
+    local_workers: how many workers the service runs with local_worker. Default: one for each GPU, or else one for each
+    core, as many as have 2 GiB of memory each, and at most 8.
     max_checkpoint_bytes, max_activation_bytes: limits for one experiment, estimated before it is queued.
     """
 
@@ -28,6 +31,7 @@ class ServiceSettings(DatabaseSettings):
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     local_worker: bool = True
+    local_workers: int = Field(default_factory=default_workers, ge=1, le=256)
     data_dir: Path = Path("data")
     # PostgreSQL sends two digits for each byte, and at most 1 GB in one reply.
     max_checkpoint_bytes: int = Field(default=256_000_000, ge=1, le=500_000_000)

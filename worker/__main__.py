@@ -6,10 +6,10 @@ import platform
 import signal
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from pathlib import Path
 from typing import Any
 
 from normlab.process.logging import log_to_stderr
+from normlab.process.machine import cores, gpus
 from normlab.process.parent_death import when_stdin_closes
 from normlab.store.database import Database
 from worker.settings import WorkerSettings
@@ -89,12 +89,10 @@ def _environments(workers: int) -> list[dict[str, str]]:
     """
     if workers == 1:
         return [{}]
-    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
-    installed = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(installed))))
-    gpus = [gpu for gpu in visible.split(",") if gpu]
+    threads = os.environ.get("OMP_NUM_THREADS", str(max(1, cores() // workers)))
+    visible = gpus()
     return [
-        {"OMP_NUM_THREADS": threads} | ({"CUDA_VISIBLE_DEVICES": gpus[index % len(gpus)]} if gpus else {})
+        {"OMP_NUM_THREADS": threads} | ({"CUDA_VISIBLE_DEVICES": visible[index % len(visible)]} if visible else {})
         for index in range(workers)
     ]
 

@@ -47,7 +47,7 @@ class Abort(_Message):
 class Ready(_Message):
     """From the training process, once: it has imported torch and can train.
 
-    device: the name of the device that it trains on by default. threads: how many threads torch uses.
+    device: the name of the device that it trains on by default. threads: how many it may use.
     """
 
     kind: Literal["ready"] = "ready"

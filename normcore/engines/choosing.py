@@ -1,11 +1,10 @@
-"""The choice of an engine: the requested one, or the fastest by measurement."""
+"""The choice of an engine: the requested one, or by a rule that reads the device and the length of the training."""
 
 import logging
-import statistics
-import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from typing import Literal, NamedTuple
 
+import torch
 from torch import Tensor
 
 from normcore.engines.compiled import Compiled
@@ -18,18 +17,20 @@ log = logging.getLogger(__name__)
 
 EngineName = Literal["eager", "compiled", "cuda_graph"]
 
-# Compile only if the rest of the training takes longer than this eagerly. A compilation takes 10 to 20 seconds and
-# saves a third of the training's time or more.
+# A compilation takes 10 to 20 seconds on an idle core, and saves up to two thirds of the time of the eager steps.
 WORTH_COMPILING_SECONDS = 60.0
-ROUNDS, STEPS = 7, 3  # of a measurement: 7 timed rounds of 3 steps with each engine, after one warm-up round
 
 
 class EngineChoice(NamedTuple):
-    """The engine, its name, and why it was chosen."""
+    """The engine, its name, and why it was chosen.
+
+    fell_back: whether the eager engine runs because the chosen one could not.
+    """
 
     engine: Engine
     name: EngineName
     reason: str
+    fell_back: bool = False
 
 
 def choose(
@@ -37,18 +38,19 @@ def choose(
     wanted: EngineName | Literal["auto"],
     *,
     indices: Tensor,
-    steps_left: int,
+    eager_seconds: float,
     captured: Collection[int],
 ) -> EngineChoice:
     """Return an engine that is ready for batches of the indices' length. The training itself is not changed.
 
-    An engine that is unavailable, or fails in its first steps, is replaced by another one, and the reason says so.
+    An engine that is unavailable, or fails in its first step, is replaced by the eager one, and the reason says so.
 
     Args:
         step: The training step.
-        wanted: The engine's name, or "auto" for the fastest by measurement.
+        wanted: The engine's name, or "auto" for the one of `rule`.
         indices: Indices of a full batch, N int64.
-        steps_left: How many steps the training still has.
+        eager_seconds: How long the whole training would take eagerly on one core, by an estimate that is the same for
+            every training of a spec.
         captured: The indices of the layers that probes observe.
     """
     factories: dict[EngineName, Callable[[], Engine]] = {
@@ -56,44 +58,32 @@ def choose(
         "compiled": lambda: Compiled(step, captured),
         "cuda_graph": lambda: CudaGraph(step, indices),
     }
-    if wanted == "auto":
-        return _fastest(step, factories, indices, steps_left)
+    name, reason = rule(step.images.device, eager_seconds) if wanted == "auto" else (wanted, "requested")
     try:
-        engine = _prepared(step, factories[wanted], indices)
+        engine = _prepared(step, factories[name], indices)
     except EngineUnavailable as unavailable:
-        return EngineChoice(Eager(step), "eager", f"{wanted} was requested, but {unavailable}")
+        # That a machine lacks a compiler is part of its kind. The rule then has one result there too.
+        return EngineChoice(Eager(step), "eager", f"{name} was {_chosen(wanted)}, but {unavailable}", wanted != "auto")
     except Exception as error:
-        log.warning("the engine %s failed; training continues with eager", wanted, exc_info=True)
-        return EngineChoice(Eager(step), "eager", f"{wanted} was requested, but failed: {_short(error)}")
-    return EngineChoice(engine, wanted, "requested")
+        log.warning("the engine %s failed; training continues with eager", name, exc_info=True)
+        reason = f"{name} was {_chosen(wanted)}, but failed: {_short(error)}"
+        return EngineChoice(Eager(step), "eager", reason, fell_back=True)
+    return EngineChoice(engine, name, reason)
 
 
-def _fastest(
-    step: TrainingStep, factories: dict[EngineName, Callable[[], Engine]], indices: Tensor, steps_left: int
-) -> EngineChoice:
-    engines: dict[EngineName, Engine] = {"eager": factories["eager"]()}
-    measured = _seconds_per_step(engines, step, indices)
-    eager_seconds = measured["eager"]
-    candidates: list[EngineName] = ["cuda_graph"] if indices.device.type == "cuda" else []
-    reasons = []
-    if steps_left * eager_seconds > WORTH_COMPILING_SECONDS:
-        candidates.append("compiled")
-    else:
-        few = f"{steps_left} steps of {1e3 * eager_seconds:.2f} ms"
-        reasons.append(f"compiled not tried: {few} are too few to repay the compilation")
-    for name in candidates:
-        try:
-            compared = engines | {name: _prepared(step, factories[name], indices)}
-            # A candidate may fail after its first step, or need memory that the other engines hold.
-            measured, engines = _seconds_per_step(compared, step, indices), compared
-        except EngineUnavailable as unavailable:
-            reasons.append(f"{name} unavailable: {unavailable}")
-        except Exception as error:
-            log.warning("the engine %s failed while it was prepared or measured", name, exc_info=True)
-            reasons.append(f"{name} failed: {_short(error)}")
-    best: EngineName = min(measured, key=measured.__getitem__)
-    reasons = [f"{name} {1e3 * seconds:.2f} ms per step" for name, seconds in measured.items()] + reasons
-    return EngineChoice(engines[best], best, "measured: " + "; ".join(reasons))
+def rule(device: torch.device, eager_seconds: float) -> tuple[EngineName, str]:
+    """Return the engine of "auto", and the rule in words.
+
+    Nothing is timed, so that trainings of one spec on one kind of machine run on one engine and end with the same bits.
+    """
+    if device.type == "cuda":
+        return "cuda_graph", "auto is cuda_graph on an NVIDIA GPU"
+    if device.type != "cpu":
+        return "eager", f"auto is eager on {device.type}"
+    estimate = f"the eager steps are estimated at {eager_seconds:,.1f} s on one core"
+    if eager_seconds > WORTH_COMPILING_SECONDS:
+        return "compiled", f"auto is compiled above {WORTH_COMPILING_SECONDS:g} s: {estimate}"
+    return "eager", f"auto is eager up to {WORTH_COMPILING_SECONDS:g} s: {estimate}"
 
 
 def _prepared(step: TrainingStep, factory: Callable[[], Engine], indices: Tensor) -> Engine:
@@ -104,20 +94,8 @@ def _prepared(step: TrainingStep, factory: Callable[[], Engine], indices: Tensor
     return engine
 
 
-def _seconds_per_step(
-    engines: Mapping[EngineName, Engine], step: TrainingStep, indices: Tensor
-) -> dict[EngineName, float]:
-    """Return each engine's median. The engines alternate, so that other load on the machine affects all alike."""
-    seconds: dict[EngineName, list[float]] = {name: [] for name in engines}
-    with preserved(step):
-        for _ in range(1 + ROUNDS):
-            for name, engine in engines.items():
-                began = time.perf_counter()
-                for _ in range(STEPS):
-                    loss = engine(indices).loss
-                float(loss)  # waits for the device
-                seconds[name].append((time.perf_counter() - began) / STEPS)
-    return {name: statistics.median(rounds[1:]) for name, rounds in seconds.items()}
+def _chosen(wanted: str) -> str:
+    return "chosen by auto" if wanted == "auto" else "requested"
 
 
 def _short(error: Exception) -> str:

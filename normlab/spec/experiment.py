@@ -3,13 +3,13 @@
 The type of each field, in `fields/`, has its bounds and its description.
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
+from normlab.spec.counts import training_images, training_steps
 from normlab.spec.datasets import DATASETS
 from normlab.spec.fields.architecture import (
     Activation,
@@ -71,9 +71,10 @@ from normlab.spec.fields.running import Device, Engine, GradientCheck, Memory, S
 from normlab.spec.fields.scheduling import CheckpointSeconds, Group, MaxRunSeconds, Priority
 from normlab.spec.layer_shape import LayerShape
 from normlab.spec.layers import LayerSpec, stored_layer, study_network, with_classes
+from normlab.spec.network_shapes import DEPENDS_ON, network_shapes
 from normlab.spec.protocols import PROTOCOLS
 from normlab.spec.quantities import QuantityName
-from normlab.spec.shapes import Defaults, layer_shapes
+from normlab.spec.single_values import check_statistics, smallest_batch
 
 
 class ExperimentSpec(BaseModel):
@@ -200,10 +201,18 @@ class ExperimentSpec(BaseModel):
     @field_validator("network")
     @classmethod
     def _check_network(cls, network: tuple[LayerSpec, ...], earlier: ValidationInfo) -> tuple[LayerSpec, ...]:
-        if {"dataset", "image_size", "normalization", "activation", "affine", "group_count"} <= earlier.data.keys():
-            _layer_shapes(network, earlier.data)
+        if earlier.data.keys() >= DEPENDS_ON:
+            check_statistics(network_shapes(network, earlier.data), None)
         classes = DATASETS[earlier.data["dataset"]].classes if "dataset" in earlier.data else None
         return network if classes is None else with_classes(network, classes)
+
+    @field_validator("batch_size")
+    @classmethod
+    def _check_batch_size(cls, batch_size: int, earlier: ValidationInfo) -> int:
+        if earlier.data.keys() >= DEPENDS_ON | {"network"}:
+            batch = smallest_batch(training_images(earlier.data), batch_size)
+            check_statistics(network_shapes(earlier.data["network"], earlier.data), batch)
+        return batch_size
 
     @field_validator("warmup_epochs")
     @classmethod
@@ -218,7 +227,7 @@ class ExperimentSpec(BaseModel):
     def _check_capture_unit(cls, unit: str, earlier: ValidationInfo) -> str:
         if unit == "step" and earlier.data.get("capture_moment") == "after_updates":
             raise ValueError("expected `epoch`: capture_moment `after_updates` captures once an epoch; set `last_step`")
-        every, steps = earlier.data.get("capture_every"), _steps(earlier.data)
+        every, steps = earlier.data.get("capture_every"), training_steps(earlier.data)
         if unit == "step" and every is not None and steps is not None and every > steps:
             raise ValueError(
                 f"expected a capture_every of at most {steps:,}, the number of training steps; got {every:,}"
@@ -236,24 +245,11 @@ class ExperimentSpec(BaseModel):
     @property
     def steps(self) -> int | None:
         """The number of training steps, or None if only the files can tell how many images there are."""
-        return _steps(dict(self))
+        return training_steps(dict(self))
 
     def layer_shapes(self) -> tuple[LayerShape, ...]:
         """Return every layer of the network as it is built, with its shapes and parameters.
 
         Raises: ValueError if a layer does not fit, which can happen once the number of a folder's classes is known.
         """
-        return _layer_shapes(self.network, dict(self))
-
-
-def _steps(spec: Mapping[str, Any]) -> int | None:
-    if not {"dataset", "train_size", "epochs", "batch_size"} <= spec.keys():
-        return None
-    images = spec["train_size"] or DATASETS[spec["dataset"]].train
-    return None if images is None else spec["epochs"] * math.ceil(images / spec["batch_size"])
-
-
-def _layer_shapes(network: tuple[LayerSpec, ...], spec: Mapping[str, Any]) -> tuple[LayerShape, ...]:
-    defaults = Defaults(spec["normalization"], spec["activation"], spec["affine"], spec["group_count"])
-    classes = DATASETS[spec["dataset"]].classes
-    return layer_shapes(network, image_size=spec["image_size"], classes=classes, defaults=defaults)
+        return network_shapes(self.network, dict(self))

@@ -4,19 +4,20 @@ from enum import StrEnum
 from typing import Self
 
 
-class _Described(StrEnum):
+class Described(StrEnum):
     """An enumeration whose values each have a sentence that explains them."""
 
     description: str
 
     def __new__(cls, value: str, description: str = "") -> Self:
+        """Return the member of a value and its sentence."""
         member = str.__new__(cls, value)
         member._value_ = value
         member.description = description
         return member
 
 
-class Status(_Described):
+class Status(Described):
     """The state of an experiment."""
 
     QUEUED = "queued", "It waits for a worker."
@@ -35,14 +36,14 @@ class Status(_Described):
 ENDED = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
 
-class RequestedAction(_Described):
+class RequestedAction(Described):
     """What a user has requested of a running experiment and its worker has not done yet."""
 
     CANCEL = "cancel", "Stop training and end the experiment."
     PAUSE = "pause", "Store a checkpoint, stop training and pause the experiment."
 
 
-class StopReason(_Described):
+class StopReason(Described):
     """Why a training stops before its last epoch."""
 
     CANCEL = "cancel", "A user requested to cancel the experiment."
@@ -52,7 +53,7 @@ class StopReason(_Described):
     CLAIM_LOST = "claim lost", "The worker's claim is no longer current. Nothing more is written for it."
 
 
-class AttemptOutcome(_Described):
+class AttemptOutcome(Described):
     """How an attempt ended."""
 
     SUCCEEDED = "succeeded", "All epochs are recorded."

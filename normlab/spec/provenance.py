@@ -58,7 +58,10 @@ class ProvenanceResponse(BaseModel):
     device: str | None = Field(default=None, description="Device of the training, such as `cpu` or `cuda:0`.")
     device_name: str | None = Field(default=None, description="Name of the processor or of the GPU.")
     engine: str | None = Field(default=None, description="How the steps were run: eager, compiled or cuda_graph.")
-    engine_reason: str | None = Field(default=None, description="Why this engine ran.")
+    engine_reason: str | None = Field(
+        default=None,
+        description="Why this engine ran: it was requested, by the rule of `auto`, or because another one could not.",
+    )
     threads: int | None = Field(default=None, description="Number of CPU threads of the training.")
     host: str | None = Field(default=None, description="Name of the machine.")
     seed: int | None = Field(default=None, description="Seed of the experiment.")

@@ -11,6 +11,7 @@ from normlab.spec.gradient_check import GradientCheck
 from normlab.spec.layer_shape import LayerShape
 from normlab.spec.lifecycle import AttemptOutcome, RequestedAction, Status
 from normlab.spec.provenance import ProvenanceResponse
+from normlab.spec.warning import ExperimentWarning
 
 
 def sentences(kind: type[Status] | type[RequestedAction] | type[AttemptOutcome]) -> str:
@@ -58,6 +59,9 @@ class ExperimentSummary(BaseModel):
         description="Largest test accuracy after any recorded epoch, 0 to 1; null before the first."
     )
     error: str | None = Field(description="Why the experiment failed; null if it did not fail.")
+    warnings: list[ExperimentWarning] = Field(
+        description="What makes the result doubtful although nothing failed. A retry from the start begins without any."
+    )
 
 
 class ExperimentResponse(ExperimentSummary):

@@ -13,7 +13,9 @@ class WorkerResponse(BaseModel):
     started_at: datetime = Field(description="When the worker started, UTC.")
     seen_at: datetime = Field(description="When the worker last wrote its status, UTC.")
     device: str | None = Field(description="Device of its trainings; null before the first.")
-    threads: int | None = Field(description="Number of CPU threads of its trainings; null before the first.")
+    threads: int | None = Field(
+        description="Number of CPU threads that its trainings may use; null before it is ready."
+    )
     experiment: int | None = Field(description="Number of the experiment that it trains; null if it has none.")
     attempt: int | None = Field(description="Number of that experiment's attempt; null if it has none.")
     steps_per_second: float = Field(description="Training steps per second, measured lately.")

@@ -24,6 +24,10 @@ Normalization = Literal[  # the names of the rows, in their order: a type checke
 ]
 
 
+# An axis of the statistics: `group` stands for the channels of one group.
+Axis = Literal["images", "channels", "group", "positions"]
+
+
 @dataclass(frozen=True)
 class NormalizationInput:
     """The facts about a normalization's input that a variant may depend on.
@@ -73,7 +77,9 @@ class Variant:
     title: its name in figures. colour: of its curves, as #rrggbb. description: what it computes, for `/docs`.
     normalizes: what it changes. "activations": it is a layer; "weights": it is a property of the convolution before it;
     "nothing": it is left out of the network. learned_per_layer, learned_per_channel: how many parameters it learns.
-    thresholded: whether a thresholded linear unit follows it. options: the fields of the spec that it reads.
+    thresholded: whether a thresholded linear unit follows it. statistics_over: the values that one of its statistics is
+    of; empty: it has none. subtracts: whether it subtracts a statistic, so that nothing is left of a single value.
+    options: the fields of the spec that it reads.
     requires: returns None if it can take an input, else a message with what it expects, what it got and what to try.
     """
 
@@ -85,6 +91,8 @@ class Variant:
     learned_per_layer: int = 0
     learned_per_channel: int = 0
     thresholded: bool = False
+    statistics_over: tuple[Axis, ...] = ()
+    subtracts: bool = True
     options: tuple[str, ...] = ()
     requires: Callable[[NormalizationInput], str | None] = _nothing
 
@@ -107,18 +115,21 @@ VARIANTS: dict[str, Variant] = {
             "batch", "batch", "#ff7f0e",
             "(x − mean) / √(variance + norm_eps). Each channel has its own mean and variance, over the images and "
             "positions of the batch. At test time running averages of both are used.",
+            statistics_over=("images", "positions"),
             options=("norm_eps", "norm_momentum", "running_var_start"),
         ),
         Variant(
             "layer", "layer", "#2ca02c",
             "(x − mean) / √(variance + norm_eps). Each image has its own mean and variance, over its channels and "
             "positions. test_statistics says which are used at test time.",
+            statistics_over=("channels", "positions"),
             options=("norm_eps", "test_statistics", "norm_momentum", "running_var_start"),
         ),
         Variant(
             "instance", "instance", "#d62728",
             "(x − mean) / √(variance + norm_eps). Each channel of each image has its own mean and variance, over its "
             "positions. test_statistics says which are used at test time.",
+            statistics_over=("positions",),
             options=("norm_eps", "test_statistics", "norm_momentum", "running_var_start"),
         ),
         Variant(
@@ -132,12 +143,15 @@ VARIANTS: dict[str, Variant] = {
             "group", "group", "#56b4e9",
             "(x − mean) / √(variance + norm_eps). Each group of channels of each image has its own mean and variance, "
             "over its positions, at test time too. group_count must divide the number of channels.",
+            statistics_over=("group", "positions"),
             options=("norm_eps", "group_count"),
             requires=_divisible_channels,
         ),
         Variant(
             "rms", "RMS", "#cc79a7",
             "x / √(mean(x²) + norm_eps). The mean is over the channels and positions of each image, at test time too.",
+            statistics_over=("channels", "positions"),
+            subtracts=False,
             options=("norm_eps",),
         ),
         Variant(
@@ -145,12 +159,15 @@ VARIANTS: dict[str, Variant] = {
             "x / √(mean(x²) + norm_eps). The mean is over the positions of each channel of each image, at test time "
             "too. A thresholded linear unit max(x, τ) with one learned τ per channel follows it.",
             thresholded=True,
+            statistics_over=("positions",),
+            subtracts=False,
             options=("norm_eps",),
         ),
         Variant(
             "range", "range", "#000000",
             "(x − min) / (max − min + norm_eps). Each channel has its own extremes, over the images and positions of "
             "the batch. At test time running averages of both are used.",
+            statistics_over=("images", "positions"),
             options=("norm_eps", "norm_momentum", "running_var_start"),
         ),
         Variant(

@@ -85,6 +85,11 @@ def store_gradient_check(session: Session, claim: Claim, gradient_check: dict[st
     require_claim(session, claim, gradient_check=gradient_check)
 
 
+def store_warnings(session: Session, claim: Claim, warnings: list[dict[str, Any]]) -> None:
+    """Store the warnings that were found before the first record. They replace those that are stored."""
+    require_claim(session, claim, warnings=warnings)
+
+
 def release(session: Session, claim: Claim) -> None:
     """Return a running experiment to the queue, where any worker can resume it from its last checkpoint.
 

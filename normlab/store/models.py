@@ -100,7 +100,8 @@ class Experiment(Base):
     last_test_accuracy: Mapped[float | None] = mapped_column(Double)
     best_test_accuracy: Mapped[float | None] = mapped_column(Double)
 
-    # Outcome.
+    # Outcome. A warning has the fields of ExperimentWarning.
+    warnings: Mapped[list[dict[str, Any]]] = mapped_column(JSON, server_default="[]")
     started_at: Mapped[float | None] = mapped_column(Double)
     ended_at: Mapped[float | None] = mapped_column(Double)
     error: Mapped[str | None] = mapped_column(Text)

@@ -169,7 +169,7 @@ def _delete_records(session: Session, experiment: Experiment) -> None:
     experiment.epochs_done, experiment.step, experiment.started_at = 0, 0, None
     experiment.last_train_loss, experiment.last_test_loss = None, None
     experiment.last_test_accuracy, experiment.best_test_accuracy = None, None
-    experiment.provenance, experiment.gradient_check = None, None
+    experiment.provenance, experiment.gradient_check, experiment.warnings = None, None, []
 
 
 def _refuse_ended(experiment: Experiment, verb: str) -> None:

@@ -57,11 +57,13 @@ class Record:
     """What one transaction writes of an epoch or of a part of one.
 
     metrics: None within an epoch. captures: those since the record before. checkpoint: the state to resume from.
+    warnings: all of the experiment as JSON values; None if none is new.
     """
 
     metrics: EpochMetrics | None
     captures: tuple[Capture, ...]
     checkpoint: Checkpoint
+    warnings: Sequence[dict[str, Any]] | None = None
 
 
 def record(session: Session, claim: Claim, record: Record) -> None:
@@ -72,6 +74,8 @@ def record(session: Session, claim: Claim, record: Record) -> None:
     progress: dict[str, Any] = {"step": record.checkpoint.step}
     if record.metrics is not None:
         progress |= {"epochs_done": record.metrics.epoch + 1} | _last_and_best(record.metrics)
+    if record.warnings is not None:
+        progress["warnings"] = list(record.warnings)
     require_claim(session, claim, **progress)
     stored = select(CheckpointRow.sha256).where(CheckpointRow.experiment_id == claim.experiment_id)
     if session.scalar(stored) == record.checkpoint.sha256:

@@ -13,6 +13,7 @@ from normlab.store.experiments import get_experiments
 from normlab.store.models import Experiment
 from service.authorization import guarded_router, needs
 from service.plots import SEPARATOR, ImageFormat, Run, accuracy_comparison, short, variant_name
+from service.routes.figure_notes import comparison_notes
 from service.routes.figure_response import IMAGES, Figure, figure_response
 from service.routes.responses import Reading
 
@@ -46,17 +47,18 @@ async def accuracies(
     if not any(experiment.epochs_done for experiment in compared):
         raise HTTPException(409, "none of these experiments has recorded an epoch yet; there is nothing to draw")
     heading = _heading(compared)
+    notes = comparison_notes(compared)
 
     def read() -> Figure:
         with reading() as session:
             runs = _runs(session, compared)
-        return partial(accuracy_comparison, runs, split, heading=heading, image_format=suffix)
+        return partial(accuracy_comparison, runs, split, heading=heading, notes=notes, image_format=suffix)
 
     return await figure_response(
         request,
         read,
         suffix=suffix,
-        state=tuple((each.id, each.attempt, each.epochs_done, each.name) for each in compared),
+        state=(*notes, *((each.id, each.attempt, each.epochs_done, each.name) for each in compared)),
     )
 
 

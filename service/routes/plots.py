@@ -34,6 +34,7 @@ from service.plots import (
 from service.problems import problems
 from service.query_parameters import parameter_error
 from service.routes.captured import layers_by_quantity, not_captured_at
+from service.routes.figure_notes import warning_notes
 from service.routes.figure_response import IMAGES, MEDIA_TYPES, Figure, figure_response
 from service.routes.responses import ExperimentId, Reading
 
@@ -86,13 +87,13 @@ async def plot(
     """Return a quantity's grid as still or GIF, the summary, or a curve. Returns 409 before the first epoch."""
     experiment = await run_in_threadpool(_checked, reading, experiment_id, name, suffix)
     _refuse_unused(request, name, suffix)
-    heading = _heading(experiment)
+    heading, notes = _heading(experiment), warning_notes(experiment)
 
     def read() -> Figure:
         with reading() as session:
             if name in CURVES:
                 metrics = records.metrics(session, experiment_id)
-                return partial(CURVES[name], metrics, heading=heading, image_format=_still_format(suffix))
+                return partial(CURVES[name], metrics, heading=heading, notes=notes, image_format=_still_format(suffix))
             quantities = ARTICLE_QUANTITIES if name == "summary" else [name]
             steps = records.captured_steps(session, experiment_id, quantities[0])
             step = _step(steps, epoch)
@@ -102,6 +103,7 @@ async def plot(
         layers = spec_of(experiment).layer_shapes()
         options: dict[str, Any] = {
             "heading": heading,
+            "notes": notes,
             "captions": layer_captions(layers, QUANTITIES[quantities[0]]),
             "scale": scale,
         }
@@ -114,7 +116,7 @@ async def plot(
             quantity_still, captures, QUANTITIES[name], index=shown, **options, image_format=_still_format(suffix)
         )
 
-    state = (experiment_id, experiment.attempt, experiment.epochs_done, experiment.step, heading)
+    state = (experiment_id, experiment.attempt, experiment.epochs_done, experiment.step, heading, *notes)
     return await figure_response(request, read, suffix=suffix, state=state)
 
 

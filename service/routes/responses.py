@@ -92,6 +92,7 @@ def summary_values(row: Any, tags: Sequence[str]) -> dict[str, Any]:
         "last_test_accuracy": row.last_test_accuracy,
         "best_test_accuracy": row.best_test_accuracy,
         "error": row.error,
+        "warnings": row.warnings,
     }  # fmt: skip
 
 

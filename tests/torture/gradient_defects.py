@@ -20,7 +20,7 @@ from tests.torture.defects import planted
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("normcore", "normlab", "worker", "migrations")
-SMALL = {"dataset": "digits", "image_size": 16, "train_size": 60, "test_size": 40, "epochs": 1, "engine": "eager"}
+SMALL = {"dataset": "digits", "image_size": 20, "train_size": 60, "test_size": 40, "epochs": 1, "engine": "eager"}
 POOLED = [{"kind": "convolution", "channels": 8}, {"kind": "activation"}, {"kind": "average_pool", "size": 3}]
 HEAD = [{"kind": "linear", "features": 10}]
 

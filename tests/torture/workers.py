@@ -22,7 +22,7 @@ from tests import experiments
 RUNTIME_DIR = tempfile.TemporaryDirectory()  # until this process ends
 
 SMALL = {
-    "dataset": "digits", "image_size": 16, "train_size": 200, "test_size": 40, "epochs": 4, "batch_size": 4,
+    "dataset": "digits", "image_size": 20, "train_size": 200, "test_size": 40, "epochs": 4, "batch_size": 4,
     "engine": "eager", "gradient_check": False, "checkpoint_seconds": 0.1,
     "capture_quantities": ["weight_gradient"], "capture_unit": "step", "capture_every": 20,
 }  # fmt: skip

@@ -53,7 +53,7 @@ class TestSeveralWorkers:
     def test_share_the_cores_and_take_a_gpu_each(self, monkeypatch):
         """Each of several training processes gets an equal part of the cores and, in turn, one of the visible GPUs."""
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-        monkeypatch.setattr(os, "cpu_count", lambda: 8)
+        monkeypatch.setattr(command, "cores", lambda: 8)
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
         environments = command._environments(3)
         assert [environment["OMP_NUM_THREADS"] for environment in environments] == ["2", "2", "2"]

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from worker.datasets import DatasetUnavailable, ImageData
 from worker.errors import InvalidExperiment
 from worker.run import progress
 from worker.run.data_provenance import describe
+from worker.run.find_warnings import Warnings, before_training, of_record
 from worker.run.interruptible import run_interruptibly
 from worker.run.provenance import first_provenance, provenance
 from worker.run.recorder import Recorder, retry_until_available
@@ -33,6 +35,7 @@ from worker.training.checkpoints import unpack
 from worker.training.device import DeviceUnavailable
 from worker.training.divergence import Diverged, first_nonfinite_value
 from worker.training.gradient_check import WrongGradient, check_gradients
+from worker.training.threads import use_threads
 from worker.training.training import Training
 
 log = logging.getLogger(__name__)
@@ -86,6 +89,7 @@ class _Run:
         self._database, self._claim, self._settings, self._control = database, claim, settings, control
         self._recorder = Recorder(database, claim, self._advance)
         self._training: Training | None = None
+        self._warnings = Warnings([])
         self._ending = False
 
     def train(self) -> None:
@@ -95,6 +99,8 @@ class _Run:
         device = devices.choose(spec.device)
         data = run_interruptibly(lambda: load_data(spec, self._settings.data_dir), self._check)
         training = Training(spec, data, device)
+        began_with = None if experiment.provenance is None else first_provenance(experiment.provenance)
+        use_threads(training.layers, spec.batch_size, began_with)
         if checkpoint is not None:
             training.resume(unpack(checkpoint.content, checkpoint.sha256))
         self._start_attempt(experiment, training, run_interruptibly(lambda: describe(data), self._check))
@@ -106,7 +112,8 @@ class _Run:
 
     def unrecorded(self) -> Record | None:
         """Return a record of the steps since the last record, so that they need not be trained again."""
-        return None if self._training is None else self._training.unrecorded()
+        record = None if self._training is None else self._training.unrecorded()
+        return record and self._with_warnings(record)
 
     def end(self, verb: Verb) -> None:
         """Write the pending record, then end the claim with the verb. Raises ClaimLost."""
@@ -148,6 +155,10 @@ class _Run:
             partial(claims.start_attempt, provenance=provenance_now, steps_total=steps_total, resumed_at_step=resumed)
         )
 
+        self._warnings = Warnings(experiment.warnings)
+        if self._warnings.add(before_training(training, choice)):
+            self._recorder.write(partial(claims.store_warnings, warnings=self._warnings.to_json()))
+
     def _check_gradients(self, training: Training) -> None:
         """Check the gradients before the first step, and store the result. Raises WrongGradient if it did not pass."""
         check = check_gradients(training)
@@ -172,7 +183,7 @@ class _Run:
             progress_bar.step(step, loss)
             self._advance()
             if self._recorder.is_free() and time.monotonic() - stored_at >= spec.checkpoint_seconds:
-                if (record := training.unrecorded()) is not None:
+                if (record := self.unrecorded()) is not None:
                     self._recorder.record(record)
                 stored_at = time.monotonic()
 
@@ -180,7 +191,7 @@ class _Run:
             while training.epochs_done < spec.epochs:
                 epoch = training.epochs_done
                 start = {name: tensor.clone() for name, tensor in training.state().items()}
-                record = training.run_epoch(on_step, self._advance)
+                record = self._with_warnings(training.run_epoch(on_step, self._advance))
                 assert record.metrics is not None
                 if record.metrics.train_loss is None or record.metrics.test_loss is None:
                     self._training = None  # the search below changes its weights, so they must not be recorded
@@ -188,6 +199,12 @@ class _Run:
                 self._recorder.record(record)
                 stored_at = time.monotonic()
                 progress_bar.epoch(record.metrics)
+
+    def _with_warnings(self, record: Record) -> Record:
+        """Return the record with all warnings, if it gives reason for a new one."""
+        assert self._training is not None
+        is_new = self._warnings.add(of_record(self._training, record))
+        return replace(record, warnings=self._warnings.to_json()) if is_new else record
 
     def _advance(self) -> None:
         """Count that the run has advanced, and check for a stop. All work that takes long calls this repeatedly."""

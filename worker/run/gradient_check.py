@@ -17,6 +17,7 @@ from worker.settings import WorkerSettings
 from worker.training import device as devices
 from worker.training.checkpoints import unpack
 from worker.training.gradient_check import check_gradients
+from worker.training.threads import use_threads
 from worker.training.training import Training
 
 log = logging.getLogger(__name__)
@@ -56,8 +57,9 @@ def _training(database: Database, claim: CheckClaim, settings: WorkerSettings) -
     spec = ExperimentSpec.stored(experiment.spec)
     training = Training(spec, load_data(spec, settings.data_dir), devices.choose(spec.device))
     training.resume(unpack(checkpoint.content, checkpoint.sha256))
-    began_with = experiment.provenance
-    training.ready(spec.engine if began_with is None else first_provenance(began_with)["engine"])
+    began_with = None if experiment.provenance is None else first_provenance(experiment.provenance)
+    use_threads(training.layers, spec.batch_size, began_with)
+    training.ready(spec.engine if began_with is None else began_with["engine"])
     return training
 
 

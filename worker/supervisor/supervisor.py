@@ -127,7 +127,7 @@ class Supervisor:
             self._status.update()
             match process.receive(timeout=CHECK_INTERVAL_SECONDS):
                 case Ready(device=device, threads=threads):
-                    log.info("training process ready on %s with %d threads", device, threads)
+                    log.info("training process ready on %s with up to %d threads", device, threads)
                     self._status.set_device(device, threads)
                     self._process = process
                     return True

@@ -22,6 +22,10 @@ from worker.messages import REPORTS, Abort, CheckGradients, Command, Report, Run
 
 log = logging.getLogger(__name__)
 
+# A thread that waits for another one sleeps. By default it spins for a while. If another process has the core of the
+# thread that it waits for, it spins until that process stops, and a step of 4 ms took seconds. The variables are read
+# when torch is imported: the first by GNU's OpenMP and LLVM's, the second by Intel's and LLVM's.
+SLEEP_WHILE_WAITING = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 ABORT_TIMEOUT_SECONDS = 2.5  # to write its stacks after an Abort, and again after SIGABRT
 
 
@@ -46,7 +50,7 @@ class TrainingProcess:
             try:
                 self._process = subprocess.Popen(
                     [sys.executable, "-m", module],
-                    env=os.environ | dict(environment),
+                    env=SLEEP_WHILE_WAITING | os.environ | dict(environment),
                     stdin=childs_end.fileno(),
                     stdout=2,  # what a library prints belongs in the log
                 )

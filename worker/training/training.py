@@ -14,6 +14,7 @@ from normcore import cross_entropy
 from normcore.engines import Eager, Engine, EngineChoice, EngineName, choose
 from normcore.step import TrainingStep
 from normlab.spec.experiment import ExperimentSpec
+from normlab.spec.single_values import check_statistics, smallest_batch
 from normlab.spec.size_estimate import TEST_BATCH
 from normlab.store.records import Capture, EpochMetrics, Record
 from worker.datasets import ImageData, Split
@@ -22,6 +23,7 @@ from worker.training.build_network import build_network
 from worker.training.build_optimizer import build_optimizer
 from worker.training.capture import WEIGHTED, LayerCapture, layers_to_capture
 from worker.training.checkpoints import State, pack, restore, state_of
+from worker.training.nominal_time import step_seconds
 
 OnStep = Callable[[int, Tensor], None]  # the step's number and its loss, on the device
 
@@ -61,7 +63,8 @@ class Training:
         data: Its images and labels.
         device: Where to train.
 
-    Raises InvalidExperiment if the network does not fit the data set's number of classes.
+    Raises InvalidExperiment if the network does not fit the data set's number of classes, or if a normalization would
+    have statistics of a single value.
     """
 
     def __init__(self, spec: ExperimentSpec, data: ImageData, device: torch.device) -> None:
@@ -75,6 +78,10 @@ class Training:
                 f"the network ends in {self.layers[-1].output_shape[0]} logits, the data set has {data.classes} "
                 "classes; let the last layer output `classes`"
             )
+        try:
+            check_statistics(self.layers, smallest_batch(len(data.train.labels), spec.batch_size))
+        except ValueError as error:
+            raise InvalidExperiment(f"with {len(data.train.labels)} training images: {error}") from None
         self.device = device
         self.train, self.test = (Split(s.images.to(device), s.labels.to(device)) for s in (data.train, data.test))
         self.network = build_network(spec, device)
@@ -97,9 +104,11 @@ class Training:
         batch = self.batches(0)[0]
         if len(batch) < self.spec.batch_size:
             return EngineChoice(self.eager, "eager", "there are fewer images than one full batch")
-        steps_left = self.spec.epochs * self.steps_per_epoch - self.steps_done
+        # Of the whole training and not of the rest of it: an interruption must not change the choice.
+        steps = self.spec.epochs * self.steps_per_epoch
+        eager_seconds = steps * step_seconds(self.layers, self.spec.batch_size)
         captured = layers_to_capture(self.layers, self.spec.capture_quantities)
-        choice = choose(self.step, engine_name, indices=batch, steps_left=steps_left, captured=captured)
+        choice = choose(self.step, engine_name, indices=batch, eager_seconds=eager_seconds, captured=captured)
         self.engine = choice.engine
         return choice
 

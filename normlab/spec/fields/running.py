@@ -28,11 +28,12 @@ Device = Annotated[
 Engine = Annotated[
     Literal["auto", "eager", "compiled", "cuda_graph"],
     Field(
-        description="How a training step is executed. The last bits of a result depend on it, so name one where two "
-        "experiments must end with the same hash. If the named one cannot be used, eager is used instead; `provenance` "
-        "says which engine ran and why.\n\n"
-        "- `auto`: the fastest, by timing some steps of each. compiled is timed only if the training is long enough to "
-        "repay the compilation, cuda_graph only on an NVIDIA GPU.\n"
+        description="How a training step is executed. The last bits of a result depend on it. If the named one cannot "
+        "be used, eager is used instead; `provenance` says which engine ran and why.\n\n"
+        "- `auto`: by a rule that reads the spec and the kind of the machine alone, so that two experiments of one "
+        "spec on one machine end with the same hash. On an NVIDIA GPU it is cuda_graph. On a CPU it is compiled if the "
+        "eager steps of the whole training are estimated at more than 60 s on one core, and the worker has a "
+        "compiler; else it is eager.\n"
         "- `eager`: one operator after another.\n"
         "- `compiled`: the whole step compiled by torch.compile. It needs a C++ compiler on the worker.\n"
         "- `cuda_graph`: the whole step recorded once as a CUDA graph and replayed."

@@ -34,7 +34,7 @@ NUMBERS = {
     WorkerSettings: (
         "lease_seconds", "poll_interval_seconds", "step_timeout_seconds", "startup_timeout_seconds", "max_attempts",
     ),
-    ServiceSettings: ("port", "requests_per_second", "max_checkpoint_bytes", "max_activation_bytes"),
+    ServiceSettings: ("port", "local_workers", "requests_per_second", "max_checkpoint_bytes", "max_activation_bytes"),
 }  # fmt: skip
 NAMED_NUMBERS = [(settings, name) for settings, names in NUMBERS.items() for name in names]
 

@@ -10,7 +10,7 @@ from worker.run.experiment import run
 from worker.run_control import RunControl
 from worker.settings import WorkerSettings
 
-SMALL = {"dataset": "digits", "image_size": 16, "train_size": 80, "test_size": 40, "epochs": 3}
+SMALL = {"dataset": "digits", "image_size": 20, "train_size": 80, "test_size": 40, "epochs": 3}
 DIVERGING = {"learning_rate": 10.0, "init_std": 10.0, "box_cox_lambda": 9.0, "normalization": "box_cox"}
 
 

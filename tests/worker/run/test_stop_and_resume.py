@@ -183,7 +183,8 @@ class TestEngine:
 
             def advances(experiment, attempt=attempt):
                 resumed = experiment.provenance["resumed_at_step"] or 1e9
-                return experiment.attempt == attempt and experiment.step > resumed
+                is_prepared = len(requested_engines) == attempt  # until then the provenance is of the attempt before
+                return is_prepared and experiment.attempt == attempt and experiment.step > resumed
 
             assert release_when(advances).provenance["differs"] == ["engine: compiled at first, eager now"]
         assert requested_engines == ["auto", "compiled", "compiled"]

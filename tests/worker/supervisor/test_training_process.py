@@ -1,12 +1,14 @@
 """The socket between a supervisor and its training process, at both ends, with real processes."""
 
 import gc
+import os
 import re
 import select
 import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +50,19 @@ class TestStart:
         with pytest.raises(OSError, match="Argument list too long"):
             TrainingProcess({"NORMLAB_DATA_DIR": "x" * 2**22})
         gc.collect()  # an open socket would warn here, and a warning fails the test
+
+    def test_does_not_collapse_beside_busy_processes(self, environment):
+        """Its threads sleep while they wait, and it has its full part of the cores without delaying others."""
+        process = TrainingProcess(environment)
+        try:
+            assert isinstance(process.receive(timeout=60), Ready)
+            pid = process._process.pid
+            variables = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            assert {b"OMP_WAIT_POLICY=PASSIVE", b"KMP_BLOCKTIME=0"} <= set(variables)
+            assert os.sched_getscheduler(pid) == os.SCHED_BATCH
+            assert os.getpriority(os.PRIO_PROCESS, pid) == os.getpriority(os.PRIO_PROCESS, 0)
+        finally:
+            process.kill()
 
 
 class TestReceive:

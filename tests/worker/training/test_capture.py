@@ -50,7 +50,7 @@ class TestCapture:
             assert total["weight_minus_gradient"] == pytest.approx(total["weight"] - total["weight_gradient"], abs=1e-4)
             assert not torch.equal(weight, before[index])
             assert 0 < abs(histograms[layer, "update"].maximum) < 0.01
-        assert histograms[1, "input_gradient"].count == 10 * 3 * 16 * 16  # the last batch has 10 of the 90 images
+        assert histograms[1, "input_gradient"].count == 10 * 3 * 20 * 20  # the last batch has 10 of the 90 images
         assert (
             abs(histograms[3, "norm_input_gradient"].total) < 1e-4
         )  # a normalization's backward pass removes the mean

@@ -10,7 +10,7 @@ from worker.training.training import Training
 
 CPU = torch.device("cpu")
 VARIANTS = get_args(Normalization)
-SMALL = {"dataset": "digits", "image_size": 16, "train_size": 90, "test_size": 40, "epochs": 3}
+SMALL = {"dataset": "digits", "image_size": 20, "train_size": 90, "test_size": 40, "epochs": 3}
 
 
 def trained(data, **fields):
