@@ -113,14 +113,14 @@ def _watch(client: httpx2.Client, ids: dict[str, int], console: Console) -> dict
                 progress = experiment["progress"]
                 bars.update(
                     tasks[variant],
-                    completed=progress["epoch"] / progress["epochs"],
-                    news=f"{experiment['status']}, epoch {progress['epoch']} of {progress['epochs']}",
+                    completed=progress["epochs_done"] / progress["epochs"],
+                    news=f"{experiment['status']}, {progress['epochs_done']} of {progress['epochs']} epochs",
                 )
                 if experiment["status"] in ENDED:
                     bars.stop_task(tasks[variant])
                     ended[variant] = experiment
                     if not console.is_terminal:
-                        console.print(f"{variant}: {experiment['status']} after {progress['epoch']} epochs")
+                        console.print(f"{variant}: {experiment['status']} after {progress['epochs_done']} epochs")
             time.sleep(POLL_SECONDS)
     return ended
 

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from normlab.spec.lifecycle import StopReason
 from normlab.store.claims import Claim
 from normlab.store.gradient_checks import CheckClaim
+from normlab.store.live_progress import NOTHING_KNOWN, LiveProgress
 
 
 class _Message(BaseModel):
@@ -56,11 +57,15 @@ class Ready(_Message):
 
 
 class Progress(_Message):
-    """From the training process: training has advanced. step: how many steps are done."""
+    """From the training process: training has advanced, or is in another phase.
+
+    step: how many steps are done, None before the first one. live: what it is doing.
+    """
 
     kind: Literal["progress"] = "progress"
     claim: Claim
-    step: int
+    step: int | None
+    live: LiveProgress = NOTHING_KNOWN
 
 
 class Finished(_Message):

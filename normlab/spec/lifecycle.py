@@ -36,6 +36,16 @@ class Status(Described):
 ENDED = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 
 
+class Phase(Described):
+    """What the worker of a running experiment is doing."""
+
+    LOADING = "loading", "The images are read or downloaded, and the network is built."
+    COMPILING = "compiling", "The engine is prepared; to compile a step takes up to a minute."
+    CHECKING = "checking", "The gradients are checked before the first step."
+    TRAINING = "training", "The training steps of an epoch are computed."
+    TESTING = "testing", "The test images are classified after an epoch."
+
+
 class RequestedAction(Described):
     """What a user has requested of a running experiment and its worker has not done yet."""
 

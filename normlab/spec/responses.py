@@ -9,21 +9,31 @@ from pydantic import BaseModel, ConfigDict, Field
 from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.gradient_check import GradientCheck
 from normlab.spec.layer_shape import LayerShape
-from normlab.spec.lifecycle import AttemptOutcome, RequestedAction, Status
+from normlab.spec.lifecycle import AttemptOutcome, Phase, RequestedAction, Status
 from normlab.spec.provenance import ProvenanceResponse
 from normlab.spec.warning import ExperimentWarning
 
 
-def sentences(kind: type[Status] | type[RequestedAction] | type[AttemptOutcome]) -> str:
+def sentences(kind: type[Status] | type[Phase] | type[RequestedAction] | type[AttemptOutcome]) -> str:
     """Return every value of an enumeration with its sentence, for a field's description."""
     return " ".join(f"`{each.value}`: {each.description}" for each in kind)
 
 
 class ProgressResponse(BaseModel):
-    """How much of a training is done and recorded."""
+    """How much of a training is done and recorded, and what its worker is doing. Phase and pace are of a heartbeat."""
 
-    epoch: int = Field(description="Number of epochs that are recorded.")
-    epochs: int = Field(description="Number of epochs of the whole training.")
+    phase: Phase | None = Field(
+        description=f"What the worker is doing; null unless the experiment runs. {sentences(Phase)}"
+    )
+    images_per_second: float | None = Field(
+        description="Training images per second over the last seconds; null before the first step, and unless it runs."
+    )
+    seconds_left: float | None = Field(
+        description="Seconds that the rest of the training takes at the pace of this attempt; null before its first "
+        "step, and unless the experiment runs."
+    )
+    epochs_done: int = Field(description="How many epochs are recorded. The last of 5 epochs has the number 4.")
+    epochs: int = Field(description="How many epochs the whole training has.")
     step: int = Field(description="Number of training steps that are recorded.")
     steps: int | None = Field(
         description="Number of training steps of the whole training; null until a worker has loaded the images."

@@ -28,6 +28,11 @@ class WarningCode(Described):
         "After the last epoch neither accuracy is above that of always naming the most frequent class, within the "
         "99 % interval of a binomial distribution.",
     )
+    OPTIMIZER_OVERFLOW = (
+        "optimizer_overflow",
+        "An average of the optimizer is not finite, so Adam no longer changes the parameters that it belongs to. "
+        "float32's squares of gradients overflow from 1.8e19 on.",
+    )
     ONE_CLASS_BATCHES = (
         "one_class_batches",
         "In batches of the first epoch all images have one class, so their gradients do not tell it from the others.",

@@ -7,7 +7,7 @@ All times are taken from the database's clock.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,10 @@ from sqlalchemy import ColumnElement, Double, Update, and_, case, exists, func, 
 from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
-from normlab.spec.lifecycle import AttemptOutcome, RequestedAction, Status, StopReason
+from normlab.spec.lifecycle import AttemptOutcome, Phase, RequestedAction, Status, StopReason
 from normlab.store.database import database_now
 from normlab.store.errors import ClaimLost
+from normlab.store.live_progress import NOTHING_KNOWN, LiveProgress
 from normlab.store.models import Attempt, Experiment, GroupRow
 
 CLAIM_LOCK = 7411019  # the number of PostgreSQL's advisory lock; any number that nothing else uses
@@ -57,10 +58,13 @@ def claim(session: Session, *, worker: str, lease_seconds: float) -> Claim | Non
     return claim
 
 
-def heartbeat(session: Session, claim: Claim, *, step: int | None, lease_seconds: float) -> StopReason | None:
-    """Extend the lease and store how many steps are done, if known. Return why the training must stop, if it must."""
-    # A record may have stored a later step than the one the supervisor has heard of.
-    progress = {} if step is None else {"step": case((Experiment.step < step, step), else_=Experiment.step)}
+def heartbeat(
+    session: Session, claim: Claim, *, step: int | None, lease_seconds: float, live: LiveProgress = NOTHING_KNOWN
+) -> StopReason | None:
+    """Extend the lease and store how far the training is, if known. Return why the training must stop, if it must."""
+    progress: dict[str, Any] = {} if live.phase is None else asdict(live)
+    if step is not None:  # a record may have stored a later step than the one the supervisor has heard of
+        progress["step"] = case((Experiment.step < step, step), else_=Experiment.step)
     row = session.execute(
         _update_claimed(claim).values(lease_expires_at=_now_plus(lease_seconds), **progress).returning(*_STOP_COLUMNS)
     ).first()
@@ -205,6 +209,7 @@ def _start(session: Session, claim: Claim, worker: str, lease_seconds: float) ->
     """Set the experiment to running and insert its attempt."""
     started = update(Experiment).where(Experiment.id == claim.experiment_id).values(
         status=Status.RUNNING, attempt=claim.attempt, worker=worker, lease_expires_at=_now_plus(lease_seconds),
+        **asdict(LiveProgress(Phase.LOADING)),
         started_at=func.coalesce(Experiment.started_at, database_now()),
     )  # fmt: skip
     session.execute(started)

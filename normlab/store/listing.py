@@ -33,7 +33,7 @@ _SUMMARY = (
     Experiment.queue_group, Experiment.priority, Experiment.epochs_done, Experiment.epochs_total, Experiment.step,
     Experiment.steps_total, Experiment.last_train_loss, Experiment.last_test_loss, Experiment.last_test_accuracy,
     Experiment.best_test_accuracy, Experiment.created_at, Experiment.started_at, Experiment.ended_at, Experiment.error,
-    Experiment.warnings,
+    Experiment.warnings, Experiment.phase, Experiment.images_per_second, Experiment.seconds_left,
 )  # fmt: skip
 
 

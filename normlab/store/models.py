@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from normlab.spec.lifecycle import AttemptOutcome, RequestedAction, Status
+from normlab.spec.lifecycle import AttemptOutcome, Phase, RequestedAction, Status
 from normlab.store.histograms import SCALARS
 
 # By code points on both databases. PostgreSQL's own order would depend on the language of the server.
@@ -93,6 +93,11 @@ class Experiment(Base):
     epochs_total: Mapped[int]
     step: Mapped[int]
     steps_total: Mapped[int | None]
+
+    # What its worker is doing, by the last heartbeat. It says nothing once the experiment no longer runs.
+    phase: Mapped[Phase | None] = mapped_column(_enum(Phase))
+    images_per_second: Mapped[float | None] = mapped_column(Double)
+    seconds_left: Mapped[float | None] = mapped_column(Double)
 
     # Metrics of the last epoch and the best one. They repeat the table of epochs, so that a list need not read it.
     last_train_loss: Mapped[float | None] = mapped_column(Double)

@@ -79,7 +79,7 @@ class _Frame:
         self.block.show(capture)
         several = any(other.epoch == capture.epoch for other in captures if other is not capture)
         step = f", step {capture.step:,}" if several else ""
-        self.epoch.set_text(f"epoch {capture.epoch} of {captures[-1].epoch}{step}")
+        self.epoch.set_text(f"epoch {capture.epoch} (last: {captures[-1].epoch}){step}")
 
     def canvas(self) -> FigureCanvasAgg:
         """Return the canvas that the figure is drawn on."""

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.layer_shape import total_parameters
+from normlab.spec.lifecycle import Status
 from normlab.spec.provenance import ProvenanceResponse
 from normlab.spec.responses import ExperimentResponse
 from normlab.store.experiments import spec_of
@@ -84,9 +85,7 @@ def summary_values(row: Any, tags: Sequence[str]) -> dict[str, Any]:
         "created_at": to_datetime(row.created_at),
         "started_at": None if row.started_at is None else to_datetime(row.started_at),
         "ended_at": None if row.ended_at is None else to_datetime(row.ended_at),
-        "progress": {
-            "epoch": row.epochs_done, "epochs": row.epochs_total, "step": row.step, "steps": row.steps_total,
-        },
+        "progress": _progress(row),
         "last_train_loss": row.last_train_loss,
         "last_test_loss": row.last_test_loss,
         "last_test_accuracy": row.last_test_accuracy,
@@ -94,6 +93,20 @@ def summary_values(row: Any, tags: Sequence[str]) -> dict[str, Any]:
         "error": row.error,
         "warnings": row.warnings,
     }  # fmt: skip
+
+
+def _progress(row: Any) -> dict[str, Any]:
+    """Return the progress. What the last heartbeat said of the worker counts only while the experiment runs."""
+    runs = row.status == Status.RUNNING
+    return {
+        "phase": row.phase if runs else None,
+        "images_per_second": row.images_per_second if runs else None,
+        "seconds_left": row.seconds_left if runs else None,
+        "epochs_done": row.epochs_done,
+        "epochs": row.epochs_total,
+        "step": row.step,
+        "steps": row.steps_total,
+    }
 
 
 def json_response(body: Mapping[str, Any]) -> Response:

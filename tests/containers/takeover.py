@@ -33,7 +33,7 @@ def main() -> None:
             _until(lambda: _is_ready(client))
             start_seconds = time.monotonic() - began
             undisturbed, disturbed = (client.post("/experiments", json=SPEC).headers["location"] for _ in range(2))
-            _until(lambda: client.get(disturbed).json()["progress"]["epoch"] >= 3)
+            _until(lambda: client.get(disturbed).json()["progress"]["epochs_done"] >= 3)
             progress, worker = (client.get(disturbed).json()[name] for name in ("progress", "worker"))
             container = worker.split(":")[0]  # the host name of a container is its id
             subprocess.run(["docker", "kill", container], check=True, stdout=subprocess.DEVNULL)
@@ -45,7 +45,8 @@ def main() -> None:
     finally:
         _compose("down", "--volumes", "--timeout", "60")
     print(
-        f"containers: up after {start_seconds:.0f} s; one of 3 workers killed at epoch {progress['epoch']}: {outcomes}"
+        f"containers: up after {start_seconds:.0f} s; one of 3 workers killed after {progress['epochs_done']} epochs: "
+        f"{outcomes}"
         f", resumed at step {resumed}, ended {time.monotonic() - killed:.0f} s after the kill; {hashes[0][:16]} and "
         f"undisturbed {hashes[1][:16]}: {'the same' if hashes[0] == hashes[1] else 'DIFFERENT'}",
         flush=True,

@@ -70,7 +70,7 @@ class TestServiceAndWorker:
             experiment = ended(client, location)
 
             assert (experiment["status"], experiment["error"]) == ("succeeded", None)
-            assert experiment["progress"]["epoch"] == 3
+            assert experiment["progress"]["epochs_done"] == 3
             rows = client.get(f"{location}/metrics").json()["metrics"]
             assert [row["epoch"] for row in rows] == [0, 1, 2]
             assert rows[-1]["train_loss"] < rows[0]["train_loss"]
@@ -103,12 +103,12 @@ class TestServiceAlone:
             assert ended(client, location)["status"] == "succeeded"
             endless = SPEC | {"epochs": 10_000, "engine": "eager"}  # "auto" would compile it, which takes many seconds
             long = client.post("/experiments", json=endless).headers["location"]
-            until(lambda: client.get(long).json()["progress"]["epoch"] >= 2, every_seconds=0.1)
+            until(lambda: client.get(long).json()["progress"]["epochs_done"] >= 2, every_seconds=0.1)
 
         with service(url, tmp_path, "--no-worker") as client:
             released = client.get(long).json()
             assert released["status"] == "queued"
-            assert released["progress"]["epoch"] >= 2
+            assert released["progress"]["epochs_done"] >= 2
 
     def test_serves_once_its_database_is_migrated(self, tmp_path, unmigrated_postgres_url):
         """Without a schema the service answers 503 and says which command to run. After it, the service works."""

@@ -76,7 +76,7 @@ class TestCommand:
         with subprocess.Popen(
             [sys.executable, "-m", "worker"], env=environment, stderr=subprocess.PIPE, text=True
         ) as process:
-            line = next(line for line in process.stderr if "epoch 0/99999 loss" in line)
+            line = next(line for line in process.stderr if "epoch 0 (last: 99999) loss" in line)
             process.send_signal(signal.SIGTERM)
             rest = process.stderr.read()
         assert process.returncode == 0, rest

@@ -13,7 +13,7 @@ from contextlib import suppress
 
 from normlab.process.logging import about, log_to_stderr
 from normlab.process.parent_death import die_with_parent
-from normlab.spec.lifecycle import StopReason
+from normlab.spec.lifecycle import Phase, StopReason
 from normlab.store.claims import Claim
 from normlab.store.database import Database
 from normlab.store.gradient_checks import CheckClaim
@@ -99,7 +99,7 @@ class _SupervisorConnection:
         self.work: queue.SimpleQueue[tuple[Claim, RunControl] | CheckClaim] = queue.SimpleQueue()
         # One attribute for both, so that no thread reads the claim of one experiment with the control of another.
         self._current = Claim(0, 0), RunControl()
-        self._reported: tuple[Claim, int] = Claim(0, 0), 0
+        self._reported: tuple[Claim, int, Phase | None] = Claim(0, 0), 0, None
         threading.Thread(target=self._receive, name="commands", daemon=True).start()
         threading.Thread(target=self._report_progress, name="progress", daemon=True).start()
 
@@ -133,9 +133,11 @@ class _SupervisorConnection:
         pause = threading.Event()
         while not pause.wait(REPORT_INTERVAL_SECONDS):
             claim, control = self._current
-            if control.step is not None and self._reported != (claim, control.progress_count):
-                self._reported = claim, control.progress_count
-                self.send(Progress(claim=claim, step=control.step))
+            live = control.live
+            advanced = claim, control.progress_count, live.phase
+            if (control.step is not None or live.phase is not None) and self._reported != advanced:
+                self._reported = advanced
+                self.send(Progress(claim=claim, step=control.step, live=live))
 
 
 if __name__ == "__main__":

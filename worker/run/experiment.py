@@ -11,12 +11,13 @@ from sqlalchemy.orm import Session
 from torch import Tensor
 
 from normlab.spec.experiment import ExperimentSpec
-from normlab.spec.lifecycle import StopReason
+from normlab.spec.lifecycle import Phase, StopReason
 from normlab.spec.size_estimate import MAX_STEPS
 from normlab.store import claims, records
 from normlab.store.claims import Claim, Verb
 from normlab.store.database import Database
 from normlab.store.errors import ClaimLost
+from normlab.store.live_progress import LiveProgress
 from normlab.store.models import CheckpointRow, Experiment
 from normlab.store.records import Record
 from worker import datasets
@@ -26,6 +27,7 @@ from worker.run import progress
 from worker.run.data_provenance import describe
 from worker.run.find_warnings import Warnings, before_training, of_record
 from worker.run.interruptible import run_interruptibly
+from worker.run.pace import Pace
 from worker.run.provenance import first_provenance, provenance
 from worker.run.recorder import Recorder, retry_until_available
 from worker.run_control import RunControl, StopRequested
@@ -94,6 +96,7 @@ class _Run:
 
     def train(self) -> None:
         """Train from the last checkpoint, or from the start, to the last epoch."""
+        self._enter(Phase.LOADING)
         experiment, checkpoint = retry_until_available(self._read, self._advance)
         spec = ExperimentSpec.stored(experiment.spec)
         device = devices.choose(spec.device)
@@ -143,6 +146,7 @@ class _Run:
         # A training keeps the engine that it began with, because its last bits depend on the engine.
         before = experiment.provenance
         engine_name = spec.engine if before is None else first_provenance(before)["engine"]
+        self._enter(Phase.COMPILING)
         choice = run_interruptibly(lambda: training.ready(engine_name), self._check)
         log.info("experiment %d: engine %s, %s", number, choice.name, choice.reason)
         resumed = training.steps_done or None
@@ -161,6 +165,7 @@ class _Run:
 
     def _check_gradients(self, training: Training) -> None:
         """Check the gradients before the first step, and store the result. Raises WrongGradient if it did not pass."""
+        self._enter(Phase.CHECKING)
         check = check_gradients(training)
         self._recorder.write(partial(claims.store_gradient_check, gradient_check=check.model_dump(mode="json")))
         if check.failure is not None:
@@ -175,11 +180,21 @@ class _Run:
             steps_per_epoch=training.steps_per_epoch,
             batch_size=spec.batch_size,
         )
+        pace = Pace(
+            steps_done=training.steps_done,
+            steps_total=spec.epochs * training.steps_per_epoch,
+            batch_size=spec.batch_size,
+        )
         stored_at = time.monotonic()
+
+        def enter(phase: Phase) -> None:
+            self._control.live = LiveProgress(phase, pace.images_per_second(), pace.seconds_left())
 
         def on_step(step: int, loss: Tensor) -> None:
             nonlocal stored_at
             self._control.step = step
+            pace.advance(step)
+            enter(Phase.TRAINING)
             progress_bar.step(step, loss)
             self._advance()
             if self._recorder.is_free() and time.monotonic() - stored_at >= spec.checkpoint_seconds:
@@ -187,11 +202,16 @@ class _Run:
                     self._recorder.record(record)
                 stored_at = time.monotonic()
 
+        def on_test_batch() -> None:
+            enter(Phase.TESTING)
+            self._advance()
+
+        enter(Phase.TRAINING)
         with progress_bar:
             while training.epochs_done < spec.epochs:
                 epoch = training.epochs_done
                 start = {name: tensor.clone() for name, tensor in training.state().items()}
-                record = self._with_warnings(training.run_epoch(on_step, self._advance))
+                record = self._with_warnings(training.run_epoch(on_step, on_test_batch))
                 assert record.metrics is not None
                 if record.metrics.train_loss is None or record.metrics.test_loss is None:
                     self._training = None  # the search below changes its weights, so they must not be recorded
@@ -199,6 +219,10 @@ class _Run:
                 self._recorder.record(record)
                 stored_at = time.monotonic()
                 progress_bar.epoch(record.metrics)
+
+    def _enter(self, phase: Phase) -> None:
+        """Note what the run does now, before its first step."""
+        self._control.live = LiveProgress(phase)
 
     def _with_warnings(self, record: Record) -> Record:
         """Return the record with all warnings, if it gives reason for a new one."""

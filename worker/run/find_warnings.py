@@ -68,6 +68,11 @@ def of_record(training: Training, record: Record) -> Iterator[ExperimentWarning]
     for capture in record.captures:
         if not has_converged:
             yield from _of_capture(capture)
+    averages = training.optimizer.state()
+    if overflowed := [name for name, average in averages.items() if not average.isfinite().all()]:
+        message = f"after step {record.checkpoint.step} the optimizer's {overflowed[0]} is not finite"
+        epoch = None if record.metrics is None else record.metrics.epoch
+        yield _warning(WarningCode.OPTIMIZER_OVERFLOW, message, epoch=epoch)
     if record.metrics is not None and record.metrics.epoch == training.spec.epochs - 1:
         yield from _of_last_epoch(training, record.metrics)
 

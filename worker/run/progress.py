@@ -75,7 +75,10 @@ class _Bar:
             return
         rate = (step - self._shown_step) * self._batch_size / (now - self._shown)
         epoch = (step - 1) // self._steps_per_epoch
-        self._loss, self._rate = f"epoch {epoch}/{self._epochs - 1} loss {float(loss):.3f}", f"{rate:,.0f} images/s"
+        self._loss, self._rate = (
+            f"epoch {epoch} (last: {self._epochs - 1}) loss {float(loss):.3f}",
+            f"{rate:,.0f} images/s",
+        )
         self._redraw(step)
         self._shown, self._shown_step = now, step
 
@@ -120,7 +123,7 @@ class _Lines:
         left = seconds_per_epoch * (self._epochs - 1 - metrics.epoch)
         loss = "not finite" if metrics.train_loss is None else f"{metrics.train_loss:.4f}"
         log.info(
-            "%s: epoch %d/%d loss %s train %.1f%% test %.1f%% %.0f images/s, %.0f s left",
+            "%s: epoch %d (last: %d) loss %s train %.1f%% test %.1f%% %.0f images/s, %.0f s left",
             self._title, metrics.epoch, self._epochs - 1, loss, 100 * metrics.train_accuracy,
             100 * metrics.test_accuracy, metrics.images_per_second, left,
         )  # fmt: skip

@@ -10,12 +10,14 @@ from normlab.store import claims, lost_attempts
 from normlab.store.claims import Claim
 from normlab.store.database import DATABASE_ERRORS, Database, message_of
 from normlab.store.errors import ClaimLost
+from normlab.store.live_progress import NOTHING_KNOWN, LiveProgress
 from worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
 
 STOP_TIMEOUT_SECONDS = 30.0  # from a stop request until the training process is killed
 LOST_TIMEOUT_SECONDS = 1.0  # the same if the claim was lost, because nothing that it computes can be stored
+NEW_PHASE_SECONDS = 1.0  # from a heartbeat to one that stores another phase; epochs may take less
 CHECK_INTERVAL_SECONDS = 0.25  # between two checks for a request of a user
 
 
@@ -30,6 +32,7 @@ class ClaimWatch:
     ) -> None:
         self._database, self._claim, self._settings, self._clock = database, claim, settings, clock
         self._step: int | None = None
+        self._live = self._stored_live = NOTHING_KNOWN
         self._advanced_at = self._received_at = self._heartbeat_at = self._checked_at = clock()
         self._stop: StopReason | None = None
         self._stop_sent_at = 0.0
@@ -52,8 +55,11 @@ class ClaimWatch:
         self._stop_sent_at = min(now, self._stop_sent_at + missed)
         self._received_at = now
 
-    def record_progress(self, step: int) -> int:
-        """Store how many steps are done, and return how many more these are than at the last report."""
+    def record_progress(self, step: int | None, live: LiveProgress = NOTHING_KNOWN) -> int:
+        """Store how far the training is, and return how many more steps are done than at the last report."""
+        self._live = live
+        if step is None:  # another phase before the first step, whose timeout is that of the start as a whole
+            return 0
         new = 0 if self._step is None else step - self._step
         self._step, self._advanced_at = step, self._clock()
         return new
@@ -68,7 +74,9 @@ class ClaimWatch:
         if now - self._checked_at >= self._check_interval():
             self._checked_at = now
             if self._stop != StopReason.CLAIM_LOST:
-                is_due = now - self._heartbeat_at >= self._settings.lease_seconds / 3
+                since = now - self._heartbeat_at
+                is_new_phase = self._live.phase != self._stored_live.phase
+                is_due = since >= self._settings.lease_seconds / 3 or (is_new_phase and since >= NEW_PHASE_SECONDS)
                 reason = self._heartbeat_or_check(heartbeat=is_due) or reason
         if reason is None or (self._stop is not None and reason != StopReason.CLAIM_LOST):
             return None
@@ -129,10 +137,12 @@ class ClaimWatch:
             if not heartbeat:
                 with self._database.reading() as session:
                     return claims.stop_reason(session, self._claim)
+            live = self._live
             with self._database.writing.begin() as session:
                 reason = claims.heartbeat(
-                    session, self._claim, step=self._step, lease_seconds=self._settings.lease_seconds
+                    session, self._claim, step=self._step, lease_seconds=self._settings.lease_seconds, live=live
                 )
+            self._stored_live = live
             self._heartbeat_at = self._checked_at
             return reason
         except ClaimLost as lost:

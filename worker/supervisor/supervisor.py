@@ -202,8 +202,8 @@ class Supervisor:
                         self._end_process(process.kill)
                     return
                 # A late report may name the previous claim.
-                case Progress(claim=reported, step=step) if reported == claim:
-                    self._status.count(steps=watch.record_progress(step))
+                case Progress(claim=reported, step=step, live=live) if reported == claim:
+                    self._status.count(steps=watch.record_progress(step, live))
                 case Died(exit_status=exit_status):
                     self._process = None
                     watch.end(f"its training process ended with {exit_status}", stopping=stop.is_set())

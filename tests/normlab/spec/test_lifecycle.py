@@ -2,11 +2,11 @@
 
 import pytest
 
-from normlab.spec.lifecycle import ENDED, AttemptOutcome, RequestedAction, Status, StopReason
+from normlab.spec.lifecycle import ENDED, AttemptOutcome, Phase, RequestedAction, Status, StopReason
 
 
 class TestDescription:
-    @pytest.mark.parametrize("enumeration", [Status, RequestedAction, StopReason, AttemptOutcome])
+    @pytest.mark.parametrize("enumeration", [Status, Phase, RequestedAction, StopReason, AttemptOutcome])
     def test_every_value_has_a_sentence(self, enumeration):
         """Each value of an enumeration is described in whole sentences."""
         assert [member for member in enumeration if not member.description.endswith(".")] == []

@@ -48,7 +48,7 @@ class TestQuantityStill:
         svg = quantity_still([capture], GRADIENT, index=0, heading="x", image_format="svg").decode()
         for layer in range(1, 7):
             assert f"layer {layer}   zeros 25.0 %" in svg
-        assert "epoch 0 of 0" in svg
+        assert "epoch 0 (last: 0)" in svg
 
     @pytest.mark.parametrize(("values", "mark"), [([0, 0, 1, 2], None), ([0, 0, 0, 0, 0, 0, -1, 1, 2, 3], "▲ 60.0 %")])
     def test_cut_bar_of_zeros_has_its_height_beside_it(self, values, mark):

@@ -73,7 +73,7 @@ class TestVerbs:
         """A retry from the start has no epochs and no records."""
         location, claim = recorded
         do(sqlite, claims.fail, claim, "it broke")
-        assert client.post(f"{location}/retry?from_start=true").json()["progress"]["epoch"] == 0
+        assert client.post(f"{location}/retry?from_start=true").json()["progress"]["epochs_done"] == 0
         assert client.get(f"{location}/metrics").json() == {"metrics": []}
 
 

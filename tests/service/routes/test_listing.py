@@ -7,9 +7,13 @@ from typing import get_args
 
 import pytest
 
+from normlab.spec.lifecycle import Phase
 from normlab.spec.responses import ExperimentPage, ExperimentResponse, ExperimentSummary
+from normlab.store import claims
+from normlab.store.live_progress import LiveProgress
 from normlab.store.models import Experiment
 from service.routes.listing import Sort
+from tests.experiments import do
 from tests.service.clients import problem
 
 
@@ -64,7 +68,7 @@ class TestList:
         experiment = client.get(location).json()
         assert row == {name: experiment[name] for name in row}
         assert set(row) == set(ExperimentSummary.model_fields)
-        assert (row["name"], row["tags"], row["progress"]["epoch"]) == ("Ü", ["a", "b"], 2)
+        assert (row["name"], row["tags"], row["progress"]["epochs_done"]) == ("Ü", ["a", "b"], 2)
         assert len(json.dumps(row)) < 600
 
 
@@ -146,7 +150,10 @@ class TestFields:
             return client.get(f"/experiments?fields={fields}").json()["experiments"][0]
 
         assert row("id,spec.learning_rate,spec.seed") == {"id": 1, "spec": {"learning_rate": 0.0008, "seed": 0}}
-        assert row("progress.epoch,best_test_accuracy") == {"progress": {"epoch": 2}, "best_test_accuracy": 0.525}
+        assert row("progress.epochs_done,best_test_accuracy") == {
+            "progress": {"epochs_done": 2},
+            "best_test_accuracy": 0.525,
+        }
         assert row("spec.seed,spec") == row("spec,spec.seed") == {"spec": experiment["spec"]}
         assert row("network,provenance,links") == {
             name: experiment[name] for name in ("network", "provenance", "links")
@@ -223,7 +230,27 @@ class TestRead:
         """A client can read an experiment with the model of the response."""
         location, _ = recorded
         experiment = ExperimentResponse.model_validate_json(client.get(location).content)
-        assert (experiment.status, experiment.progress.epoch) == ("running", 2)
+        assert (experiment.status, experiment.progress.epochs_done) == ("running", 2)
+
+    def test_phase_and_pace_are_of_a_running_experiment(self, client, recorded, sqlite):
+        """The progress of a running experiment has its phase and pace; of an ended one these are null."""
+        location, claim = recorded
+        assert client.get(location).json()["progress"]["phase"] == "loading"
+        live = LiveProgress(Phase.TESTING, 1200.5, 33.0)
+        do(sqlite, claims.heartbeat, claim, step=3, lease_seconds=30, live=live)
+        progress = client.get(location).json()["progress"]
+        assert (progress["phase"], progress["images_per_second"], progress["seconds_left"]) == ("testing", 1200.5, 33.0)
+        do(sqlite, claims.succeed, claim)
+        progress = client.get(location).json()["progress"]
+        assert (progress["phase"], progress["images_per_second"], progress["seconds_left"]) == (None, None, None)
+
+    def test_warnings_are_in_experiment_and_list(self, client, recorded, sqlite):
+        """An experiment and its row in the list have its warnings."""
+        location, claim = recorded
+        warning = {"code": "dead_layer", "message": "no gradient", "layer": 3, "epoch": 1}
+        do(sqlite, claims.store_warnings, claim, [warning])
+        assert client.get(location).json()["warnings"] == [warning]
+        assert client.get("/experiments").json()["experiments"][0]["warnings"] == [warning]
 
     def test_spec_that_is_not_valid_any_more(self, client, recorded, sqlite):
         """A spec that an older release accepted is shown, drawn and listed, although this release would refuse it."""

@@ -43,6 +43,21 @@ class TestIndex:
         assert ">convolution 3×3 → 16×16×16</text>" in weights
         assert ">batch normalization, 16×16×16</text>" in client.get(f"{location}/plots/norm_input_gradient.svg").text
 
+    def test_figures_show_the_warnings(self, client, recorded, sqlite):
+        """Figures name the warnings below the heading, of a comparison which experiments have some."""
+        location, claim = recorded
+        number = location.rpartition("/")[2]
+        comparison = f"/plots/test-accuracy.svg?experiments={number}"
+        before = [client.get(url).text for url in (f"{location}/plots/loss.svg", comparison)]
+        messages = [f"message {index}" for index in range(5)]
+        do(sqlite, claims.store_warnings, claim, [{"code": "dead_layer", "message": each} for each in messages])
+        for name in ("loss", "weight", "summary"):
+            figure = client.get(f"{location}/plots/{name}.svg").text
+            for text in (*messages[:3], "2 more, in the experiment's JSON"):
+                assert f"Warning: {text}" in figure
+        assert f"Warning: the JSON of {number} has warnings" in client.get(comparison).text
+        assert not any("Warning" in figure for figure in before)
+
     @pytest.mark.parametrize(
         ("fields", "listed"),
         [

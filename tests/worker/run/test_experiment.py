@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import contextmanager
+from itertools import groupby
 
 import pytest
 from PIL import Image
@@ -14,7 +15,7 @@ from normlab.store import queue, records
 from normlab.store.errors import InvalidState
 from normlab.store.models import Experiment
 from tests.experiments import attempts, claimed, do, read
-from tests.worker.run.runs import DIVERGING, StopsAtStep, enqueue, run_next
+from tests.worker.run.runs import DIVERGING, StopsAtStep, enqueue, final_hash, run_next
 from worker.run.experiment import run
 from worker.run_control import RunControl
 from worker.settings import WorkerSettings
@@ -59,6 +60,35 @@ class TestSuccess:
         with database.reading() as session:
             assert [row.epoch for row in records.metrics(session, number)] == [0, 1, 2]
             assert len(list(records.captures(session, number))) == 3
+
+    def test_of_one_spec_ends_with_one_hash(self, database, tmp_path):
+        """Two experiments of one spec on one machine end with the same state, with engine auto."""
+        numbers = [enqueue(database, normalization="batch", gradient_check=False) for _ in range(2)]
+        hashes = []
+        for number in numbers:
+            run_next(database, tmp_path)
+            hashes.append(final_hash(database, number))
+        assert hashes[0] == hashes[1]
+
+    def test_reports_each_phase_and_the_pace(self, database, tmp_path):
+        """A run loads, compiles, checks, trains and tests in this order, and knows its pace from the first step on."""
+
+        reported = []
+
+        class Reporting(RunControl):
+            def __setattr__(self, name, value):
+                super().__setattr__(name, value)
+                if name == "live" and value.phase is not None:
+                    reported.append(value)
+
+        enqueue(database, epochs=2)
+        run_next(database, tmp_path, Reporting())
+        assert [phase for phase, _ in groupby(live.phase for live in reported)] == [
+            "loading", "compiling", "checking", *2 * ["training", "testing"],
+        ]  # fmt: skip
+        paced = [live for live in reported if live.seconds_left is not None]
+        assert all(live.images_per_second > 0 for live in paced)
+        assert paced[0].seconds_left > paced[-1].seconds_left == 0
 
     def test_of_a_spec_that_an_older_release_accepted(self, database, tmp_path):
         """A stored spec runs even if this release would refuse it."""

@@ -32,7 +32,7 @@ def test_bar_fits_into_a_terminal_of_80_columns(tmp_path):
         line.rstrip() for line in screen.splitlines() if line.startswith(("experiment 1 (batch, digits)", "epoch "))
     ]
     assert re.fullmatch(r"experiment 1 \(batch, digits\) +━+ 0:00:00", lines[-2])
-    last = r"epoch 3/3 loss \d\.\d{3} train \d+\.\d% test \d+\.\d% [\d,]+ images/s +left"
+    last = r"epoch 3 \(last: 3\) loss \d\.\d{3} train \d+\.\d% test \d+\.\d% [\d,]+ images/s +left"
     assert re.fullmatch(last, lines[-1])
     assert max(map(len, lines)) <= 80
 

@@ -20,7 +20,7 @@ ZERO, SOME = histogram_of(np.zeros(9)), histogram_of(np.arange(9.0))
 HOPELESS = {"learning_rate": 10.0, "normalization": "none", "gradient_check": False, "engine": "eager"}
 
 
-def training_of(labels, *, batch_size=2, epochs=1, **fields):
+def training_of(labels, *, batch_size=2, epochs=1, largest=1.0, **fields):
     """What the warnings read of a training whose images are in this order of classes."""
     labels = torch.tensor(labels)
     spec = SimpleNamespace(**({"dataset": "digits", "shuffle": True, "epochs": epochs} | fields))
@@ -29,6 +29,7 @@ def training_of(labels, *, batch_size=2, epochs=1, **fields):
         train=SimpleNamespace(labels=labels),
         test=SimpleNamespace(labels=labels),
         layers=[SimpleNamespace(output_shape=(2,))],
+        optimizer=SimpleNamespace(state=lambda: {"v.0.weight": torch.tensor([1.0, largest**2])}),
         batches=lambda epoch: list(torch.split(torch.arange(len(labels)), batch_size)),
     )
 
@@ -73,6 +74,13 @@ class TestOfRecord:
         record = replace(record_of(0), captures=(), metrics=metrics_of(0, **({"train_accuracy": 0.9} | changed)))
         assert codes(of_record(training_of([0, 1] * 50), record)) == expected
         assert codes(of_record(training_of([0, 1] * 50, epochs=2), record)) == []
+
+    def test_squares_of_gradients_that_overflow(self):
+        """An optimizer whose averages overflow no longer trains some parameters."""
+        training = training_of([0, 1], epochs=9, largest=torch.tensor(1e20))
+        (warning,) = of_record(training, replace(record_of(3), captures=()))
+        assert (warning.code, warning.epoch) == ("optimizer_overflow", 3)
+        assert warning.message == "after step 4 the optimizer's v.0.weight is not finite"
 
 
 class TestBeforeTraining:

@@ -5,11 +5,12 @@ from itertools import pairwise
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from normlab.spec.lifecycle import StopReason
+from normlab.spec.lifecycle import Phase, StopReason
 from normlab.store import claims, lost_attempts, queue
+from normlab.store.live_progress import LiveProgress
 from tests.experiments import attempts, claimed, do, enqueue, read
 from worker.settings import WorkerSettings
-from worker.supervisor.claim_watch import LOST_TIMEOUT_SECONDS, STOP_TIMEOUT_SECONDS, ClaimWatch
+from worker.supervisor.claim_watch import LOST_TIMEOUT_SECONDS, NEW_PHASE_SECONDS, STOP_TIMEOUT_SECONDS, ClaimWatch
 
 
 class Clock:
@@ -162,6 +163,16 @@ class TestRecordProgress:
     def test_counts_only_steps_since_the_last_report(self, watch):
         """The first report of a resumed training names steps of earlier attempts, so it counts none."""
         assert [watch.record_progress(step) for step in (40, 40, 43)] == [0, 0, 3]
+
+    def test_stores_a_new_phase_within_seconds(self, sqlite, watch, claim, clock):
+        """Another phase is stored before the next heartbeat is due, and does not count as a first step."""
+        for phase in (Phase.COMPILING, Phase.TRAINING):
+            assert watch.record_progress(None, LiveProgress(phase, 120.0, 8.5)) == 0
+            pass_time(watch, clock, NEW_PHASE_SECONDS + 0.1)
+            watch.check(stopping=False)
+            experiment = read(sqlite, claim.experiment_id)
+            assert (experiment.phase, experiment.images_per_second, experiment.seconds_left) == (phase, 120.0, 8.5)
+        assert watch.step_timeout() == 60
 
 
 class TestIsHung:
