@@ -125,9 +125,9 @@ class TestRefused:
     def test_axis_of_a_figure_of_one_frame(self, client, recorded, axis):
         """A range over several frames is refused where there is one frame, with the reason."""
         location, _ = recorded
-        for name, reason in (("summary", "shows one capture"), ("loss", "has one frame")):
+        for name, reason in (("summary", "the summary shows one epoch"), ("loss", "loss shows every epoch")):
             detail = problem(client.get(f"{location}/plots/{name}.png?axis={axis}"), 422)["detail"]
-            assert f"axis: {name} {reason}" in detail
+            assert f"axis: {reason}" in detail
 
 
 class TestFrames:
