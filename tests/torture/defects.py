@@ -199,7 +199,7 @@ DEFECTS = [
         "worker/datasets/folder.py",
         "if fault.can_skip] if request.skip_damaged else []",
         "if fault.can_skip]",
-        "tests/worker/datasets/test_folder.py::TestFaults::test_are_reported_together",
+        "tests/worker/datasets/test_folder.py::TestImages::test_that_cannot_be_read_are_named",
     ),
     Defect(
         "the orientation of a photograph is ignored",
