@@ -194,20 +194,6 @@ DEFECTS = [
         'elif real in visited and kind == "file":',
         "tests/normlab/image_folder/test_listing.py::TestLinks::test_in_a_circle_or_to_another_class_are_found",
     ),
-    Defect(
-        "damaged images are left out although nobody asked for it",
-        "worker/datasets/folder.py",
-        "if fault.can_skip] if request.skip_damaged else []",
-        "if fault.can_skip]",
-        "tests/worker/datasets/test_folder.py::TestFaults::test_are_reported_together",
-    ),
-    Defect(
-        "the orientation of a photograph is ignored",
-        "worker/datasets/read_image.py",
-        "upright = image if turn is None else image.transpose(turn)",
-        "upright = image",
-        "tests/worker/datasets/test_read_image.py::TestOrientation::test_of_exif_is_applied",
-    ),
 ]  # fmt: skip
 
 
