@@ -14,6 +14,7 @@ from normlab.store.postgresql_engine import postgresql_engine
 from normlab.store.sqlite_engine import sqlite_engines
 
 TIMEOUT_SECONDS = 15.0  # how long to wait for a lock of SQLite or a reply of PostgreSQL
+MAX_STATEMENTS = 100  # compiled ones that are kept in memory: a list has another one for each choice of filters
 MAX_CONNECTIONS = 16  # of one engine: this many threads use it without waiting. SQLite has two engines
 
 # Raised while a database is unreachable, full, read-only or locked for too long. The same statement may succeed later.
@@ -31,7 +32,10 @@ class Database:
 
     def __init__(self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
         self.url = url
-        pool = {"pool_size": MAX_CONNECTIONS, "max_overflow": 0, "pool_timeout": timeout_seconds}
+        pool = {
+            "pool_size": MAX_CONNECTIONS, "max_overflow": 0, "pool_timeout": timeout_seconds,
+            "query_cache_size": MAX_STATEMENTS,
+        }  # fmt: skip
         if make_url(url).get_backend_name() == "sqlite":
             self.writer, self.reader = sqlite_engines(url, timeout_seconds=timeout_seconds, **pool)
         else:
