@@ -56,7 +56,7 @@ def drawable(text: str) -> DrawableText:
     named = lacking - invisible
     words = "".join(f" U+{ord(each):04X} " if each in named else each for each in line if each not in invisible)
     if named:
-        words = re.sub(f" [ {_JOINER}]*", " ", words).strip()
+        words = re.sub(f" [ {_JOINER}]*", " ", words).strip().replace(f"{_ISOLATE} ", _ISOLATE)
     return DrawableText(words.replace("$", r"\$"), (FAMILY, *families), bool(named))
 
 
