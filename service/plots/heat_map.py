@@ -24,6 +24,7 @@ DENSITY_DECADES = 3  # that a symmetric logarithmic map's colours span
 COLOURS = LinearSegmentedColormap.from_list("values", ["white", VALUES])
 # The widths of the columns, in inches.
 NAMES, ZERO_BARS, ZERO_PERCENTAGES, MAGNITUDES, GAP = 2.3, 0.6, 0.55, 0.8, 0.12
+EN_SPACE = "\u2002"  # a viewer of an SVG keeps it, and makes one space of several
 HEADER_ROW = -0.6  # above the first row
 FONT = 8
 
@@ -44,7 +45,7 @@ class HeatMap:
         rows = len(self.layers)
         margin = GAP + ZERO_BARS + ZERO_PERCENTAGES + (MAGNITUDES if scale == "linear" else 0.0)
         place = area.inside(left=NAMES, right=margin, bottom=0.5, top=0.25)
-        names = [f"{captions.get(layer, '')}   {layer}".strip() for layer in self.layers]
+        names = [f"{captions.get(layer, '')}{EN_SPACE}{layer}".strip() for layer in self.layers]
         self.axes = _map_axes(place.axes(figure), self.scales[self.layers[0]], names, label)
         self.colours, self.fractions = np.zeros((rows, BINS)), np.zeros(rows)
         positions = self.scales[self.layers[0]].positions

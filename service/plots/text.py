@@ -60,6 +60,11 @@ def drawable(text: str) -> DrawableText:
     return DrawableText(words.replace("$", r"\$"), (FAMILY, *families), bool(named))
 
 
+def is_plain(text: str) -> bool:
+    """Return whether the figures' own font has every character, and none is an invisible format character."""
+    return fallback_families(text) == ((), frozenset()) and not any(map(_is_invisible, text))
+
+
 def inches_of(text: str, *, size: float, fonts: Sequence[str] = (FAMILY,)) -> float:
     """Return how wide matplotlib draws a text, in inches. size: of the font, in points."""
     properties = FontProperties(family=list(fonts), size=size)
