@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from scipy.signal import find_peaks
 
-from service.plots.bars import drawn_bars
+from service.plots.bars import drawn_bars, height_axis
 from service.plots.scales import panel_scale
 from service.plots.symlog import Symlog
 from tests.factories import histogram_of
@@ -67,6 +67,16 @@ class TestDensities:
         scale = panel_scale([bell, narrow], "symlog")
         assert (bell.rebin(scale.edges)[15:35] == 0).any()
         assert np.isfinite(drawn_bars(bell, scale)[0][15:35]).all()
+
+    @pytest.mark.parametrize("largest", [1, 1e5, 1e30])
+    def test_no_bar_is_below_the_axis(self, largest):
+        """Every bar that has a value is above the bottom of the panel, and no higher than its top."""
+        histogram = histogram_of(np.concatenate([np.zeros(10**5), stats.norm.ppf(QUANTILES), [largest]]))
+        scale = panel_scale([histogram], "symlog")
+        nonzero, every = drawn_bars(histogram, scale)
+        axis = height_axis([histogram], scale)
+        assert axis.bottom < nonzero[np.isfinite(nonzero)].min()
+        assert every.max() < axis.top
 
     def test_two_bells_are_two_humps(self):
         """Two bells have two humps, so that the test above can fail."""
