@@ -38,7 +38,7 @@ class Panel:
         bottom, top = self.axes.get_ylim()
         self.values.set_data(np.maximum(nonzero, bottom), self.scale.positions)
         self.zeros.set_data(np.maximum(every, bottom), self.scale.positions)  # the values cover all of it but the zeros
-        self.title.set_text(f"layer {layer}   zeros {percentage(histogram.zeros, histogram.count)}")
+        self.title.set_text(f"layer {layer} · zeros {percentage(histogram.zeros, histogram.count)}")
         self._write_beside_highest_bar(every, top, "\n".join(histogram_notes(histogram)))
 
     def changing_artists(self) -> tuple[Artist, ...]:

@@ -47,7 +47,7 @@ class TestQuantityStill:
         capture = Capture(0, 1, {(layer, "weight_gradient"): histogram for layer in range(1, 7)})
         svg = quantity_still([capture], GRADIENT, index=0, heading="x", image_format="svg").decode()
         for layer in range(1, 7):
-            assert f"layer {layer}   zeros 25.0 %" in svg
+            assert f"layer {layer} · zeros 25.0 %" in svg
         assert "epoch 0 of 0" in svg
 
     @pytest.mark.parametrize(("values", "mark"), [([0, 0, 1, 2], None), ([0, 0, 0, 0, 0, 0, -1, 1, 2, 3], "▲ 60.0 %")])
