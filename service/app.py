@@ -30,6 +30,7 @@ from service.routes import (
     experiments,
     groups,
     health,
+    histograms,
     monitoring,
     plots,
     records,
@@ -37,7 +38,8 @@ from service.routes import (
 from service.settings import ServiceSettings
 
 ROUTES = (
-    experiments, groups, attempts, checkpoints, records, plots, comparisons, monitoring, health, documentation,
+    experiments, groups, attempts, checkpoints, records, histograms, plots, comparisons, monitoring, health,
+    documentation,
 )  # fmt: skip
 MAX_WRITERS = 4  # requests that write at once. They wait for each other, and readers need threads too.
 DESCRIPTION = "Experiments on what normalization does to gradients: post a spec, read its records, fetch its figures."

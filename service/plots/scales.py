@@ -56,7 +56,7 @@ def _linear(low: float, high: float) -> PanelScale:
 def _symlog(low: float, high: float, histograms: Sequence[Histogram]) -> PanelScale:
     """Return equal bins of sign(v) · log10(1 + |v| / threshold): linear below the threshold, logarithmic above."""
     top = math.ceil(math.log10(max(abs(low), abs(high))) - 1e-9)
-    smallest = min((_first_percentile(h) for h in histograms if len(h.bin_index)), default=10.0**top)
+    smallest = min((_first_percentile(h) for h in histograms if len(h.patterns)), default=10.0**top)
     bottom = max(math.floor(math.log10(smallest)), top - MAX_DECADES)
     lowest = min(bottom, top - 1)
     threshold = 10.0**lowest
