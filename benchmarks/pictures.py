@@ -10,6 +10,7 @@ import statistics
 import time
 import zlib
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -48,6 +49,15 @@ KINDS: dict[str, Callable[[Generator, int], Values]] = {
 }
 
 
+class Measured(NamedTuple):
+    """The relative error of std, the fraction of values in a wrong bin, and the stored bytes in both formats."""
+
+    std_error: float
+    wrong_bin: float
+    stored_bytes: int
+    bytes_at_five_bits: int
+
+
 def main() -> None:
     """Generate the tensors and print a row for each kind and size, and the worst of all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.pictures", description=main.__doc__)
@@ -61,13 +71,12 @@ def main() -> None:
     worst = []
     for size, tensors in zip(sizes, _tensors_of_each(sizes, arguments.tensors), strict=True):
         for kind, generate in KINDS.items():
-            rows = [_errors(_scaled(rng, generate(rng, size))) for _ in range(tensors)]
+            rows = [measure(scaled(rng, generate(rng, size))) for _ in range(tensors)]
             std, wrong, stored, before = zip(*rows, strict=True)
-            ratio = sum(stored) / sum(before)
             worst.append((max(std), max(wrong)))
             print(
                 f"| {kind} | {size:,} | {tensors} | {max(std):.1e} | {max(wrong):.2%} | {statistics.mean(wrong):.3%}"
-                f" | {statistics.mean(stored):,.0f} | {ratio:.2f} |",
+                f" | {statistics.mean(stored):,.0f} | {sum(stored) / sum(before):.2f} |",
                 flush=True,
             )
     count = sum(_tensors_of_each(sizes, arguments.tensors)) * len(KINDS)
@@ -82,17 +91,18 @@ def _tensors_of_each(sizes: list[int], tensors: int) -> list[int]:
     return [max(1, round(tensors * weight / sum(weights) / len(KINDS))) for weight in weights]
 
 
-def _scaled(rng: Generator, values: Values) -> NDArray[np.float32]:
+def scaled(rng: Generator, values: Values) -> NDArray[np.float32]:
+    """Return the values times a random power of 10."""
     scaled: NDArray[np.float32] = (values * 10.0 ** rng.uniform(-30, 30)).astype(np.float32)
     return scaled
 
 
-def _errors(values: NDArray[np.float32]) -> tuple[float, float, int, int]:
-    """Return the relative error of std, the fraction in a wrong bin, the stored bytes, and the bytes before."""
+def measure(values: NDArray[np.float32]) -> Measured:
+    """Return how a tensor's stored histogram differs from numpy's."""
     stored = to_stored(histogram(torch.from_numpy(values)))
     expected, edges = np.histogram(values.astype(np.float64), PICTURE_BINS)
-    wrong = np.abs(stored.rebin(edges) - expected).sum() / 2 / len(values)
-    return _std_error(stored, values), float(wrong), len(stored.to_bytes()), _bytes_before(values)
+    wrong = float(np.abs(stored.rebin(edges) - expected).sum()) / 2 / len(values)
+    return Measured(_std_error(stored, values), wrong, len(stored.to_bytes()), _bytes_at_five_bits(values))
 
 
 def _std_error(stored: Histogram, values: NDArray[np.float32]) -> float:
@@ -104,7 +114,7 @@ def _std_error(stored: Histogram, values: NDArray[np.float32]) -> float:
     return abs(stored.std - std) / std if std else stored.std
 
 
-def _bytes_before(values: NDArray[np.float32]) -> int:
+def _bytes_at_five_bits(values: NDArray[np.float32]) -> int:
     """Return the size of bins of five mantissa bits, packed as 16-bit gaps and 32-bit counts."""
     index, counts = np.unique(values[values != 0].view(np.uint32) >> 18, return_counts=True)
     gaps = np.diff(index, prepend=0).astype("<u2")

@@ -23,7 +23,7 @@ branch_labels = None
 depends_on = None
 
 BATCH = 500  # histograms read at once
-VERSION, HEADER = 1, 3  # of the new format: version, top exponent and top bits
+VERSION, HEADER = 1, 5  # of the new format: version, top exponent, top bits, bytes of a gap and of a count
 BITS = 5  # mantissa bits of the old bins
 KEY = ("experiment_id", "quantity", "step", "layer")
 OLD, NEW = ("total", "total_of_squares"), ("finite", "mean", "squared_deviations")
@@ -124,14 +124,20 @@ def _pack_old(index: NDArray[np.int64], counts: NDArray[np.int64]) -> bytes:
 def _pack_new(index: NDArray[np.int64], counts: NDArray[np.int64]) -> bytes:
     # With five bits in every octave, the numbers of the new bins are the old indices.
     top_exponent = int(((index >> BITS) & 0xFF).max(initial=0))
-    planes = [each.astype("<u4").view(np.uint8).reshape(-1, 4).T for each in (np.diff(index, prepend=0), counts)]
-    return bytes([VERSION, top_exponent, BITS]) + zlib.compress(b"".join(each.tobytes() for each in planes), 6)
+    gaps = np.diff(index, prepend=0)
+    sizes = [max(1, (int(each.max(initial=0)).bit_length() + 7) // 8) for each in (gaps, counts)]
+    planes = [each.astype("<i8").view(np.uint8).reshape(-1, 8).T for each in (gaps, counts)]
+    body = b"".join(each[:size].tobytes() for each, size in zip(planes, sizes, strict=True))
+    return bytes([VERSION, top_exponent, BITS, *sizes]) + zlib.compress(body, 6)
 
 
 def _unpack_new(packed: bytes) -> Bins:
-    _, top_exponent, top_bits = packed[:HEADER]
-    planes = np.frombuffer(zlib.decompress(packed[HEADER:]), np.uint8)
-    gaps, counts = (each.reshape(4, -1).T.copy().view("<u4").ravel().astype(np.int64) for each in np.split(planes, 2))
+    _, top_exponent, top_bits, gap_size, count_size = packed[:HEADER]
+    planes = np.frombuffer(zlib.decompress(packed[HEADER:]), np.uint8).reshape(gap_size + count_size, -1)
+    gaps, counts = (
+        sum((plane.astype(np.int64) << 8 * rank for rank, plane in enumerate(each)), np.zeros(each.shape[1], np.int64))
+        for each in (planes[:gap_size], planes[gap_size:])
+    )
     bits = np.tile(np.clip(top_bits - top_exponent + np.arange(256), BITS, top_bits), 2)
     first = np.cumsum(1 << bits) - (1 << bits)  # the number of each octave's first bin
     numbers = np.cumsum(gaps)

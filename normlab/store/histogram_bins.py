@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 MIN_BITS, MAX_BITS = 5, 23  # of the mantissa; a float32 has 23
 MAGNITUDE = np.uint32(0x7FFFFFFF)  # every bit but the sign
-PICTURE_BINS = 2_048  # that the range of many values is divided into at least: 41 for each of a picture's 50
+PICTURE_BINS = 4_096  # that the range of many values is divided into at least: 82 for each of a picture's 50
 FEW_VALUES = 256  # or fewer keep all their bits
-FEW_VALUES_PRODUCT = 1 << 27  # of the number of bins and the number of values to the power of 3/2
+FEW_VALUES_PRODUCT = 1 << 28  # of the number of bins and the number of values to the power of 3/2
 
 Patterns = NDArray[np.uint32]
 Counts = NDArray[np.int64]
@@ -39,11 +39,8 @@ class BinLayout:
 
         patterns: the bits of the edges nearer to zero, with the sign.
         """
-        nearer = patterns & MAGNITUDE
-        farther = nearer + (np.uint32(1) << dropped_bits(self)[patterns >> 23])
-        magnitudes = np.stack([nearer, farther]).view(np.float32).astype(np.float64)
-        magnitudes[np.isinf(magnitudes)] = 2.0**128  # the edge above the largest float32
-        return magnitudes[0], magnitudes[1]
+        nearer = (patterns & MAGNITUDE).view(np.float32).astype(np.float64)
+        return nearer, nearer + _widths(self)[patterns >> 23]
 
 
 @lru_cache(maxsize=256)
@@ -56,6 +53,14 @@ def dropped_bits(layout: BinLayout) -> NDArray[np.uint32]:
     dropped = np.tile(MAX_BITS - bits, 2).astype(np.uint32)
     dropped.setflags(write=False)
     return dropped
+
+
+@lru_cache(maxsize=256)
+def _widths(layout: BinLayout) -> NDArray[np.float64]:
+    """Return the width of the bins of each of the 512 octaves."""
+    spacing = 2.0 ** (np.maximum(np.arange(256), 1) - 150)  # of the float32 values of each exponent field
+    widths: NDArray[np.float64] = np.tile(spacing, 2) * 2.0 ** dropped_bits(layout)
+    return widths
 
 
 def layout_for(counts: Counts, minimum: float, maximum: float, mantissa_bits: int) -> BinLayout:

@@ -8,6 +8,7 @@ module does not.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ NEGATIVE = np.uint32(0x80000000)  # the patterns from here on are of negative va
 COARSE = 0.25  # standard deviations: wider bins show as steps in a picture of 50 bins
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: a cached property needs the instance's dictionary
 class Histogram:
     """Counts of one tensor's values.
 
@@ -55,9 +56,9 @@ class Histogram:
         return cls(layout, *coarsened(patterns, counts, layout), **scalars)
 
     @classmethod
-    def from_bytes(cls, packed: bytes, **scalars: Any) -> "Histogram":
-        """Return the histogram of packed bins and of the other fields. Raises ValueError for other bytes."""
-        return cls(*unpack(packed), **scalars)
+    def from_bytes(cls, packed: bytes, *scalars: Any) -> "Histogram":
+        """Return the histogram of packed bins and of the other fields, in their order. Raises ValueError."""
+        return cls(*unpack(packed), *scalars)
 
     def to_bytes(self) -> bytes:
         """Return the bins as they are stored."""
@@ -88,7 +89,7 @@ class Histogram:
         """The Euclidean norm of the finite values."""
         return l2_norm(self.finite, self.mean, self.squared_deviations)
 
-    @property
+    @cached_property
     def resolution(self) -> float | None:
         """The mean width of the bins, over the finite values, in standard deviations.
 
@@ -97,7 +98,7 @@ class Histogram:
         std = self.std
         if not std:
             return std
-        low, high, counts = self._cut_bins()
+        low, high, counts = self._cut_bins
         return float(np.dot(high - low, counts)) / self.finite / std
 
     @property
@@ -132,9 +133,11 @@ class Histogram:
 
         Floats, of length B + 1: a stored bin that reaches across an edge is divided by length.
         """
-        below = _below(np.asarray(new_edges, dtype=np.float64), *self._cut_bins())
+        new_edges = np.asarray(new_edges, dtype=np.float64)
+        below = _below(new_edges, *self._cut_bins)
         if zeros and self.zeros:
-            _add_point(below, np.asarray(new_edges, dtype=np.float64), 0.0, self.zeros)
+            below += self.zeros * (new_edges > 0)
+            below[-1] += self.zeros * (new_edges[-1] == 0)
         return below
 
     def divided(self, new_edges: ArrayLike) -> int:
@@ -143,8 +146,12 @@ class Histogram:
         No more values than these can be in a wrong new bin.
         """
         new_edges = np.asarray(new_edges, dtype=np.float64)
-        low, high, counts = self._cut_bins()
-        across = np.searchsorted(new_edges, low, side="right") < np.searchsorted(new_edges, high, side="left")
+        low, high, counts = self._cut_bins
+        if not len(counts):
+            return 0
+        index = np.searchsorted(low, new_edges, side="left") - 1  # of the last bin that begins below each edge
+        across = np.zeros(len(counts), dtype=bool)
+        across[index[(index >= 0) & (high[index] > new_edges)]] = True
         return int(counts[across].sum())
 
     def quantile(self, q: float) -> float | None:
@@ -176,6 +183,7 @@ class Histogram:
         negative, _, positive = np.diff(_below(np.array([-np.inf, -threshold, threshold, np.inf]), low, high, counts))
         return float((negative + positive + self.positive_infinities + self.negative_infinities) / self.count)
 
+    @cached_property
     def _cut_bins(self) -> tuple[NDArray[np.float64], NDArray[np.float64], Counts]:
         """Return the bins, cut to the exact minimum and maximum."""
         low, high, counts = self.bins()
@@ -197,22 +205,17 @@ SCALARS: Mapping[str, Any] = {  # the fields that are numbers, and their types
 def _below(
     new_edges: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], counts: Counts
 ) -> NDArray[np.float64]:
-    """Return how much of the counts of the bins [low, high] lies below new edges, if each bin is filled evenly."""
-    wide = high > low
-    if wide.any():
-        # The cumulative count is piecewise linear.
-        knots = np.stack([low[wide], high[wide]], axis=1).ravel()
-        heights = np.repeat(np.cumsum(counts[wide], dtype=np.float64), 2)
-        heights[::2] -= counts[wide]
-        below = np.interp(new_edges, knots, heights)
-    else:
-        below = np.zeros(len(new_edges))
-    for value, count in zip(low[~wide], counts[~wide], strict=True):  # two at most: those of minimum and maximum
-        _add_point(below, new_edges, value, count)
-    return below
+    """Return how much of the counts of the bins [low, high] lies below new edges, if each bin is filled evenly.
 
-
-def _add_point(below: NDArray[np.float64], new_edges: NDArray[np.float64], value: float, count: int) -> None:
-    """Add values that are all equal to the counts below the edges."""
-    below += count * (new_edges > value)
-    below[-1] += count * (new_edges[-1] == value)
+    A bin without a width holds equal values. They are below an edge that is greater, and below the last edge if they
+    are equal to it.
+    """
+    if not len(counts):
+        return np.zeros(len(new_edges))
+    index = np.searchsorted(low, new_edges, side="left") - 1  # of the last bin that begins below each edge
+    index[-1] = np.searchsorted(low, new_edges[-1], side="right") - 1
+    before = np.cumsum(counts) - counts
+    width = (high - low)[index]
+    inside = np.clip((new_edges - low[index]) / np.where(width > 0, width, 1.0), 0.0, 1.0)
+    inside[width == 0] = 1.0
+    return np.where(index >= 0, before[index] + counts[index] * inside, 0.0)

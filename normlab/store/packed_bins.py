@@ -1,9 +1,9 @@
 """The bins of a histogram as bytes.
 
-The first bytes are the version of this format, the layout's top exponent and its top bits. The rest is compressed by
-zlib: of each bin that is not empty the gap from the bin before, in the numbering of the layout's bins, then the counts.
-Both are 32-bit integers whose lowest bytes come first, then the second ones and so on. Bytes of equal rank resemble
-each other, so they compress better side by side.
+The first five bytes are the version of this format, the layout's top exponent and its top bits, and how many bytes each
+gap and each count has. The rest is compressed by zlib: of each bin that is not empty the gap from the bin before, in
+the numbering of the layout's bins, then the counts. The lowest bytes of all gaps come first, then the second ones and
+so on. Bytes of equal rank resemble each other, so they compress better side by side.
 """
 
 import zlib
@@ -15,30 +15,29 @@ from numpy.typing import NDArray
 from normlab.store.histogram_bins import MAX_BITS, MIN_BITS, BinLayout, Counts, Patterns, dropped_bits
 
 VERSION = 1
-HEADER = 3  # bytes
+HEADER = 5  # bytes
 MANTISSA = np.uint32(0x7FFFFF)
 
 
 def pack(layout: BinLayout, patterns: Patterns, counts: Counts) -> bytes:
-    """Return bins as bytes. patterns: ascending. counts: each less than 2³²."""
+    """Return bins as bytes. patterns: ascending."""
     gaps = np.diff(_numbers(layout, patterns), prepend=0)
-    body = _planes(gaps) + _planes(counts)
-    return bytes([VERSION, layout.top_exponent, layout.top_bits]) + zlib.compress(body, 6)
+    gap_size, count_size = _size(gaps), _size(counts)
+    body = zlib.compress(_planes(gaps, gap_size) + _planes(counts, count_size), 6)
+    return bytes([VERSION, layout.top_exponent, layout.top_bits, gap_size, count_size]) + body
 
 
 def unpack(packed: bytes) -> tuple[BinLayout, Patterns, Counts]:
     """Return the layout, the patterns and the counts of packed bins. Raises ValueError for other bytes."""
     if len(packed) < HEADER or packed[0] != VERSION or not MIN_BITS <= packed[2] <= MAX_BITS:
         raise ValueError(f"not a packed histogram of version {VERSION}: it begins with {packed[:HEADER]!r}")
+    layout, gap_size, count_size = BinLayout(packed[1], packed[2]), packed[3], packed[4]
     try:
-        body = zlib.decompress(packed[HEADER:])
-    except zlib.error as error:
+        body = np.frombuffer(zlib.decompress(packed[HEADER:]), np.uint8)
+        planes = body.reshape(gap_size + count_size, -1)
+    except (zlib.error, ValueError) as error:
         raise ValueError(f"not a packed histogram: {error}") from error
-    if len(body) % 8:
-        raise ValueError(f"a packed histogram has 8 bytes for each bin, not {len(body)} bytes in all")
-    layout = BinLayout(packed[1], packed[2])
-    gaps, counts = np.split(np.frombuffer(body, np.uint8), 2)
-    return layout, _patterns(layout, np.cumsum(_integers(gaps))), _integers(counts)
+    return layout, _patterns(layout, np.cumsum(_integers(planes[:gap_size]))), _integers(planes[gap_size:])
 
 
 def _numbers(layout: BinLayout, patterns: Patterns) -> NDArray[np.int64]:
@@ -51,7 +50,7 @@ def _numbers(layout: BinLayout, patterns: Patterns) -> NDArray[np.int64]:
 
 def _patterns(layout: BinLayout, numbers: NDArray[np.int64]) -> Patterns:
     first = _first_numbers(layout)
-    octaves = np.searchsorted(first, numbers, side="right") - 1
+    octaves = np.repeat(np.arange(512), np.diff(np.searchsorted(numbers, first), append=len(numbers)))
     return ((octaves << 23) + (numbers - first[octaves] << dropped_bits(layout)[octaves])).astype(np.uint32)
 
 
@@ -63,9 +62,19 @@ def _first_numbers(layout: BinLayout) -> NDArray[np.int64]:
     return first
 
 
-def _planes(integers: NDArray[np.int64]) -> bytes:
-    return integers.astype("<u4").view(np.uint8).reshape(-1, 4).T.tobytes()
+def _size(integers: NDArray[np.int64]) -> int:
+    """Return how many bytes the largest of these integers has, one at least."""
+    return max(1, (int(integers.max(initial=0)).bit_length() + 7) // 8)
+
+
+def _planes(integers: NDArray[np.int64], size: int) -> bytes:
+    """Return the bytes of integers, those of equal rank side by side, the lowest first."""
+    return integers.astype("<i8").view(np.uint8).reshape(-1, 8).T[:size].tobytes()
 
 
 def _integers(planes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    return planes.reshape(4, -1).T.copy().view("<u4").ravel().astype(np.int64)
+    """Return the integers whose bytes are planes, of shape (size, integers)."""
+    integers: NDArray[np.int64] = planes[0].astype(np.int64)
+    for rank in range(1, len(planes)):
+        integers += planes[rank].astype(np.int64) << 8 * rank
+    return integers

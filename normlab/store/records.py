@@ -28,6 +28,7 @@ class EpochMetrics:
     images_per_second: float
 
 
+CAPTURED = ("epoch", "step", "layer", "quantity")  # columns that say what a histogram is of
 METRICS = tuple(field.name for field in fields(EpochMetrics))
 
 
@@ -125,7 +126,7 @@ def captures(
     epoch: int | None = None, steps: Sequence[int] | None = None,
 ) -> Iterator[Capture]:  # fmt: skip
     """Yield the captures in the order of training: all, or those of the given quantities, layer, epoch and steps."""
-    chosen = _narrowed(select(*HistogramRow.__table__.columns), [experiment_id], quantities, layer, epoch)
+    chosen = _narrowed(select(*_columns(*CAPTURED, "bins", *SCALARS)), [experiment_id], quantities, layer, epoch)
     if steps is not None:
         chosen = chosen.where(HistogramRow.step.in_(steps))
     rows = session.execute(chosen.order_by(HistogramRow.step, HistogramRow.layer))
@@ -138,8 +139,7 @@ def layer_statistics(
     epoch: int | None = None,
 ) -> list[LayerStatistics]:  # fmt: skip
     """Return the statistics of the captures in the order of training. The bins are not read: they are most bytes."""
-    columns = (getattr(HistogramRow, name) for name in ("epoch", "step", "layer", "quantity", *SCALARS))
-    chosen = _narrowed(select(*columns), [experiment_id], quantities, layer, epoch)
+    chosen = _narrowed(select(*_columns(*CAPTURED, *SCALARS)), [experiment_id], quantities, layer, epoch)
     return [_statistics(*row) for row in session.execute(chosen.order_by(HistogramRow.step, HistogramRow.layer))]
 
 
@@ -156,8 +156,8 @@ def value_range(
     epoch: int | None = None,
 ) -> tuple[float, float] | None:  # fmt: skip
     """Return the smallest and the largest finite value of the captures of these experiments. None if there is none."""
-    columns = HistogramRow.__table__.c
-    extremes = select(func.min(columns.minimum), func.max(columns.maximum))
+    minimum, maximum = _columns("minimum", "maximum")
+    extremes = select(func.min(minimum), func.max(maximum))
     low, high = session.execute(_narrowed(extremes, experiment_ids, quantities, layer, epoch)).one()
     return None if low is None else (low, high)
 
@@ -179,8 +179,12 @@ def _histogram_rows(experiment_id: int, captures: Sequence[Capture]) -> list[dic
     ]  # fmt: skip
 
 
+def _columns(*names: str) -> list[Any]:
+    return [HistogramRow.__table__.c[name] for name in names]
+
+
 def _histogram(row: Any) -> Histogram:
-    return Histogram.from_bytes(row.bins, **{name: getattr(row, name) for name in SCALARS})
+    return Histogram.from_bytes(row.bins, *row[-len(SCALARS) :])
 
 
 def _statistics(

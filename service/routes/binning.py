@@ -58,12 +58,14 @@ class Linear:
 def linear_bins(histogram: Histogram, linear: Linear) -> dict[str, Any]:
     """Return the fields of a histogram in linear bins, which count zeros too."""
     if histogram.minimum is None or histogram.maximum is None:
-        return _fields(histogram, np.empty((0, 3)))
+        return _fields(histogram)
     edges = linear.edges(histogram.minimum, histogram.maximum)
     below = histogram.cumulative(edges)
     return _fields(
         histogram,
-        np.column_stack([edges[:-1], edges[1:], np.maximum(np.diff(below), 0.0)]),
+        edges[:-1],
+        edges[1:],
+        np.maximum(np.diff(below), 0.0),
         below=float(below[0]),
         above=max(histogram.finite - float(below[-1]), 0.0),
         divided=histogram.divided(edges),
@@ -72,13 +74,13 @@ def linear_bins(histogram: Histogram, linear: Linear) -> dict[str, Any]:
 
 def native_bins(histogram: Histogram) -> dict[str, Any]:
     """Return the fields of a histogram in its bins as stored, which do not count zeros."""
-    return _fields(histogram, np.column_stack(histogram.bins()))
+    return _fields(histogram, *histogram.bins())
 
 
 def _fields(
-    histogram: Histogram, bins: NDArray[np.float64], *, below: float = 0.0, above: float = 0.0, divided: int = 0
+    histogram: Histogram, *low_high_count: NDArray[Any], below: float = 0.0, above: float = 0.0, divided: int = 0
 ) -> dict[str, Any]:
-    """Return the fields in their order. bins: the low edge, the high edge and the count of each, of shape (B, 3)."""
+    """Return the fields in their order. low_high_count: the edges and the counts of the bins, each of shape (B,)."""
     return {
         "zeros": histogram.zeros,
         "nonfinite": histogram.nonfinite,
@@ -87,7 +89,8 @@ def _fields(
         "divided": divided,
         "resolution": histogram.resolution,
         "resolution_is_coarse": histogram.resolution_is_coarse,
-        "bins": bins.tolist(),
+        # Tuples of numbers, because Python's garbage collector would visit as many lists again and again.
+        "bins": list(zip(*(column.tolist() for column in low_high_count), strict=True)),
     }
 
 

@@ -53,7 +53,7 @@ class TestLayout:
         [
             (rng.uniform(-1.5, 1.5, 100_000), 10),  # bins of 1/1024, of which the range has 3072
             (rng.uniform(-1.9, 1.9, 100_000), 10),
-            (rng.uniform(-1.5, 1.5, 1000), 11),
+            (rng.uniform(-1.5, 1.5, 1000), 12),
             (1 + 1e-4 * rng.uniform(-1, 1, 3000), 23),
             (1 + 1e-4 * rng.normal(size=100_000), 10),  # the kernels tell no more apart
             (rng.normal(size=256), 23),

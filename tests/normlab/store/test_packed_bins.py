@@ -32,7 +32,7 @@ class TestPack:
         octaves = np.concatenate([np.arange(top_exponent + 1), 256 + np.arange(top_exponent + 1)]) << 23
         last = 0x7FFFFF & ~((1 << (23 - MIN_BITS)) - 1)
         patterns = np.sort(np.concatenate([octaves, octaves + last])).astype(np.uint32)
-        counts = np.full(len(patterns), 2**32 - 1)
+        counts = np.full(len(patterns), 2**40)
         layout = BinLayout(top_exponent, top_bits)
         unpacked = unpack(pack(layout, patterns, counts))
         assert unpacked[0] == layout
@@ -47,10 +47,11 @@ class TestUnpack:
             b"",
             b"not zlib",
             zlib.compress(b"12345"),
-            bytes([VERSION, 127, 8]) + b"not zlib",
-            bytes([VERSION, 127, 8]) + zlib.compress(b"12345"),
-            bytes([VERSION, 127, 24]) + zlib.compress(b""),
-            bytes([VERSION + 1, 127, 8]) + zlib.compress(b""),
+            bytes([VERSION, 127, 8, 1, 1]) + b"not zlib",
+            bytes([VERSION, 127, 8, 1, 1]) + zlib.compress(b"12345"),
+            bytes([VERSION, 127, 8, 0, 0]) + zlib.compress(b""),
+            bytes([VERSION, 127, 24, 1, 1]) + zlib.compress(b""),
+            bytes([VERSION + 1, 127, 8, 1, 1]) + zlib.compress(b""),
         ],
     )
     def test_other_bytes_are_refused(self, content):
