@@ -31,6 +31,7 @@ from service.routes import (
     gradient_checks,
     groups,
     health,
+    histograms,
     listing,
     monitoring,
     plots,
@@ -39,7 +40,7 @@ from service.routes import (
 from service.settings import ServiceSettings
 
 ROUTES = (
-    experiments, listing, groups, attempts, checkpoints, gradient_checks, records, plots, comparisons,
+    experiments, listing, groups, attempts, checkpoints, gradient_checks, records, histograms, plots, comparisons,
     monitoring, health, documentation,
 )  # fmt: skip
 MAX_WRITERS = 4  # requests that write at once. They wait for each other, and readers need threads too.

@@ -16,7 +16,7 @@ from alembic import op
 from migrations.sqlite_ids import ids_kept
 
 revision = "0008"
-down_revision = "0006"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 

@@ -57,7 +57,7 @@ def _linear(low: float, high: float) -> PanelScale:
 
 def _symlog(low: float, high: float, histograms: Sequence[Histogram]) -> PanelScale:
     """Return bins of equal width on the axis. Its linear part has about a tenth of a histogram's values, or more."""
-    small = min((_first_tenth(h) for h in histograms if len(h.bin_index)), default=max(abs(low), abs(high)))
+    small = min((_first_tenth(h) for h in histograms if len(h.patterns)), default=max(abs(low), abs(high)))
     axis = Symlog.of(low, high, small)
     positions = np.linspace(axis.position(low), axis.position(high), BINS + 1)
     edges = axis.value(positions)

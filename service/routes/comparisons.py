@@ -3,7 +3,7 @@
 from functools import partial
 from typing import Annotated, Literal
 
-from fastapi import HTTPException, Path, Query, Request
+from fastapi import HTTPException, Path, Request
 from fastapi.responses import Response
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
@@ -13,14 +13,11 @@ from normlab.store.experiments import get_experiments
 from normlab.store.models import Experiment
 from service.authorization import guarded_router, needs
 from service.plots import SEPARATOR, ImageFormat, Run, accuracy_comparison, short, variant_name
+from service.routes.experiment_ids import ExperimentIds, parse_ids
 from service.routes.figure_response import IMAGES, Figure, figure_response
 from service.routes.responses import Reading
 
 router = guarded_router("/plots", tag="figures", statuses=(404, 409))
-
-MAX_EXPERIMENTS = 50
-# The documented pattern. _parse_ids also accepts spaces, empty items and repeated numbers.
-IDS = rf"^[1-9][0-9]{{0,8}}(,[1-9][0-9]{{0,8}}){{0,{MAX_EXPERIMENTS - 1}}}$"
 
 
 @router.get(
@@ -32,17 +29,10 @@ async def accuracies(
     split: Annotated[Literal["train", "test"], Path(description="Accuracy on the training or on the test images.")],
     suffix: Annotated[ImageFormat, Path(description="Format of the image.")],
     reading: Reading,
-    experiments: Annotated[
-        str,
-        Query(
-            description="Numbers of the experiments, separated by commas.",
-            examples=["1,2,3"],
-            json_schema_extra={"pattern": IDS},
-        ),
-    ],
+    experiments: ExperimentIds,
 ) -> Response:
     """One curve per experiment, coloured by variant as in the article. Returns 409 if none has an epoch yet."""
-    compared = await run_in_threadpool(_read, reading, _parse_ids(experiments))
+    compared = await run_in_threadpool(_read, reading, parse_ids(experiments))
     if not any(experiment.epochs_done for experiment in compared):
         raise HTTPException(409, "none of these experiments has recorded an epoch yet; there is nothing to draw")
     heading = _heading(compared)
@@ -58,20 +48,6 @@ async def accuracies(
         suffix=suffix,
         state=tuple((each.id, each.attempt, each.epochs_done, each.name) for each in compared),
     )
-
-
-def _parse_ids(listed: str) -> list[int]:
-    """Return the numbers of a comma-separated list, each once. Raises HTTPException 422."""
-    words = [word.strip() for word in listed.split(",") if word.strip()]
-    if not words or len(words) > MAX_EXPERIMENTS or not all(map(_is_an_id, words)):
-        raise HTTPException(
-            422, f"experiments: expected 1 to {MAX_EXPERIMENTS} numbers such as 1,2,3; got {listed[:50]!r}"
-        )
-    return list(dict.fromkeys(map(int, words)))
-
-
-def _is_an_id(word: str) -> bool:
-    return word.isascii() and word.isdigit() and len(word) <= 10 and 0 < int(word) < 2**31
 
 
 def _read(reading: sessionmaker[Session], ids: list[int]) -> list[Experiment]:
