@@ -120,7 +120,7 @@ class TestChosenEdges:
             ("low=2&high=1", "low: expected a number below high"),
             ("low=-1e308&high=1e308", "no 50 bins between"),
             ("low=1&high=1.0000000000000002", "no 50 bins between"),
-            ("low=0&binning=native", "low and high: only linear bins"),
+            ("low=0&binning=native", "low: native bins are as they are stored"),
         ],
     )
     def test_wrong_edges_are_refused(self, client, recorded, query, message):
