@@ -15,6 +15,8 @@ from normcore.histograms.histogram import Histogram
 
 MAX_VALUES = 16_384
 MANTISSA_BITS = 23  # all of a float32
+# The lowest bits of the positive values, +inf, positive NaNs, −0, the negative values, −inf and negative NaNs. +0 is 0.
+FIRST_BITS = np.array([1, 0x7F800000, 0x7F800001, 0x80000000, 0x80000001, 0xFF800000, 0xFF800001], dtype=np.uint32)
 
 
 class DeviceValues(NamedTuple):
@@ -44,35 +46,40 @@ def fetch(copies: Sequence[DeviceValues]) -> list[Histogram]:
 
 def count_values(values: NDArray[np.float32]) -> Histogram:
     """Return the histogram of float32 values, of shape (n,)."""
-    finite = values[np.isfinite(values)]
-    bits = finite.view(np.uint32)
-    nonzero = np.sort(bits[finite != 0])
+    bits = np.sort(values.view(np.uint32))
+    kinds = np.split(bits, np.searchsorted(bits, FIRST_BITS))
+    positive_zeros, positive, positive_infinities, _, negative_zeros, negative, negative_infinities, _ = kinds
+    nonzero = np.concatenate([positive, negative])
     starts = np.flatnonzero(np.concatenate([nonzero[:1] > 0, nonzero[1:] != nonzero[:-1]]))
-    negative_zeros = int(np.count_nonzero(bits == 0x80000000))
-    positive_infinities, negative_infinities = (int(np.count_nonzero(values == each)) for each in (np.inf, -np.inf))
+    finite = len(nonzero) + len(positive_zeros) + len(negative_zeros)
+    numbers = values if finite == len(values) else values[np.isfinite(values)]
+    minimum, maximum, mean, squared_deviations = _moments(numbers)
     return Histogram(
         mantissa_bits=MANTISSA_BITS,
         bin_index=nonzero[starts],
         counts=np.diff(starts, append=len(nonzero)),
-        positive_zeros=len(finite) - len(nonzero) - negative_zeros,
-        negative_zeros=negative_zeros,
-        nans=len(values) - len(finite) - positive_infinities - negative_infinities,
-        positive_infinities=positive_infinities,
-        negative_infinities=negative_infinities,
-        minimum=float(finite.min(initial=np.inf)),
-        maximum=float(finite.max(initial=-np.inf)),
-        **_moments(finite),
+        positive_zeros=len(positive_zeros),
+        negative_zeros=len(negative_zeros),
+        nans=len(values) - finite - len(positive_infinities) - len(negative_infinities),
+        positive_infinities=len(positive_infinities),
+        negative_infinities=len(negative_infinities),
+        minimum=minimum,
+        maximum=maximum,
+        mean=mean,
+        squared_deviations=squared_deviations,
     )
 
 
-def _moments(finite: NDArray[np.float32]) -> dict[str, float]:
-    """Return the mean and the sum of the squared deviations from it, in two passes about a shift: the first value.
+def _moments(finite: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    """Return the minimum, the maximum, the mean and the sum of the squared deviations from it.
 
-    Sums of values that are far from 0 would lose the digits in which they differ.
+    Two passes about a shift, the first value: sums of values that are far from 0 would lose the digits in which they
+    differ.
     """
     if not len(finite):
-        return {"mean": 0.0, "squared_deviations": 0.0}
+        return np.inf, -np.inf, 0.0, 0.0
     values = finite.astype(np.float64)
     deviations = values - values[0]
-    deviations -= deviations.mean()
-    return {"mean": float(values.mean()), "squared_deviations": float(np.dot(deviations, deviations))}
+    deviations -= deviations.sum() / len(values)
+    squares = float(np.dot(deviations, deviations))
+    return float(finite.min()), float(finite.max()), float(values.sum()) / len(values), squares

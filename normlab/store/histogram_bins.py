@@ -4,7 +4,7 @@ An octave is the values of one sign and exponent. A bin of an octave is the valu
 the octave of the largest magnitude the bins tell apart `top_bits` bits, and in each octave below it one bit less, down
 to MIN_BITS. So the bins that a linear picture shows are all of one width, and the bins below them are at most 1/32 of
 their value wide. Pairs of neighbours are the bins of one bit less, so any two histograms can be brought to the same
-bins: `coarser` has the layout, and `coarsened` the counts.
+bins by sums.
 """
 
 import math
@@ -78,13 +78,6 @@ def layout_for(counts: Counts, minimum: float, maximum: float, mantissa_bits: in
     width = (maximum - minimum) / max(PICTURE_BINS, FEW_VALUES_PRODUCT / values**1.5)
     bits = math.ceil(max(top_exponent, 1) - 127 - math.log2(width))  # the octave begins at 2^(top_exponent − 127)
     return BinLayout(top_exponent, min(max(bits, MIN_BITS), mantissa_bits))
-
-
-def coarser(first: BinLayout, second: BinLayout) -> BinLayout:
-    """Return the finest layout whose bins are made of whole bins of both."""
-    top_exponent = max(first.top_exponent, second.top_exponent)
-    bits = min(first.top_bits - first.top_exponent, second.top_bits - second.top_exponent) + top_exponent
-    return BinLayout(top_exponent, max(bits, MIN_BITS))
 
 
 def coarsened(patterns: Patterns, counts: Counts, layout: BinLayout) -> tuple[Patterns, Counts]:

@@ -194,6 +194,20 @@ DEFECTS = [
         'elif real in visited and kind == "file":',
         "tests/normlab/image_folder/test_listing.py::TestLinks::test_in_a_circle_or_to_another_class_are_found",
     ),
+    Defect(
+        "squares are summed about 0, where those of values far from 0 cancel",
+        "normcore/histograms/histogram.cpp",
+        "const double u = a[i] - rounded, v = b[i] - rounded;",
+        "const double u = a[i], v = b[i];",
+        "tests/normcore/histograms/test_histogram.py::TestMoments::test_deviations_are_those_of_two_passes",
+    ),
+    Defect(
+        "the bins that a linear picture shows have five mantissa bits like the others",
+        "normlab/store/histogram_bins.py",
+        "PICTURE_BINS = 4_096",
+        "PICTURE_BINS = 1",
+        "tests/normlab/store/test_histogram_bins.py::TestLayout::test_bits_follow_the_range_and_the_number",
+    ),
 ]  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from normlab.store.histogram_bins import MIN_BITS, BinLayout, coarsened, coarser, layout_for
+from normlab.store.histogram_bins import MIN_BITS, BinLayout, coarsened, layout_for
 from tests.factories import histogram_of
 
 rng = np.random.default_rng(3)
@@ -18,6 +18,13 @@ def bins_of(values, layout):
     """The patterns and counts of values that are not zero, in a layout's bins."""
     patterns, counts = np.unique(np.asarray(values, np.float32).view(np.uint32), return_counts=True)
     return coarsened(patterns, counts, layout)
+
+
+def coarser(first, second):
+    """The finest layout whose bins are made of whole bins of both."""
+    top_exponent = max(first.top_exponent, second.top_exponent)
+    bits = min(first.top_bits - first.top_exponent, second.top_bits - second.top_exponent) + top_exponent
+    return BinLayout(top_exponent, max(bits, MIN_BITS))
 
 
 class TestEdges:
