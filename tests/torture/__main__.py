@@ -33,6 +33,7 @@ COMMANDS = {
     "age, SQLite": ["tests.torture.age", "--database", "sqlite"],
     "age, PostgreSQL": ["tests.torture.age", "--database", "postgresql"],
     "defects": ["tests.torture.defects"],
+    "gradient_defects": ["tests.torture.gradient_defects"],
     "containers": ["tests.containers.takeover"],
 }
 BY_DEFAULT = [name for name in COMMANDS if name != "containers"]  # it needs a container engine
