@@ -88,27 +88,26 @@ def compare(subject: Subject, device: torch.device) -> Comparison:
     with preserved(subject.step):
         for indices in subject.batches:
             point = point_of(subject.step, subject.spec, indices)
-            values = exact.network.at(point)
-            _add_outputs(comparison.errors, subject, point.outputs, values)
-            _add_values(rounded.errors, subject, rounded.network.at(point), values)
+            is_first, values, true_values = comparison.steps == 0, None, None
+            # In float64 later steps compare the optimizer and the running statistics: the formulas are the same ones.
+            if is_first or subject.dtype != torch.float64:
+                values = _values_at(point, subject, exact, rounded)
+            if is_first and departing_fields(subject.spec):
+                true_values = exact.network.at(point, true_gradients=True)
             for reference in (exact, rounded):
-                reference.follow_buffers(point)
-            is_departing = comparison.steps == 0 and departing_fields(subject.spec)
-            true_values = exact.network.at(point, true_gradients=True) if is_departing else None
-            # The outputs take as much memory as the training's own step, which follows.
-            point.outputs.clear()
-            values.outputs.clear()
-            captured = None
-            if comparison.steps == 0:
-                captured = captured_step(subject.step, subject.engine, subject.spec, indices)
+                reference.follow_batch(point)
+            point.outputs.clear()  # They take as much memory as the training's own step, which follows.
+            captured = captured_step(subject.step, subject.engine, subject.spec, indices) if is_first else None
+            if captured is not None and values is not None:
                 _add_step(comparison.errors, subject, captured, values)
                 comparison.departures = _departures(subject, captured, true_values)
             plain = plain_step(subject.step, subject.engine, indices)
-            _add_step(comparison.errors, subject, plain, values)
+            if values is not None:
+                _add_step(comparison.errors, subject, plain, values)
             if captured is not None:
                 _add_capture(comparison.errors, subject, captured, plain, start)
             for reference in (exact, rounded):
-                reference.follow(plain)
+                reference.follow_update(plain)
             comparison.steps += 1
             if not math.isfinite(float(plain.loss)):
                 break
@@ -135,13 +134,22 @@ class _Reference:
         )
         self.buffers = {name: converted(tensor, like) for name, tensor in step.network.buffers().items()}
 
-    def follow_buffers(self, point: Point) -> None:
+    def follow_batch(self, point: Point) -> None:
         """Average in the batch of a step."""
         self.buffers = self.network.buffers_after(point, self.buffers)
 
-    def follow(self, step: ObservedStep) -> None:
+    def follow_update(self, step: ObservedStep) -> None:
         """Update by the gradients that the training's step had, so that the optimizer is compared by itself."""
         self.optimizer.step({f"{index}.{name}": gradient for (index, name), gradient in step.gradients})
+
+
+def _values_at(point: Point, subject: Subject, exact: _Reference, rounded: _Reference) -> StepValues:
+    """Return what the float64 reference computes at a point, and compare the outputs and the rounding with it."""
+    values = exact.network.at(point)
+    _add_outputs(exact.errors, subject, point.outputs, values)
+    _add_values(rounded.errors, subject, rounded.network.at(point), values)
+    values.outputs.clear()
+    return values
 
 
 def _add_end(
