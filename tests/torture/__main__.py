@@ -35,6 +35,7 @@ COMMANDS = {
     "damaged_images": ["tests.torture.damaged_images"],
     "own_images": ["tests.torture.own_images"],
     "defects": ["tests.torture.defects"],
+    "gradient_defects": ["tests.torture.gradient_defects"],
     "containers": ["tests.containers.takeover"],
 }
 BY_DEFAULT = [name for name in COMMANDS if name != "containers"]  # it needs a container engine
