@@ -195,7 +195,7 @@ class TestUpgrade:
         assert "of an older release" in check.left_out[0]
         assert read(old, CANCELLED).gradient_check is None
 
-    @pytest.mark.parametrize("revision", REVISIONS)
+    @pytest.mark.parametrize("revision", ("0001", "0005"))
     def test_repacks_histograms(self, empty, revision):
         """Each histogram has the same counts in the same bins, and the mean and deviations of its old sums."""
         make(empty, revision)

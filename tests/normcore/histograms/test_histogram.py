@@ -92,7 +92,7 @@ def bins_of(counted):
     return stored_bins(patterns, counted.counts, max(abs(counted.minimum), abs(counted.maximum)))
 
 
-def far_from_zero(spreads, n=100_000):
+def far_from_zero(spreads, n=40_000):
     """Values whose mean is so many standard deviations: two neighbours of float32, the upper one seldom."""
     upper = (torch.arange(n) % max(2, round((spreads / 2**23) ** 2)) == 1).float()
     return 2.0**23 + upper
@@ -106,7 +106,7 @@ HARD = {
     "1e9 spreads from zero": far_from_zero(1e9),
     "mean 1, spread 1e-4": 1 + 1e-4 * randn(30_000),
     "an outlier first": torch.cat([torch.tensor([1e6]), randn(30_000)]),
-    "a large outlier first": torch.cat([torch.tensor([-1e30]), 1 + 1e-3 * randn(100_000)]),
+    "a large outlier first": torch.cat([torch.tensor([-1e30]), 1 + 1e-3 * randn(30_000)]),
     "an outlier last": torch.cat([randn(30_000), torch.tensor([1e9])]),
     "not finite first": torch.cat([torch.tensor([torch.nan, torch.inf, -torch.inf] * 3000), 7 + randn(10_000)]),
     "not finite among them": torch.where(torch.rand(50_000, generator=generator) < 0.3, torch.nan, 5 + randn(50_000)),
