@@ -47,7 +47,10 @@ class PostgreSQLAddress:
     def location(self) -> str:
         """The database's name and hosts, without user and password. libpq's own defaults fill in what is missing."""
         defaults = {each.keyword.decode(): each.val and each.val.decode() for each in pq.Conninfo.get_defaults()}
-        options = defaults | conninfo_to_dict(self.uri)
+        given = conninfo_to_dict(self.uri)
+        if "service" in given and not {"host", "dbname"} <= given.keys():
+            return f"PostgreSQL service {given['service']}"  # a section of libpq's service file
+        options = defaults | given
         host = options.get("host") or options.get("hostaddr") or "the default socket"
         port = "" if options["port"] == "5432" else f", port {options['port']}"
         return f"PostgreSQL database {options.get('dbname') or options['user']} on {host}{port}"

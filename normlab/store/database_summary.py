@@ -1,5 +1,6 @@
 """What a process says of its database at its start: where it is, its schema, and how many experiments it holds."""
 
+import os
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from itertools import islice
@@ -40,11 +41,12 @@ def summary(database: Database, *, default: Path) -> str:
 
 
 def _others(database: Database, default: Path) -> str:
-    """Return which other SQLite databases hold experiments. One of them may be the one that was meant."""
+    """Return which other SQLite databases of normlab there are. One of them may be the one that was meant."""
     if not isinstance(database.address, SQLiteAddress):
         return ""
     path = database.address.path
-    counts = {file: count for file in _candidates(path, default) if file != path and (count := _count(file))}
+    files = (file for file in _candidates(path, default) if file != path)
+    counts = {file: count for file in files if (count := _count(file)) is not None}
     if not counts:
         return ""
     largest = sorted(counts, key=lambda file: counts[file], reverse=True)[:MAX_NAMED]
@@ -62,15 +64,17 @@ def _candidates(path: Path, default: Path) -> Iterator[Path]:
             yield from islice(folder.glob(pattern), MAX_FILES)
 
 
-def _count(file: Path) -> int:
-    """Return the number of experiments in a SQLite file. 0 if it is no database of normlab."""
+def _count(file: Path) -> int | None:
+    """Return the number of experiments in a SQLite file. None if it is no database of normlab."""
     with suppress(sqlite.Error, OSError):
         if file.is_file():
-            address = f"file:{quote(str(file))}?mode=ro"
+            # A reader of a database that nobody uses would leave a -wal and a -shm file beside it.
+            in_use = file.with_name(f"{file.name}-wal").exists()
+            address = f"file:{quote(os.fsencode(file))}?{'mode=ro' if in_use else 'immutable=1'}"
             with closing(sqlite.connect(address, uri=True, timeout=1.0)) as connection:
                 count: int = connection.execute("SELECT count(*) FROM experiments").fetchone()[0]
                 return count
-    return 0
+    return None
 
 
 def _experiments(count: int) -> str:

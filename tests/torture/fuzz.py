@@ -9,10 +9,8 @@ import multiprocessing
 import re
 import socket
 import time
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 
 import schemathesis
 from schemathesis.config import SchemathesisConfig
@@ -26,6 +24,7 @@ from normlab.store import records
 from tests.experiments import claimed
 from tests.factories import record_of
 from tests.torture import hostile
+from tests.torture.fuzz_tally import Tally
 from tests.torture.services import Service
 from tests.torture.workers import database_of, enqueue_variant
 
@@ -47,30 +46,6 @@ BEYOND_A_SCHEMA = {  # rules that no JSON schema can express, so that a request 
 }
 _WHOLE = re.compile(r"-?\d+\.0(e\+\d+)?|-?\d+(\.\d+)?e\+\d+")  # a float that JSON schema takes for an integer
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
-
-
-@dataclass
-class Tally:
-    """What was requested and what was wrong."""
-
-    kinds: Counter = field(default_factory=Counter)  # of schemathesis's cases, by phase and by mode
-    cases: int = 0
-    refused: int = 0  # valid by the schema, but refused by a rule beyond it
-    hostile: int = 0
-    idle: int = 0
-    fives: int = 0
-    dead: int = 0
-    lost: int = 0
-    grown: int = 0  # bytes, the most of any service
-    wrong: dict = field(default_factory=dict)  # by check and operation: the shortest request that fails
-
-    def add(self, other):
-        """Add the tally of another process."""
-        self.kinds.update(other.kinds)
-        self.wrong.update(other.wrong)
-        self.grown = max(self.grown, other.grown)
-        for count in ("cases", "refused", "hostile", "idle", "fives", "dead", "lost"):
-            setattr(self, count, getattr(self, count) + getattr(other, count))
 
 
 def main() -> None:

@@ -145,6 +145,7 @@ class TestPostgresql:
             ("postgresql://me:s3cret@db.example/lab?password=s3cret", "PostgreSQL database lab on db.example"),
             ("postgresql://db.example:7000/lab", "PostgreSQL database lab on db.example, port 7000"),
             ("postgresql://%2Frun%2Fpg/lab", "PostgreSQL database lab on /run/pg"),
+            ("postgresql:///?service=lab&password=s3cret", "PostgreSQL service lab"),
             ("postgresql://", "PostgreSQL database of-environment on host-of-environment"),
         ],
     )

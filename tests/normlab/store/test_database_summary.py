@@ -74,6 +74,13 @@ class TestOtherDatabases:
             f"To use the first one set NORMLAB_DATABASE_URL={sqlite_url(stored)}"
         )
         assert not (tmp_path / misspelt).exists()
+        assert list(stored.parent.iterdir()) == [stored]
+
+    def test_one_in_use_and_without_experiments_is_named(self, sqlite, elsewhere, tmp_path):
+        """A database that a service has just made, and still uses, is named although it holds no experiment."""
+        with sqlite.reader.connect():
+            database = Database(sqlite_url(tmp_path / "normalb.db"))
+            assert f"{sqlite.location} (0 experiments)" in summary(database, default=tmp_path / "nothing.db")
 
     def test_one_below_the_working_directory_is_named(self, stored, tmp_path, monkeypatch):
         """A database below the folder that the process started in is named if another one would be made."""
@@ -82,7 +89,7 @@ class TestOtherDatabases:
         assert f"other databases: {stored} (2 experiments)" in summary(database, default=tmp_path / "nothing.db")
 
     def test_files_that_are_no_databases_are_not_named(self, elsewhere, tmp_path):
-        """Other files, folders and databases without experiments are not named, and no file is made beside them."""
+        """Other files and folders are not named, and no file is made beside them."""
         for name, content in (("a.db", b""), ("b.db", b"no database" * 1000)):
             (tmp_path / name).write_bytes(content)
         (tmp_path / "c.db").mkdir()
