@@ -1,7 +1,6 @@
 """The settings of the service, NORMLAB_*, read once at its start."""
 
 import ipaddress
-from pathlib import Path
 
 from pydantic import Field
 
@@ -28,7 +27,6 @@ class ServiceSettings(DatabaseSettings):
     allowed_hosts: tuple[str, ...] = ()
     allowed_origins: tuple[str, ...] = ()
     local_worker: bool = True
-    data_dir: Path = Path("data")
     # PostgreSQL sends two digits for each byte, and at most 1 GB in one reply.
     max_checkpoint_bytes: int = Field(default=256_000_000, ge=1, le=500_000_000)
     max_activation_bytes: int = Field(default=64_000_000_000, ge=1, le=10**15)

@@ -1,5 +1,6 @@
 """The service process from its start to its end."""
 
+import json
 import os
 import signal
 import socket
@@ -45,6 +46,30 @@ def render_processes(service):
         for child in (thread / "children").read_text().split()
     ]
     return [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+
+
+class TestStart:
+    """What the start makes and says."""
+
+    def test_default_is_below_the_data_directory(self, tmp_path):
+        """Without an address the database is in the data directory, wherever the service is started."""
+        started, home = tmp_path / "started here", tmp_path / "home"
+        started.mkdir()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("NORMLAB_")}
+        environment |= {"XDG_DATA_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
+        with subprocess.Popen(
+            [sys.executable, "-m", "service", "--port", "0", "--no-worker"],
+            cwd=started, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            assert "serves on" in process.stdout.readline()
+            process.terminate()
+            absent, made = (json.loads(line)["event"] for line in process.stderr.read().splitlines()[:2])
+        path = home / "normlab" / "normlab.db"
+        assert absent == f"database {path} does not exist yet; this service makes it"
+        assert made.startswith(f"database {path}: schema ")
+        assert made.endswith(", 0 experiments")
+        assert path.exists()
+        assert list(started.iterdir()) == []
 
 
 class TestStop:

@@ -3,7 +3,6 @@
 With the defect the test must fail, and without it the test must pass.
 """
 
-import argparse
 import os
 import shutil
 import signal
@@ -14,6 +13,9 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 
 ROOT = Path(__file__).parents[2]
 COPIED = ("normcore", "normlab", "service", "worker", "migrations", "tests", "pyproject.toml", "README.md", "LICENSE")
@@ -213,7 +215,7 @@ DEFECTS = [
 
 def main() -> None:
     """Plant all defects, print the result in one line, and exit with the number of defects that were not caught."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--first", type=int, default=len(DEFECTS), metavar="N", help="plant only the first N")
     arguments = parser.parse_args()
     raise SystemExit(len(plant(DEFECTS[: arguments.first])))
@@ -222,13 +224,17 @@ def main() -> None:
 def plant(defects: list[Defect]) -> list[str]:
     """Return the names of the defects that their test does not catch, or whose test fails without them too."""
     began, uncaught = time.monotonic(), []
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        ProgressLines("defects", len(defects), "defects", doing="tests without a defect") as progress,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         copy = Path(folder, "copy")
         copy.mkdir()
         for name in COPIED:
             (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, copy / name)
         unplanted = _run(copy, sorted({defect.caught_by for defect in defects}))
-        for defect in defects:
+        for number, defect in enumerate(defects):
+            progress.done, progress.doing = number, defect.name
             file = copy / defect.file
             source = file.read_text()
             file.write_text(planted(source, defect))

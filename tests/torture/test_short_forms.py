@@ -18,7 +18,15 @@ from tests.torture.readers import read
 from tests.torture.takeover import take_over
 
 
+@pytest.fixture
+def progress(capsys):
+    """After the command: it has printed a progress line at its start."""
+    yield
+    assert " s so far" in capsys.readouterr().err.splitlines()[0]
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("progress")
 class TestWorkers:
     @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
     def test_kills_and_suspensions_change_no_result(self, kind):
@@ -38,6 +46,7 @@ class TestWorkers:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("progress")
 class TestService:
     @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
     def test_repeated_posts_make_one_experiment_per_key(self, kind):
@@ -53,6 +62,7 @@ class TestService:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("progress")
 class TestDatabase:
     def test_kill_loses_nothing(self):
         """If PostgreSQL is killed, nothing acknowledged is lost and the service soon works again."""

@@ -62,6 +62,12 @@ class TestQuantityStill:
         assert "12 NaN" in svg
         assert "1 Inf" in svg
 
+    def test_coarse_bins_are_named_in_the_panel(self):
+        """A panel of values that differ less than the stored bins are wide says how wide the bins are."""
+        close = 1 + 1e-7 * np.random.default_rng(0).standard_normal(1000)
+        assert "std wide" in svg_of(close)
+        assert "std wide" not in svg_of(10 * close - 10)
+
     @pytest.mark.parametrize("scale", ["linear", "symlog"])
     @pytest.mark.parametrize("axis", ["fixed", "free"])
     @pytest.mark.parametrize(
