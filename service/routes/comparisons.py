@@ -1,21 +1,21 @@
 """Figures that compare several experiments."""
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal
 
 from fastapi import HTTPException, Path, Query, Request
 from fastapi.responses import Response
-from sqlalchemy.orm import Session, sessionmaker
-from starlette.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session
 
-from normlab.spec.lifecycle import Status
 from normlab.store import records
 from normlab.store.experiments import get_experiments
 from normlab.store.models import Experiment
 from service.authorization import guarded_router, needs
 from service.plots import ImageFormat, Run, accuracy_comparison, short, variant_name
-from service.routes.figure_response import IMAGES, Figure, figure_response
+from service.render_pool import Figure
+from service.routes.figure_response import IMAGES, Revision, figure_response
 from service.routes.responses import Reading
 
 router = guarded_router("/plots", tag="figures", statuses=(404, 409))
@@ -42,25 +42,22 @@ async def accuracies(
             json_schema_extra={"pattern": IDS},
         ),
     ],
+    revision: Revision = None,
 ) -> Response:
     """One curve per experiment, coloured by variant as in the article. Returns 409 if none has an epoch yet."""
-    compared = await run_in_threadpool(_read, reading, _parse_ids(experiments))
-    if not any(experiment.epochs_done for experiment in compared):
-        raise HTTPException(409, "none of these experiments has recorded an epoch yet; there is nothing to draw")
-    heading = ", ".join(sorted({experiment.dataset for experiment in compared}))
+    ids = _parse_ids(experiments)
 
-    def read() -> Figure:
-        with reading() as session:
-            runs = _runs(session, compared)
-        return partial(accuracy_comparison, runs, split, heading=heading, image_format=suffix)
+    def check(session: Session) -> list[Experiment]:
+        compared = get_experiments(session, ids)
+        if not any(experiment.epochs_done for experiment in compared):
+            raise HTTPException(409, "none of these experiments has recorded an epoch yet; there is nothing to draw")
+        return compared
 
-    return await figure_response(
-        request,
-        read,
-        suffix=suffix,
-        state=tuple((experiment.id, experiment.attempt, experiment.epochs_done) for experiment in compared),
-        immutable=all(experiment.status == Status.SUCCEEDED for experiment in compared),
-    )
+    def read(session: Session, compared: Sequence[Experiment]) -> Figure:
+        heading = ", ".join(sorted({experiment.dataset for experiment in compared}))
+        return partial(accuracy_comparison, _runs(session, compared), split, heading=heading, image_format=suffix)
+
+    return await figure_response(request, reading, check, read, suffix=suffix, revision=revision)
 
 
 def _parse_ids(listed: str) -> list[int]:
@@ -77,12 +74,7 @@ def _is_an_id(word: str) -> bool:
     return word.isascii() and word.isdigit() and len(word) <= 10 and 0 < int(word) < 2**31
 
 
-def _read(reading: sessionmaker[Session], ids: list[int]) -> list[Experiment]:
-    with reading() as session:
-        return get_experiments(session, ids)
-
-
-def _runs(session: Session, compared: list[Experiment]) -> list[Run]:
+def _runs(session: Session, compared: Sequence[Experiment]) -> list[Run]:
     """Return the curves, labelled by variant, and by the experiment's name and number where a variant recurs."""
     counts = Counter(experiment.normalization for experiment in compared)
     return [

@@ -93,8 +93,8 @@ def listing(
     with reading() as session:
         experiments, more = list_experiments(session, chosen, newest_first=sort == "-id", limit=limit, after=cursor)
     page = [experiment_response(each).model_dump(mode="json", include=names) for each in experiments]
-    following = str(request.url.include_query_params(cursor=experiments[-1].id)) if more else None
-    return json_response({"experiments": page, "next": following})
+    query = request.url.include_query_params(cursor=experiments[-1].id).query if more else ""
+    return json_response({"experiments": page, "next": f"{request.url.path}?{query}" if more else None})
 
 
 @router.get("/{experiment_id}", summary="Read an experiment", responses=READ)

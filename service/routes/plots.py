@@ -1,16 +1,15 @@
 """An experiment's figures: their index, and each figure as PNG, SVG or GIF."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import HTTPException, Path, Query, Request
 from fastapi.responses import Response
-from sqlalchemy.orm import Session, sessionmaker
-from starlette.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session
 
 from normlab.spec.experiment import ExperimentSpec
-from normlab.spec.lifecycle import Status
 from normlab.spec.quantities import ARTICLE_QUANTITIES, QUANTITIES
 from normlab.spec.record_responses import PlotResponse, PlotsResponse
 from normlab.store import records
@@ -31,7 +30,8 @@ from service.plots import (
     variant_name,
 )
 from service.problems import problems
-from service.routes.figure_response import IMAGES, MEDIA_TYPES, Figure, figure_response
+from service.render_pool import Figure
+from service.routes.figure_response import IMAGES, MEDIA_TYPES, Revision, figure_response, with_revision
 from service.routes.responses import ExperimentId, Reading
 
 router = guarded_router("/experiments/{experiment_id}/plots", tag="figures", statuses=(404,))
@@ -53,7 +53,8 @@ def index(experiment_id: ExperimentId, reading: Reading) -> PlotsResponse:
     plots = []
     for name in _names(experiment):
         suffixes = ("png", "svg", "gif") if name in QUANTITIES else ("png", "svg")
-        urls = {MEDIA_TYPES[suffix]: f"/experiments/{experiment_id}/plots/{name}.{suffix}" for suffix in suffixes}
+        address = f"/experiments/{experiment_id}/plots/{name}"
+        urls = {MEDIA_TYPES[suffix]: with_revision(f"{address}.{suffix}", [experiment]) for suffix in suffixes}
         plots.append(PlotResponse(name=name, title=TITLES[name], urls=urls))
     return PlotsResponse(plots=plots)
 
@@ -75,21 +76,23 @@ async def plot(
     scale: Annotated[
         Scale, Query(description="Scale of the axis of values. `symlog` is linear near 0 and logarithmic beyond.")
     ] = "linear",
+    revision: Revision = None,
 ) -> Response:
     """Return a quantity's grid as still or GIF, the summary, or a curve. Returns 409 before the first epoch."""
-    experiment = await run_in_threadpool(_checked, reading, experiment_id, name, suffix)
-    heading = _heading(experiment)
 
-    def read() -> Figure:
-        with reading() as session:
-            if name in CURVES:
-                metrics = records.metrics(session, experiment_id)
-                return partial(CURVES[name], metrics, heading=heading, image_format=_still_format(suffix))
-            quantities = ARTICLE_QUANTITIES if name == "summary" else [name]
-            steps = records.captured_steps(session, experiment_id, quantities[0])
-            step = _step(steps, epoch)
-            chosen = [step] if name == "summary" else sorted({step, *_spread(steps)})
-            captures = list(records.captures(session, experiment_id, quantities=quantities, steps=chosen))
+    def check(session: Session) -> list[Experiment]:
+        return [_checked(session, experiment_id, name, suffix)]
+
+    def read(session: Session, experiments: Sequence[Experiment]) -> Figure:
+        heading = _heading(*experiments)
+        if name in CURVES:
+            metrics = records.metrics(session, experiment_id)
+            return partial(CURVES[name], metrics, heading=heading, image_format=_still_format(suffix))
+        quantities = ARTICLE_QUANTITIES if name == "summary" else [name]
+        steps = records.captured_steps(session, experiment_id, quantities[0])
+        step = _step(steps, epoch)
+        chosen = [step] if name == "summary" else sorted({step, *_spread(steps)})
+        captures = list(records.captures(session, experiment_id, quantities=quantities, steps=chosen))
         shown = chosen.index(step)
         if name == "summary":
             image_format = _still_format(suffix)
@@ -101,18 +104,12 @@ async def plot(
             image_format=_still_format(suffix),
         )  # fmt: skip
 
-    # A failed or cancelled experiment may be retried and get more records. One that succeeded never changes again.
-    return await figure_response(
-        request, read, suffix=suffix,
-        state=(experiment_id, experiment.attempt, experiment.epochs_done, experiment.step),
-        immutable=experiment.status == Status.SUCCEEDED,
-    )  # fmt: skip
+    return await figure_response(request, reading, check, read, suffix=suffix, revision=revision)
 
 
-def _checked(reading: sessionmaker[Session], experiment_id: int, name: str, suffix: str) -> Experiment:
+def _checked(session: Session, experiment_id: int, name: str, suffix: str) -> Experiment:
     """Return the experiment, if it has this figure. Raises HTTPException 404 or 409, or NoSuchExperiment."""
-    with reading() as session:
-        experiment = get_experiment(session, experiment_id)
+    experiment = get_experiment(session, experiment_id)
     names = _names(experiment)
     if name not in names:
         raise HTTPException(404, f"experiment {experiment.id} has no figure {name[:50]!r}; it has {', '.join(names)}")

@@ -7,6 +7,7 @@ import pytest
 from normlab.spec.quantities import QUANTITIES
 from normlab.spec.record_responses import PlotsResponse
 from normlab.store import claims, records
+from service.render_pool import RenderPool
 from tests.experiments import do
 from tests.factories import record_of
 from tests.service.clients import problem
@@ -66,7 +67,7 @@ class TestIndex:
 
 class TestETag:
     def test_unchanged_figure_is_304(self, client, recorded, sqlite):
-        """A client that has a figure gets 304 until an epoch is recorded; after success the figure is immutable."""
+        """A client that has a figure gets 304 until an epoch is recorded, and again until the experiment has ended."""
         location, claim = recorded
         url = f"{location}/plots/weight.png"
         first = client.get(url)
@@ -76,9 +77,10 @@ class TestETag:
         assert (client.get(url, headers=etag).status_code, first.headers["cache-control"]) == (304, "private, no-cache")
         assert client.get(url + "?scale=symlog", headers=etag).status_code == 200
         do(sqlite, claims.require_claim, claim, epochs_done=3)
-        assert client.get(url, headers=etag).status_code == 200
+        changed = client.get(url, headers=etag)
+        assert changed.status_code == 200
         do(sqlite, claims.succeed, claim)
-        assert "immutable" in client.get(url).headers["cache-control"]
+        assert client.get(url, headers={"if-none-match": changed.headers["etag"]}).status_code == 200
 
     def test_capture_within_an_epoch_changes_it(self, client, recorded, sqlite):
         """A figure is rendered again when a capture is recorded within an epoch."""
@@ -96,6 +98,14 @@ class TestRefused:
         for name in ("weight_gradient.gif", "summary.png", "loss.png"):
             assert "before its first epoch" in problem(client.get(f"{location}/plots/{name}"), 409)["detail"]
         assert "nothing to draw" in problem(client.get("/plots/train-accuracy.png?experiments=1"), 409)["detail"]
+
+    def test_full_queue(self, client, recorded):
+        """A figure that finds the queue full is a 503 problem with Retry-After."""
+        location, _ = recorded
+        client.app.state.render_pool = RenderPool(max_waiting=0)
+        response = client.get(f"{location}/plots/loss.png")
+        assert "many figures are waiting" in problem(response, 503)["detail"]
+        assert response.headers["retry-after"] == "5"
 
     def test_unknown_figure(self, client, recorded):
         """A figure that the experiment does not have is a 404 problem that says what it has."""
