@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.negotiation import accepts_coding
 
 MINIMUM_BYTES = 1000
-LEVEL = 5  # of 9, which takes three times as long for 2 % less
+LEVEL = 4  # of 9, which takes five times as long and makes records at most 12 % smaller
 UNCOMPRESSED = (*DEFAULT_EXCLUDED_CONTENT_TYPES, "application/pdf")
 
 
