@@ -113,7 +113,10 @@ class PlotResponse(BaseModel):
 
     name: str = Field(description="Name of the figure, as in its address.")
     title: str = Field(description="Title of the figure.")
-    urls: dict[str, str] = Field(description="Addresses by media type, such as `image/png`.")
+    urls: dict[str, str] = Field(
+        description="Addresses by media type, such as `image/png`. Once the experiment has ended they carry a token of "
+        "the content, and what they return may be cached for ever."
+    )
 
 
 class PlotsResponse(BaseModel):

@@ -59,11 +59,10 @@ def claim(session: Session, *, worker: str, lease_seconds: float) -> Claim | Non
 
 def heartbeat(session: Session, claim: Claim, *, step: int | None, lease_seconds: float) -> StopReason | None:
     """Extend the lease and store how many steps are done, if known. Return why the training must stop, if it must."""
-    # A record may have stored a later step than the one the supervisor has heard of.
-    progress = {} if step is None else {"step": case((Experiment.step < step, step), else_=Experiment.step)}
-    row = session.execute(
-        _update_claimed(claim).values(lease_expires_at=_now_plus(lease_seconds), **progress).returning(*_STOP_COLUMNS)
-    ).first()
+    renewed = {"lease_expires_at": _now_plus(lease_seconds), "revision": Experiment.revision}  # no record changes
+    if step is not None:  # a record may have stored a later step than the one the supervisor has heard of
+        renewed["step"] = case((Experiment.step < step, step), else_=Experiment.step)
+    row = session.execute(_update_claimed(claim).values(renewed).returning(*_STOP_COLUMNS)).first()
     return _stop_reason(session, claim, row)
 
 

@@ -1,5 +1,7 @@
 """The database: sessions to read and to write with, the database's own clock, and the errors it raises."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -53,6 +55,15 @@ class Database:
         """Close every connection."""
         self.writer.dispose()
         self.reader.dispose()
+
+
+@contextmanager
+def snapshot(sessions: sessionmaker[Session]) -> Iterator[Session]:
+    """Yield a session whose reads all see the database at one moment, whatever other transactions commit meanwhile."""
+    with sessions() as session:
+        if session.get_bind().dialect.name == "postgresql":  # on SQLite every transaction reads so
+            session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+        yield session
 
 
 def message_of(error: Exception) -> object:

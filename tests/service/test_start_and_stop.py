@@ -102,15 +102,16 @@ class TestStop:
         """A service stops in time although its render processes are frozen, and the client of the figure gets 503."""
         location, _ = recorded
         with service_process(sqlite.url, "--no-worker") as (process, port), ThreadPoolExecutor() as threads:
-            figure = f"http://127.0.0.1:{port}{location}/plots/weight_gradient.png"
-            request = threads.submit(httpx2.get, figure, timeout=30)
+            figures = [f"http://127.0.0.1:{port}{location}/plots/{name}.png" for name in ("weight_gradient", "weight")]
+            requests = [threads.submit(httpx2.get, figure, timeout=30) for figure in figures]
             while len(rendering := render_processes(process.pid)) < PROCESSES:
                 time.sleep(0.01)
             for each in rendering:
                 os.kill(each, signal.SIGSTOP)
             process.terminate()
             assert process.wait(STOPS_WITHIN_SECONDS) == 0
-            response = request.result()
-            assert (response.status_code, response.headers["retry-after"]) == (503, "5")
-            assert response.json()["detail"] == "the service is stopping; try again when it has restarted"
+            for request in requests:
+                response = request.result()
+                assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+                assert response.json()["detail"] == "the service is stopping; try again when it has restarted"
             assert not any(Path("/proc", str(each)).exists() for each in rendering)
