@@ -2,7 +2,7 @@
 
 import pytest
 
-from normlab.store import claims, queue, records
+from normlab.store import claims, gradient_checks, queue, records
 from service.app import ROUTES
 from tests.experiments import do
 from tests.factories import record_of
@@ -14,7 +14,11 @@ GETS = sorted(
 VALUES = {"{experiment_id}": "1", "{name}": "loss", "{suffix}": "svg", "{split}": "test"}
 # The metrics count the requests. A figure's length is not known before it is drawn.
 DIFFERENT = {"/metrics": {"etag", "content-length"}} | {each: {"content-length"} for each in GETS if "suffix" in each}
-QUERIES = {"/experiments/1/histograms": "?quantity=weight", "/plots/test-accuracy.svg": "?experiments=1"}
+QUERIES = {
+    "/experiments/1/histograms": "?quantity=weight",
+    "/histograms": "?experiments=1&quantity=weight",
+    "/plots/test-accuracy.svg": "?experiments=1",
+}
 
 
 def address_of(template):
@@ -38,8 +42,10 @@ def urls_of(client, location, name="loss"):
 
 class TestHead:
     @pytest.mark.parametrize("template", GETS)
-    def test_equals_get_without_a_body(self, client, recorded, template):
+    def test_equals_get_without_a_body(self, client, recorded, sqlite, template):
         """HEAD has the status and the headers of GET and no body. A figure is not drawn, so its length is unknown."""
+        do(sqlite, claims.succeed, recorded[1])
+        do(sqlite, gradient_checks.request, 1)
         address = address_of(template)
         ignored = {"x-request-id"} | DIFFERENT.get(template, set())
         client.headers["accept-encoding"] = "identity"
@@ -142,10 +148,10 @@ class TestRevisionInAddress:
         """A token that is no longer current is 404 and names the present address, whatever If-None-Match says."""
         location, claim = recorded
         do(sqlite, claims.fail, claim, "an error")
-        old = urls_of(client, location)["image/png"] + "&scale=symlog"
+        old = urls_of(client, location, "weight")["image/png"] + "&scale=symlog"
         tag = client.head(old).headers["etag"]
         do(sqlite, queue.retry, 1)
-        present = f"{location}/plots/loss.png?scale=symlog"
+        present = f"{location}/plots/weight.png?scale=symlog"
         for headers in ({}, {"if-none-match": tag}, {"if-none-match": "*"}):
             gone = client.get(old, headers=headers)
             assert problem(gone, 404)["detail"].endswith(f"its present address is {present}")
