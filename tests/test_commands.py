@@ -47,6 +47,8 @@ for module, *words in commands:
             runpy.run_module(module, run_name="__main__", alter_sys=True)
         except SystemExit as exit:
             code = exit.code
+        except Exception as error:
+            code = repr(error)
     results.append([code, out.getvalue(), errors.getvalue(), list(touched)])
 print(json.dumps(results))
 """
