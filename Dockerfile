@@ -3,7 +3,7 @@
 #   docker build --target worker --tag normlab-worker .
 FROM python:3.11-slim AS base
 RUN useradd --create-home --uid 10001 normlab && mkdir /data && chown normlab /data
-ENV NORMLAB_DATA_DIR=/data NORMLAB_DATABASE_URL=sqlite:////data/normlab.db PYTHONUNBUFFERED=1
+ENV NORMLAB_DATA_DIR=/data PYTHONUNBUFFERED=1
 VOLUME /data
 WORKDIR /app
 # Each image installs the dependencies before it copies the code, so that a change of the code does not install them again.

@@ -1,6 +1,5 @@
 """`python -m benchmarks`: measure everything, print it as tables, and store it as JSON and Markdown."""
 
-import argparse
 import json
 import platform
 import time
@@ -10,13 +9,17 @@ from typing import Any
 
 import torch
 
-from benchmarks import capture, epochs, histograms, memory, steps
+from benchmarks import capture, epochs, histograms, memory, peers, steps
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 from worker.run.malloc import keep_freed_memory
 from worker.training import device as devices
 
 RESULTS = Path(__file__).parent / "results"
 
-PARTS: dict[str, tuple[str, Callable[[torch.device], list[dict[str, Any]]]]] = {
+Measure = Callable[[torch.device, ProgressLines], list[dict[str, Any]]]
+
+PARTS: dict[str, tuple[str, Measure]] = {
     "steps": (
         "A training step of the study's network: milliseconds, medians; the implementations alternate",
         steps.measure,
@@ -26,20 +29,22 @@ PARTS: dict[str, tuple[str, Callable[[torch.device], list[dict[str, Any]]]]] = {
     "epochs": ("An epoch at STL-10's size, 5,000 training and 8,000 test images: seconds", epochs.measure),
     "histograms": (f"A histogram of {histograms.VALUES:,} values", histograms.measure),
 }
+CASES = len(steps.CASES) + 1 + 2 * len(peers.VARIANTS) + len(histograms.DATA_SETS)  # of all parts
 
 
 def main() -> None:
     """Measure all parts, one after another, on the best device of this machine."""
-    argparse.ArgumentParser(prog="python -m benchmarks", description=main.__doc__).parse_args()
+    CommandParser(description=main.__doc__).parse_args()
     keep_freed_memory()  # as the worker does; the peers run in the same process, so they gain from it too
     device, began = devices.choose("auto"), time.perf_counter()
     machine = _machine(device)
     results: dict[str, Any] = {"machine": machine}
     lines = [f"# {machine['name']}\n", *(f"- {key}: {value}" for key, value in machine.items())]
-    for name, (title, measure) in PARTS.items():
-        results[name] = measure(device)
-        lines += ["", f"## {title}\n", *_table([_flat(row) for row in results[name]])]
-        print("\n".join(lines[-len(results[name]) - 3 :]), flush=True)
+    with ProgressLines("bench", CASES, "cases") as progress:
+        for name, (title, measure) in PARTS.items():
+            results[name] = measure(device, progress)
+            lines += ["", f"## {title}\n", *_table([_flat(row) for row in results[name]])]
+            print("\n".join(lines[-len(results[name]) - 3 :]), flush=True)
     lines.append(f"\nMeasured in {time.perf_counter() - began:.0f} s by `make bench`.")
     RESULTS.mkdir(exist_ok=True)
     stem = f"{device.type}-{machine['name'].lower().replace(' ', '-')}"

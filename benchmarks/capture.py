@@ -9,14 +9,16 @@ from torch import Tensor, nn
 
 from benchmarks import ours, peers
 from benchmarks.timing import time_alternately
+from normlab.process.progress import ProgressLines
 
 BINS = 50
 
 
-def measure(device: torch.device) -> list[dict[str, Any]]:
+def measure(device: torch.device, progress: ProgressLines) -> list[dict[str, Any]]:
     """Return the milliseconds that a capture adds to each step: batch normalization's network, 20 images."""
     from torch.utils.tensorboard import SummaryWriter
 
+    progress.doing = "a capture"
     data = ours.random_images(device)
     engines = ours.engines(lambda: ours.training("batch", 20, data, device))
     name = "cuda_graph" if "cuda_graph" in engines else "compiled"
@@ -41,6 +43,7 @@ def measure(device: torch.device) -> list[dict[str, Any]]:
             "autograd, TensorBoard": tensorboard,
         }
         timings = time_alternately(candidates)
+    progress.done += 1
     added = {
         "normcore": timings[f"normcore {name}, capturing"].median - timings[f"normcore {name}"].median,
         "hooks and torch.histc": timings["autograd, hooks and torch.histc"].median - timings["autograd"].median,

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from rich.progress import track
 
 from benchmarks import ours, peers
+from normlab.process.progress import ProgressLines
 from worker import datasets
 from worker.datasets import ImageData, Split
 
@@ -16,12 +16,13 @@ STUDY_EPOCHS = 150
 EPOCHS = 2  # timed of each, after a first one that is not
 
 
-def measure(device: torch.device) -> list[dict[str, Any]]:
+def measure(device: torch.device, progress: ProgressLines) -> list[dict[str, Any]]:
     """Return a row for each variant, in seconds, and one for the whole study of the article."""
     data = datasets.load("synthetic", data_dir=Path(), image_size=96, train_size=5000, test_size=8000)
     train, test = (Split(each.images.to(device), each.labels.to(device)) for each in (data.train, data.test))
     data = ImageData(train, test, data.classes)
-    rows = [_row(variant, data, device) for variant in track(peers.VARIANTS, "epochs")]
+    variants = progress.each(peers.VARIANTS, lambda variant: f"epochs, {variant}")
+    rows = [_row(variant, data, device) for variant in variants]
     normlab, autograd = (STUDY_EPOCHS * sum(row[name] for row in rows) for name in ("normlab", "autograd"))
     study = f"the study: all five, {STUDY_EPOCHS} epochs (extrapolated)"
     return [*rows, {"variant": study, "normlab": normlab, "autograd": autograd, "over autograd": normlab / autograd}]

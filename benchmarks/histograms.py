@@ -8,17 +8,21 @@ import torch
 
 from benchmarks.timing import time_alternately
 from normcore.histograms import count, fetch, torch_operators
+from normlab.process.progress import ProgressLines
 
 VALUES = 16_000_000
+DATA_SETS = ("random", "90 % zeros")
 
 
-def measure(device: torch.device) -> list[dict[str, Any]]:
+def measure(device: torch.device, progress: ProgressLines) -> list[dict[str, Any]]:
     """Return a row for each data set and each way to count it."""
     rows: list[dict[str, Any]] = []
     generator = torch.Generator().manual_seed(3)
     random = torch.randn(VALUES, generator=generator) * 1e-3
     zeros = torch.where(torch.rand(VALUES, generator=generator) < 0.9, 0.0, random)
-    for name, values in (("random", random.to(device)), ("90 % zeros", zeros.to(device))):
+    tensors = dict(zip(DATA_SETS, (random.to(device), zeros.to(device)), strict=True))
+    for name in progress.each(DATA_SETS, lambda name: f"histograms, {name}"):
+        values = tensors[name]
         ways = _ways(values)
         timings = time_alternately(ways, rounds=5, seconds=0.1)
         rows += [

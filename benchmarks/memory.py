@@ -9,15 +9,17 @@ from torch.utils._pytree import tree_leaves
 
 from benchmarks import ours, peers
 from normcore.step import scaled
+from normlab.process.progress import ProgressLines
 from worker.datasets import ImageData
 
 BATCH = 256
 
 
-def measure(device: torch.device) -> list[dict[str, Any]]:
+def measure(device: torch.device, progress: ProgressLines) -> list[dict[str, Any]]:
     """Return a row for each variant: megabytes, and the ratios to autograd's."""
     data = ours.random_images(device)
-    return [_row(variant, data, device) for variant in peers.VARIANTS]
+    variants = progress.each(peers.VARIANTS, lambda variant: f"activation memory, {variant}")
+    return [_row(variant, data, device) for variant in variants]
 
 
 def _row(variant: str, data: ImageData, device: torch.device) -> dict[str, Any]:

@@ -4,20 +4,21 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from rich.progress import track
 
 from benchmarks import ours, peers
 from benchmarks.timing import Timing, time_alternately
+from normlab.process.progress import ProgressLines
 from worker.datasets import ImageData
 
 BATCHES = (20, 256)
+CASES = [(batch, variant) for batch in BATCHES for variant in peers.VARIANTS]
 
 
-def measure(device: torch.device) -> list[dict[str, Any]]:
+def measure(device: torch.device, progress: ProgressLines) -> list[dict[str, Any]]:
     """Return a row for each variant and batch size."""
     data = ours.random_images(device)
-    cases = [(batch, variant) for batch in BATCHES for variant in peers.VARIANTS]
-    return [_row(variant, batch, data, device) for batch, variant in track(cases, "training steps")]
+    cases = progress.each(CASES, lambda case: f"a training step, {case[0]} images, {case[1]}")
+    return [_row(variant, batch, data, device) for batch, variant in cases]
 
 
 def _row(variant: str, batch: int, data: ImageData, device: torch.device) -> dict[str, Any]:

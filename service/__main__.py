@@ -6,6 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from normlab.process.command_line import CommandParser
+
 
 def main() -> None:
     """Run the command that the arguments name."""
@@ -37,23 +39,23 @@ def _import_command(arguments: argparse.Namespace) -> Callable[[], None]:
             return partial(server.serve, with_worker=not arguments.no_worker, **given)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="python -m service",
         description="Serve. A SQLite database is migrated first, and one local worker runs beside the service.",
     )
     parser.add_argument("--host", help="default: NORMLAB_HOST, else 127.0.0.1")
     parser.add_argument("--port", type=int, help="default: NORMLAB_PORT, else 8000; 0 for any free port")
     parser.add_argument("--no-worker", action="store_true", help="run no local worker")
-    commands = parser.add_subparsers(dest="command", title="other commands", metavar="")
+    commands = parser.add_subparsers(dest="command", title="other commands", metavar="COMMAND")
     _add_key_commands(commands.add_parser("key", help="create, list and revoke API keys"))
     copy = commands.add_parser("backup", help="copy a SQLite database that is in use")
     copy.add_argument("file", type=Path, help="the copy; it must not exist yet")
     return parser
 
 
-def _add_key_commands(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="")
+def _add_key_commands(parser: CommandParser) -> None:
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     create = verbs.add_parser("create", help="create an API key; it is printed once and stored as a hash only")
     create.add_argument(
         "--scope", choices=["read", "write"], required=True, help="read: may read; write: may do everything"

@@ -11,8 +11,10 @@ from fastapi.security import HTTPBearer
 from starlette.middleware.cors import CORSMiddleware
 
 from normlab.store.database import MAX_CONNECTIONS, Database
+from service.addresses import Addresses
 from service.enqueue_batch import EnqueueBatch
 from service.middleware.authentication import Authentication
+from service.middleware.compression import Compression
 from service.middleware.host_and_origin import HostAndOrigin
 from service.middleware.request_body import RequestBody
 from service.middleware.request_log import RequestLog
@@ -31,15 +33,17 @@ from service.routes import (
     gradient_checks,
     groups,
     health,
+    histograms,
     listing,
     monitoring,
     plots,
     records,
 )
 from service.settings import ServiceSettings
+from service.shared_tasks import SharedTasks
 
 ROUTES = (
-    experiments, listing, groups, attempts, checkpoints, gradient_checks, records, plots, comparisons,
+    experiments, listing, groups, attempts, checkpoints, gradient_checks, records, histograms, plots, comparisons,
     monitoring, health, documentation,
 )  # fmt: skip
 MAX_WRITERS = 4  # requests that write at once. They wait for each other, and readers need threads too.
@@ -57,8 +61,9 @@ def create_app(settings: ServiceSettings, *, database: Database | None = None) -
         # For the documentation page's Authorize button alone. The middleware checks the keys.
         dependencies=[Security(HTTPBearer(auto_error=False))] if settings.key_needed() else [],
         # What the middleware may return for every route.
-        responses=problems(401, 403, 408, 413, 415, 421, 422, 429, 503),
+        responses=problems(401, 403, 406, 408, 413, 415, 421, 422, 429, 503),
         openapi_url=None, docs_url=None, redoc_url=None,  # FastAPI's own routes would not declare what they need
+        redirect_slashes=False,  # its redirects name http, also behind a proxy that ends TLS
     )  # fmt: skip
     _add_state(app, settings, database)
     _add_middleware(app, settings, database)
@@ -76,12 +81,15 @@ def _add_state(app: FastAPI, settings: ServiceSettings, database: Database) -> N
     app.state.writers = asyncio.Semaphore(MAX_WRITERS)
     app.state.enqueue_batch = EnqueueBatch(database.writing)
     app.state.render_pool = RenderPool()
+    app.state.shared_tasks = SharedTasks()
+    app.state.addresses = Addresses(route for module in ROUTES for route in module.router.routes)
 
 
 def _add_middleware(app: FastAPI, settings: ServiceSettings, database: Database) -> None:
     """Add the middleware, the innermost first: a request passes the last one first."""
     app.add_middleware(UnhandledErrors)
     app.add_middleware(RequestBody)
+    app.add_middleware(Compression)
     app.add_middleware(
         Authentication,
         database=database,

@@ -8,10 +8,12 @@ from inspect import iscoroutinefunction
 from typing import Any, Literal, TypeVar
 
 from fastapi import APIRouter, HTTPException, Request, Response
-from fastapi.routing import APIRoute
 
 from normlab.store.api_keys import KeyScope
+from service.etags import validated
+from service.head import HeadRoute
 from service.middleware.authentication import api_key_required
+from service.negotiation import negotiate, offered_by, with_vary
 from service.problems import problem, problems
 from service.query_parameters import check_parameters, parameters_of
 
@@ -39,15 +41,16 @@ def needs(need: Need, *, database: bool = True) -> Callable[[Endpoint], Endpoint
     return declare
 
 
-class GuardedRoute(APIRoute):
+class GuardedRoute(HeadRoute):
     """A route that reads neither body nor parameters before its caller is authorized and its database is ready."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return FastAPI's handler, behind the checks."""
+        """Return FastAPI's handler, behind the checks. The response to a GET has an ETag, or is 304."""
         handle = super().get_route_handler()
         need: Need | None = getattr(self.endpoint, "need", None)
         needs_database: bool = getattr(self.endpoint, "needs_database", True)
         parameters = parameters_of(self.dependant)
+        offered = offered_by(self)
 
         async def guarded(request: Request) -> Response:
             if (refusal := _refusal(need, request)) is not None:
@@ -55,10 +58,12 @@ class GuardedRoute(APIRoute):
             if needs_database and (unready := await request.app.state.readiness.problem()) is not None:
                 raise HTTPException(503, unready, headers={"retry-after": "5"})
             check_parameters(parameters, request)
+            negotiated = negotiate(request, offered)
             if need == "write" and not iscoroutinefunction(self.endpoint):
                 async with request.app.state.writers:
                     return await handle(request)
-            return await handle(request)
+            response = with_vary(await handle(request), negotiated)
+            return validated(request, response) if request.method == "GET" else response
 
         return guarded
 

@@ -4,14 +4,20 @@ Other processes may read and write the database meanwhile.
 """
 
 import os
+import sys
 from contextlib import closing
 from pathlib import Path
+from shlex import quote as quote_word
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import make_url
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy.exc import DBAPIError
 
+from normlab.process.database_address import PostgreSQLAddress
 from normlab.process.settings import DatabaseSettings
+from normlab.store.database import Database
+from normlab.store.database_summary import is_absent, summary
 from normlab.store.sqlite_file import sqlite
 
 SECRETS = ("password", "secret", "scram")  # connection options with these words in their names are not printed
@@ -19,20 +25,25 @@ SECRETS = ("password", "secret", "scram")  # connection options with these words
 
 def back_up(file: Path) -> str | None:
     """Copy the database of NORMLAB_DATABASE_URL to the file. Return an error message, or None."""
-    url = make_url(DatabaseSettings.read().database_url)
-    if url.get_backend_name() != "sqlite":
-        # SQLAlchemy hides the password in front of the host. libpq also accepts secrets as options.
-        secret = [name for name in url.query if any(word in name.lower() for word in SECRETS)]
-        shown = url.set(drivername="postgresql").difference_update_query(secret).render_as_string(hide_password=True)
-        return f"use PostgreSQL's own command:\n  pg_dump --format=custom --file={file} '{shown}'"
-    if not url.database or not Path(url.database).exists():
-        return f"there is no database {url.database}"
+    settings = DatabaseSettings.read()
+    database = Database(settings.database_url)
+    if isinstance(database.address, PostgreSQLAddress):
+        conninfo = _without_secrets(database.address)
+        return f"use PostgreSQL's own command:\n  pg_dump --format=custom --file={quote_word(str(file))} {conninfo}"
+    if is_absent(database):
+        return f"there is no database {summary(database, default=settings.default_database)}"
+    try:
+        print(f"database {summary(database, default=settings.default_database)}", file=sys.stderr)
+    except DBAPIError as error:
+        return f"the backup failed: {error.orig}"
+    finally:
+        database.close()
     if file.exists():
         return f"{file} exists already; name a new file"
     partial = file.with_name(f"{file.name}.partial")
     try:
         partial.unlink(missing_ok=True)
-        address = f"file:{quote(str(Path(url.database).resolve()))}?mode=ro"
+        address = f"file:{quote(os.fsencode(database.address.path))}?mode=ro"
         with closing(sqlite.connect(address, uri=True)) as source, closing(sqlite.connect(partial)) as copy:
             source.backup(copy)
             copy.execute("PRAGMA journal_mode = DELETE")  # the copy is one file, without a -wal file beside it
@@ -46,6 +57,13 @@ def back_up(file: Path) -> str | None:
         partial.unlink(missing_ok=True)
     print(f"{file}: {file.stat().st_size:,} bytes, integrity checked")
     return None
+
+
+def _without_secrets(address: PostgreSQLAddress) -> str:
+    """Return the address as one word for a shell, in libpq's other form: its options without those that are secret."""
+    options = conninfo_to_dict(address.uri)
+    shown = {name: value for name, value in options.items() if not any(word in name for word in SECRETS)}
+    return quote_word(make_conninfo("", **shown))
 
 
 def _damage(copy: Any) -> str | None:

@@ -4,7 +4,6 @@ It starts `python -m service` with a local worker, posts, waits and fetches over
 service.
 """
 
-import argparse
 import os
 import signal
 import subprocess
@@ -12,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,9 @@ import httpx2
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 
 VARIANTS = ("none", "batch", "layer", "instance", "box_cox")
 GIFS = ("weight_gradient", "input_gradient", "weight", "weight_minus_gradient")
@@ -29,7 +31,7 @@ POLL_SECONDS = 0.5
 
 def main() -> None:
     """Run the demo; exit 1 if an experiment did not succeed."""
-    parser = argparse.ArgumentParser(prog="python -m service.demo", description=__doc__.splitlines()[0])
+    parser = CommandParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=20, help="epochs of each training")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="the folder for the figures")
     arguments = parser.parse_args()
@@ -44,16 +46,21 @@ def main() -> None:
 
 def _run(epochs: int, out: Path) -> None:
     console, began = Console(), time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="normlab-") as scratch, _service(Path(scratch)) as client:
+    lines = ProgressLines("demo", epochs * len(VARIANTS), "epochs")
+    with (
+        nullcontext() if console.is_terminal else lines,  # a terminal shows bars
+        tempfile.TemporaryDirectory(prefix="normlab-") as scratch,
+        _service(Path(scratch)) as client,
+    ):
         console.print(f"normlab serves on {client.base_url}; posting {len(VARIANTS)} experiments on UCI digits")
         ids = {variant: _post(client, variant, epochs) for variant in VARIANTS}
-        ended = _watch(client, ids, console)
+        ended = _watch(client, ids, console, lines)
         failed = [experiment for experiment in ended.values() if experiment["status"] != "succeeded"]
         for experiment in failed:
             console.print(f"experiment {experiment['id']} {experiment['status']}: {experiment['error']}", style="red")
         if failed:
             sys.exit(1)
-        saved = _save_figures(client, ids, out, console)
+        saved = _save_figures(client, ids, out, console, lines)
         console.print(_table(client, ids))
     console.print(f"{saved} figures in {out.resolve()}; the demo took {time.monotonic() - began:.0f} s")
 
@@ -97,7 +104,9 @@ def _post(client: httpx2.Client, variant: str, epochs: int) -> int:
     return int(response.json()["id"])
 
 
-def _watch(client: httpx2.Client, ids: dict[str, int], console: Console) -> dict[str, dict[str, Any]]:
+def _watch(
+    client: httpx2.Client, ids: dict[str, int], console: Console, lines: ProgressLines
+) -> dict[str, dict[str, Any]]:
     """Show the progress of every experiment until all have ended, and return them by variant."""
     columns = (TextColumn("{task.description:>9}"), BarColumn(), TextColumn("{task.fields[news]}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as bars:
@@ -105,12 +114,14 @@ def _watch(client: httpx2.Client, ids: dict[str, int], console: Console) -> dict
             variant: bars.add_task(variant, start=False, total=1.0, news="queued") for variant in ids
         }
         ended: dict[str, dict[str, Any]] = {}
+        epochs: dict[str, int] = {}
         while len(ended) < len(ids):
             for variant in [variant for variant in ids if variant not in ended]:
                 experiment = _get(client, f"/experiments/{ids[variant]}")
                 if experiment["status"] != "queued":
                     bars.start_task(tasks[variant])
                 progress = experiment["progress"]
+                epochs[variant] = progress["epochs_done"]
                 bars.update(
                     tasks[variant],
                     completed=progress["epochs_done"] / progress["epochs"],
@@ -121,11 +132,12 @@ def _watch(client: httpx2.Client, ids: dict[str, int], console: Console) -> dict
                     ended[variant] = experiment
                     if not console.is_terminal:
                         console.print(f"{variant}: {experiment['status']} after {progress['epochs_done']} epochs")
+            lines.done = sum(epochs.values())
             time.sleep(POLL_SECONDS)
     return ended
 
 
-def _save_figures(client: httpx2.Client, ids: dict[str, int], out: Path, console: Console) -> int:
+def _save_figures(client: httpx2.Client, ids: dict[str, int], out: Path, console: Console, lines: ProgressLines) -> int:
     """Save the summary and four GIFs of each variant and the two accuracy comparisons. Return the number of files."""
     figures = [
         (out / variant / figure, f"/experiments/{experiment}/plots/{figure}")
@@ -139,7 +151,8 @@ def _save_figures(client: httpx2.Client, ids: dict[str, int], out: Path, console
     ]
     with Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=console) as bars:
         task = bars.add_task("rendering", total=len(figures))
-        for path, url in figures:
+        for number, (path, url) in enumerate(figures, start=1):
+            lines.doing = f"render figure {number} of {len(figures)}"
             response = client.get(url)
             response.raise_for_status()
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -11,14 +11,20 @@ from sqlalchemy.orm import Session
 from normlab.process.settings import DatabaseSettings
 from normlab.store import api_keys
 from normlab.store.database import Database
+from normlab.store.database_summary import is_absent, summary
 from normlab.store.models import ApiKeyRow
 from normlab.store.schema import SchemaStatus, migrate, schema_status
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the verb. Exits with a message if it fails."""
-    database = Database(DatabaseSettings.read().database_url)
+    settings = DatabaseSettings.read()
+    database = Database(settings.database_url)
     try:
+        line = f"database {summary(database, default=settings.default_database)}"
+        if is_absent(database) and arguments.verb != "create":
+            sys.exit(line)
+        print(line, file=sys.stderr)
         status = schema_status(database.reader)
         if status.can_migrate and database.writer.dialect.name == "sqlite":
             migrate(database)

@@ -9,18 +9,20 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic_core import to_jsonable_python
 from starlette.exceptions import HTTPException
-from starlette.routing import compile_path
+from starlette.requests import ClientDisconnect
 
 from normlab.store.database import TRANSIENT_ERRORS, message_of
 from normlab.store.errors import IdempotencyKeyReused, InvalidState, NoSuchExperiment, NoSuchGroup
+from service.etags import ALWAYS_REVALIDATE
 
 log = logging.getLogger(__name__)
 
 MAX_VALUE_LENGTH = 200  # characters of a refused value that a response repeats
 MAX_ERRORS = 20  # errors of one request that a response lists
+CLIENT_CLOSED = 499  # the status that is logged if the client closed the connection before it had a response
 EXPECTED = {  # by pydantic's type of error, where pydantic's own message says too little
     "extra_forbidden": "no field of this name; /docs lists the fields",
     "model_attributes_type": "an object, such as {}",
@@ -44,7 +46,8 @@ class _ProblemResponse(JSONResponse):
 def problem(status: int, detail: str, **more: Any) -> JSONResponse:
     """Return one problem document."""
     body = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, **more}
-    return _ProblemResponse(body, status)
+    # A cache may keep a 404 or 405 for some time, unless it is told otherwise.
+    return _ProblemResponse(body, status, {"cache-control": ALWAYS_REVALIDATE})
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -66,6 +69,7 @@ def map_errors(app: FastAPI) -> None:
         app.add_exception_handler(kind, _with_status(status))
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(ClientDisconnect, _client_closed)
     for transient in TRANSIENT_ERRORS:
         app.add_exception_handler(transient, _database_unavailable)
 
@@ -81,25 +85,39 @@ def _database_unavailable(request: Request, error: Exception) -> JSONResponse:
     return database_unavailable(error)
 
 
-def _http(request: Request, error: Exception) -> JSONResponse:
+def _client_closed(request: Request, error: Exception) -> Response:
+    """Return a response that nobody receives. The log has its status, which is nginx's for this case."""
+    return Response(status_code=CLIENT_CLOSED)
+
+
+def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if "endpoint" not in request.scope and error.status_code == 404:
+        return _unknown_address(request)
+    if error.status_code == 405:
+        return _other_method(request)
     if isinstance(error.__cause__, RecursionError | ValueError):  # from the parser of the body, but no syntax error
         return problem(422, f"body: expected JSON of moderate depth and numbers; got {error.__cause__}")
     response = problem(error.status_code, error.detail)
     response.headers.update(error.headers or {})
-    if error.status_code == 405 and (methods := _methods_at(request)):
-        response.headers["allow"] = ", ".join(methods)  # Starlette names the methods of the path's first route alone
     return response
 
 
-def _methods_at(request: Request) -> list[str]:
-    """Return every method that the OpenAPI document has for this address."""
-    documented = request.app.openapi()["paths"].items()
-    return sorted({method.upper() for path, methods in documented if _matches(path, request) for method in methods})
+def _unknown_address(request: Request) -> Response:
+    path = request.url.path
+    closest = request.app.state.addresses.closest_to(path)
+    hint = "/docs lists the addresses" if closest is None else f"did you mean {closest}?"
+    return problem(404, f"there is nothing at {path[:MAX_VALUE_LENGTH]}; {hint}")
 
 
-def _matches(path: str, request: Request) -> bool:
-    return compile_path(path)[0].match(request.url.path) is not None
+def _other_method(request: Request) -> Response:
+    """Return 204 with Allow to an OPTIONS, 405 to a method that the address does not have."""
+    methods = ", ".join(request.app.state.addresses.methods_at(request.url.path))
+    response = Response(status_code=204)
+    if request.method != "OPTIONS":
+        response = problem(405, f"{request.url.path[:MAX_VALUE_LENGTH]} has no {request.method[:20]}; it has {methods}")
+    response.headers["allow"] = methods
+    return response
 
 
 def _invalid(request: Request, error: Exception) -> JSONResponse:

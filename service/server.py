@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from normlab.store import api_keys
 from normlab.store.database import Database
+from normlab.store.database_summary import is_absent, summary
 from normlab.store.schema import SchemaStatus, migrate, schema_status
 from service.app import create_app
 from service.local_worker import LocalWorker
@@ -61,10 +62,13 @@ def _prepare_database(settings: ServiceSettings) -> None:
     """
     database = Database(settings.database_url)
     try:
+        if is_absent(database):
+            log.warning("database %s; this service makes it", summary(database, default=settings.default_database))
         status = schema_status(database.reader)
         if status.can_migrate and database.writer.dialect.name == "sqlite":
             migrate(database)
             status = SchemaStatus.CURRENT
+        log.info("database %s", summary(database, default=settings.default_database))
         if status != SchemaStatus.CURRENT:
             log.warning("%s", status.description)
         elif settings.key_needed():
@@ -74,7 +78,7 @@ def _prepare_database(settings: ServiceSettings) -> None:
     except DBAPIError as error:
         if database.writer.dialect.name == "sqlite":
             sys.exit(f"the database cannot be opened: {error.orig}")
-        log.warning("the database does not answer yet: %s", error.orig)
+        log.warning("database %s does not answer yet: %s", database.location, error.orig)
     finally:
         database.close()
 

@@ -1,7 +1,6 @@
 """The settings of the service, NORMLAB_*, read once at its start."""
 
 import ipaddress
-from pathlib import Path
 
 from pydantic import Field
 
@@ -32,7 +31,6 @@ class ServiceSettings(DatabaseSettings):
     allowed_origins: tuple[str, ...] = ()
     local_worker: bool = True
     local_workers: int = Field(default_factory=default_workers, ge=1, le=256)
-    data_dir: Path = Path("data")
     # PostgreSQL sends two digits for each byte, and at most 1 GB in one reply.
     max_checkpoint_bytes: int = Field(default=256_000_000, ge=1, le=500_000_000)
     max_activation_bytes: int = Field(default=64_000_000_000, ge=1, le=10**15)

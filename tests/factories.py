@@ -4,28 +4,42 @@ import hashlib
 
 import numpy as np
 
-from normlab.store.histograms import SHIFT, Histogram
+from normlab.store.histograms import Histogram
 from normlab.store.records import Capture, Checkpoint, EpochMetrics, Record
+
+SORTED_VALUES, KERNEL_BITS = 16_384, 10  # how normcore counts: tests/normcore/histograms compares them
 
 
 def histogram_of(values):
-    """The histogram of an array, counted by numpy."""
+    """The histogram of an array as it is stored, counted by numpy."""
     values = np.asarray(values, dtype=np.float32).ravel()
     finite = values[np.isfinite(values)]
-    bin_index, counts = np.unique((finite[finite != 0].view(np.uint32) >> SHIFT).astype(np.uint16), return_counts=True)
-    exact = finite.astype(np.float64)
-    return Histogram(
-        bin_index=bin_index,
-        counts=counts.astype(np.int64),
+    patterns, counts = np.unique(finite[finite != 0].view(np.uint32), return_counts=True)
+    mantissa_bits = 23 if values.size <= SORTED_VALUES else KERNEL_BITS
+    return Histogram.compact(
+        patterns,
+        counts,
+        mantissa_bits,
+        finite=finite.size,
         zeros=int((finite == 0).sum()),
         nans=int(np.isnan(values).sum()),
         positive_infinities=int(np.isposinf(values).sum()),
         negative_infinities=int(np.isneginf(values).sum()),
         minimum=float(finite.min()) if finite.size else None,
         maximum=float(finite.max()) if finite.size else None,
-        total=float(exact.sum()),
-        total_of_squares=float((exact**2).sum()),
+        **moments_of(finite),
     )
+
+
+def moments_of(values):
+    """The mean and the sum of the squared deviations from it, in two passes with more digits than float64's."""
+    if not values.size:
+        return {"mean": None, "squared_deviations": 0.0}
+    values = values.astype(np.longdouble)
+    mean = values.mean()
+    deviations = values - mean
+    squares = (deviations**2).sum() - deviations.sum() ** 2 / values.size
+    return {"mean": float(mean), "squared_deviations": float(squares)}
 
 
 MIXED = [  # a network of the layers that the study's network does not have

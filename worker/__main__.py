@@ -1,6 +1,7 @@
 """`python -m worker`: claim experiments and train them, until a signal stops it."""
 
 import argparse
+import logging
 import os
 import platform
 import signal
@@ -8,13 +9,17 @@ import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any
 
+from normlab.process.command_line import CommandParser
 from normlab.process.logging import log_to_stderr
 from normlab.process.machine import cores, gpus
 from normlab.process.parent_death import when_stdin_closes
-from normlab.store.database import Database
+from normlab.store.database import DATABASE_ERRORS, Database, message_of
+from normlab.store.database_summary import is_absent, summary
 from worker.settings import WorkerSettings
 from worker.supervisor.supervisor import StartProcess, Supervisor
 from worker.supervisor.training_process import TrainingProcess
+
+log = logging.getLogger(__name__)
 
 SIGNAL_CHECK_SECONDS = 0.2  # between two checks for a signal
 
@@ -40,6 +45,7 @@ def main(*, start: StartProcess = TrainingProcess) -> None:
 
     settings = WorkerSettings.read()
     database = Database(settings.database_url)
+    _log_summary(database, settings)
     process_name = f"{platform.node()}:{os.getpid()}"
     supervisors = [
         Supervisor(database, settings, name=f"{process_name}:{index}", environment=environment, start=start)
@@ -61,8 +67,17 @@ def main(*, start: StartProcess = TrainingProcess) -> None:
     database.close()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _log_summary(database: Database, settings: WorkerSettings) -> None:
+    """Log which database this is. A worker makes none: it waits until one exists and is migrated."""
+    try:
+        level = logging.WARNING if is_absent(database) else logging.INFO
+        log.log(level, "database %s", summary(database, default=settings.default_database))
+    except DATABASE_ERRORS as error:
+        log.warning("database %s does not answer yet: %s", database.location, message_of(error))
+
+
+def _parser() -> CommandParser:
+    parser = CommandParser(
         prog="python -m worker",
         description="Claim experiments from the queue and train them, until SIGTERM or SIGINT.",
         epilog="The settings are environment variables named NORMLAB_*, such as NORMLAB_DATABASE_URL.",

@@ -1,7 +1,5 @@
 """The settings of a worker."""
 
-from pathlib import Path
-
 from pydantic import Field
 
 from normlab.process.settings import DatabaseSettings
@@ -13,10 +11,6 @@ A_WEEK = 604_800
 class WorkerSettings(DatabaseSettings):
     """The settings of a worker, read once from environment variables named NORMLAB_*."""
 
-    data_dir: Path = Field(
-        default=Path("data"),
-        description="The folder of the data sets. Public data sets are downloaded into it.",
-    )
     lease_seconds: float = Field(
         default=30.0,
         ge=0.5,

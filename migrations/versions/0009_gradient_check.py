@@ -17,7 +17,7 @@ depends_on = None
 
 BATCH = 500  # experiments read at once
 FLOAT64_LIMIT = 1e-8  # of the older releases
-NOT_COMPARED = {"float64": None, "training": None, "training_limit": None}
+NOT_COMPARED = {"float64": None, "float64_limit": None, "training": None, "training_limit": None}
 LEFT_OUT = [
     "This check is of an older release. It compared the eager step's formulas in float64 with autograd of the same "
     "forward pass. The engine, the optimizer, the running statistics and the test pass were not compared."
@@ -78,17 +78,21 @@ def _checked() -> Iterator[tuple[int, Any]]:
 def _structured(layers: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "passed": True, "failure": None, "step": 0, "images": None, "steps": 0, "engine": None,
-        "memory": None, "device": None, "precision": None, "float64_limit": FLOAT64_LIMIT, "scaled_images": None,
+        "memory": None, "device": None, "precision": None, "scaled_images": None,
         "layers": [
             {
                 "layer": layer["layer"], "kind": layer["kind"], "output": NOT_COMPARED,
-                "gradients": NOT_COMPARED | {"float64": layer["error"]}, "departure": None,
+                "gradients": NOT_COMPARED | _float64(layer["error"]), "departure": None,
             }
             for layer in layers
         ],
         "parameters": [], "running_statistics": [], "loss": None, "correct": None, "capture": None,
         "test_logits": None, "departures": [], "left_out": LEFT_OUT,
     }  # fmt: skip
+
+
+def _float64(error: float | None) -> dict[str, Any]:
+    return {"float64": error, "float64_limit": None if error is None else FLOAT64_LIMIT}
 
 
 def _listed(check: dict[str, Any]) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from normcore.histograms.histogram import BIN_COUNT, Histogram
+from normcore.histograms.histogram import BIN_COUNT, MANTISSA_BITS, Histogram
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +50,9 @@ class _Buffers(threading.local):
     """The kernel's results. Allocated once per thread: it takes as long as counting a small tensor."""
 
     def __init__(self) -> None:
-        self.bin_index, self.counts = np.empty(BIN_COUNT, np.uint16), np.empty(BIN_COUNT, np.int64)
-        self.sums, self.extremes, self.special = np.empty(2), np.empty(2, np.float32), np.empty(5, np.int64)
-        arrays = (self.bin_index, self.counts, self.sums, self.extremes, self.special)
+        self.bin_index, self.counts = np.empty(BIN_COUNT, np.uint32), np.empty(BIN_COUNT, np.int64)
+        self.moments, self.extremes, self.special = np.empty(2), np.empty(2, np.float32), np.empty(5, np.int64)
+        arrays = (self.bin_index, self.counts, self.moments, self.extremes, self.special)
         self.addresses = [array.ctypes.data for array in arrays]
 
 
@@ -66,11 +66,12 @@ def count(x: Tensor) -> Histogram:
     values, rows = _rows(x.detach().to(torch.float32))
     used = kernel.histogram(values.data_ptr(), *rows, torch.get_num_threads(), *_buffers.addresses)
     return Histogram(
+        MANTISSA_BITS,
         _buffers.bin_index[:used].copy(),
         _buffers.counts[:used].copy(),
         *_buffers.special.tolist(),
         *_buffers.extremes.tolist(),
-        *_buffers.sums.tolist(),
+        *_buffers.moments.tolist(),
     )
 
 

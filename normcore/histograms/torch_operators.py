@@ -7,22 +7,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from normcore.histograms.histogram import BIN_COUNT, Histogram, bin_index
-
-TABLES = 64  # values alternate between them, so that increments of one bin seldom wait for each other
+from normcore.histograms.histogram import BIN_COUNT, MANTISSA_BITS, Histogram, bin_index
+from normcore.histograms.octaves import compact, expand
 
 
 class DeviceHistogram(NamedTuple):
     """A histogram whose tensors are still on the device.
 
-    counts is BIN_COUNT int64, without zeros and values that are not finite. special is 5 int64: positive and negative
-    zeros, NaNs, positive and negative infinities. extremes is 2 float32, sums 2 float64.
+    counts is int32, without zeros and values that are not finite, as octaves.compact returns it. special is 5 int64:
+    positive and negative zeros, NaNs, positive and negative infinities. extremes is 2 float32. moments is 2 float64:
+    the mean and the sum of the squared deviations from it.
     """
 
     counts: Tensor
     special: Tensor
     extremes: Tensor
-    sums: Tensor
+    moments: Tensor
 
 
 def count(x: Tensor) -> DeviceHistogram:
@@ -35,16 +35,16 @@ def count(x: Tensor) -> DeviceHistogram:
         values = values.cpu()
     finite = values.isfinite()
     zero, negative = values == 0, values.signbit()
-    exact = torch.where(finite, values, 0.0).to(torch.float64)
     special = (zero & ~negative, zero & negative, values.isnan(), values.isposinf(), values.isneginf())
     least = torch.where(finite, values, torch.inf)
     greatest = torch.where(finite, values, -torch.inf)
     unlimited = values.new_full((1,), torch.inf)
+    extremes = torch.stack([torch.cat([least, unlimited]).amin(), torch.cat([greatest, -unlimited]).amax()])
     return DeviceHistogram(
-        counts=_counts(values, finite & ~zero),
+        counts=compact(_counts(values, finite & ~zero), extremes),
         special=torch.stack([each.sum() for each in special]),
-        extremes=torch.stack([torch.cat([least, unlimited]).amin(), torch.cat([greatest, -unlimited]).amax()]),
-        sums=torch.stack([exact.sum(), (exact * exact).sum()]),
+        extremes=extremes,
+        moments=_moments(values, finite),
     )
 
 
@@ -63,16 +63,32 @@ def _counts(values: Tensor, counted: Tensor) -> Tensor:
 
     Integers give the same sum in every order.
     """
-    table = torch.arange(len(values), device=values.device) % TABLES
-    tables = torch.zeros(TABLES * BIN_COUNT, dtype=torch.int64, device=values.device)
-    tables.index_add_(0, table * BIN_COUNT + bin_index(values), counted.to(torch.int64))
-    return tables.view(TABLES, BIN_COUNT).sum(0)
+    table = torch.zeros(BIN_COUNT, dtype=torch.int32, device=values.device)
+    return table.index_add_(0, bin_index(values), counted.to(torch.int32))
+
+
+def _moments(values: Tensor, finite: Tensor) -> Tensor:
+    """Return the mean of the finite values and the sum of the squared deviations from it, in two passes.
+
+    The deviations are taken from a shift that is one of the values, since the sums of values that are far from 0 would
+    lose the digits in which they differ.
+    """
+    exact = torch.where(finite, values, 0.0).to(torch.float64)
+    count = finite.sum().clamp(min=1)
+    first = torch.cat([finite, finite.new_ones(1)]).to(torch.uint8).argmax()  # without a finite value the 0 at the end
+    shift = torch.cat([exact, exact.new_zeros(1)]).index_select(0, first.view(1))
+    deviations = torch.where(finite, exact - shift, 0.0)
+    differences = torch.where(finite, deviations - deviations.sum() / count, 0.0)
+    return torch.stack([exact.sum() / count, differences.square().sum()])
 
 
 def _histogram(fields: Sequence[np.ndarray]) -> Histogram:
-    counts, special = fields[0].copy().view(np.int64), fields[1].copy().view(np.int64)
-    extremes, sums = fields[2].copy().view(np.float32), fields[3].copy().view(np.float64)
-    used = np.flatnonzero(counts)
+    counts, special = fields[0].copy().view(np.int32), fields[1].copy().view(np.int64)
+    extremes, moments = fields[2].copy().view(np.float32), fields[3].copy().view(np.float64)
     return Histogram(
-        used.astype(np.uint16), counts[used], *special.tolist(), *extremes.astype(float).tolist(), *sums.tolist()
+        MANTISSA_BITS,
+        *expand(counts, extremes),
+        *special.tolist(),
+        *extremes.astype(float).tolist(),
+        *moments.tolist(),
     )

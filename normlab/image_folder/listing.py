@@ -149,7 +149,7 @@ class _Lister:
     def _walk_classes(self, grouped: Mapping[str, Sequence[Path]]) -> _ByClass:
         by_class: _ByClass = {}
         for name, folders in grouped.items():
-            by_class[name] = sorted(image for each in folders for image in self._walk.images(each))
+            by_class[name] = sorted((image for each in folders for image in self._walk.images(each)), key=str)
             if not by_class[name]:
                 self._walk.add_fault(folders[0], "has no image that can be read")
         return by_class

@@ -1,7 +1,6 @@
 """What the names of files and folders say: which are hidden, which are images, which are the same class."""
 
 import unicodedata
-from pathlib import PurePath
 
 READABLE = frozenset(
     {".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tga", ".tif", ".tiff"}
@@ -34,7 +33,8 @@ def is_part(name: str) -> bool:
 
 def suffix_of(name: str) -> str:
     """Return the ending of a file name in lower case, such as .jpg, or "" if it has none."""
-    return PurePath(name).suffix.lower()
+    stem, dot, ending = name.rpartition(".")
+    return f".{ending.lower()}" if stem and dot else ""
 
 
 def class_name(name: str) -> str:

@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from normlab.image_folder.faults import Fault
+from normlab.image_folder.faults import Fault, printable
 from normlab.image_folder.names import READABLE, UNREADABLE, is_hidden, suffix_of
 
 
@@ -24,8 +24,8 @@ class Walk:
 
     def __init__(self, data_dir: Path, max_entries: int | None = None) -> None:
         self._data_dir, self._root, self._max_entries = data_dir, os.path.realpath(data_dir), max_entries
-        self._folders: dict[str, str] = {}  # the shown path of each folder that was entered, by its real path
-        self._files: dict[str, str] = {}  # the same for each image
+        self._folders: dict[str, Path] = {}  # each folder that was entered, by its real path
+        self._files: dict[str, Path] = {}  # each image, by its real path
         self._unreadable: dict[str, Fault] = {}  # by ending
         self._entries = 0
         self._faults: list[Fault] = []
@@ -63,7 +63,7 @@ class Walk:
         return sorted(Path(each.path) for each in folders), sorted(files, key=lambda entry: entry.name)
 
     def images(self, folder: Path) -> list[Path]:
-        """Return the images in a folder that was entered, and in the folders below it, sorted by path."""
+        """Return the images in a folder that was entered, and in the folders below it."""
         images, waiting = [], [folder]
         while waiting:
             current = waiting.pop()
@@ -71,7 +71,7 @@ class Walk:
             real = os.path.realpath(current)
             images += [Path(file.path) for file in files if self._is_image(file, real)]
             waiting += [each for each in folders if self.enter(each)]
-        return sorted(images)
+        return images
 
     def ignore(self, files: "list[os.DirEntry[str]]") -> None:
         """Count files that belong to no class."""
@@ -83,20 +83,21 @@ class Walk:
             self._count_unreadable(path, suffix)
         elif suffix not in READABLE:
             self.ignored[suffix] += 1
-        elif not path.is_file():  # a pipe or a device would be read without end
+        elif not _is_file(file):
             self.add_fault(path, "is a broken link" if file.is_symlink() else "is not a regular file", can_skip=True)
         else:
-            real = os.path.realpath(path) if file.is_symlink() else str(Path(real_folder, file.name))
+            real = os.path.realpath(path) if file.is_symlink() else f"{real_folder}/{file.name}"
             return self._is_first_visit(path, real, self._files, "file")
         return False
 
-    def _is_first_visit(self, path: Path, real: str, visited: dict[str, str], kind: str) -> bool:
+    def _is_first_visit(self, path: Path, real: str, visited: dict[str, Path], kind: str) -> bool:
         if not _is_inside(real, self._root):
             self.add_fault(path, f"is a link to a {kind} outside the data directory: copy the {kind} instead")
         elif real in visited:
-            self.add_fault(path, f"is the same {kind} as {visited[real]}, and would count twice: remove the link")
+            same = printable(self.shown(visited[real]))
+            self.add_fault(path, f"is the same {kind} as {same}, and would count twice: remove the link")
         else:
-            visited[real] = self.shown(path)
+            visited[real] = path
             return True
         return False
 
@@ -126,6 +127,14 @@ def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link to itself; as a file it is a broken link
+        return False
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    """Return whether an entry is a regular file. A pipe or a device would be read without end."""
+    try:
+        return entry.is_file()
+    except OSError:  # a link to itself
         return False
 
 

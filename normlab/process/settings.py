@@ -1,4 +1,4 @@
-"""The one setting of every process, the database's address, and how settings are read from the environment."""
+"""The settings of every process, the data directory and the database's address, and how they are read."""
 
 import os
 import sys
@@ -7,21 +7,37 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
-from sqlalchemy import make_url
-from sqlalchemy.exc import ArgumentError
 
-EXPECTED = "expected sqlite:///path or postgresql://user:password@host/name"
-SQLITE = ("sqlite", "sqlite+pysqlite")  # the names by which SQLAlchemy selects the drivers that are installed
-POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
+from normlab.process.database_address import SQLiteAddress, read_address, sqlite_url
+
+DATABASE_NAME = "normlab.db"
+
+
+def _default_data_dir() -> Path:
+    """Return the user's folder for data, by the XDG base directory specification. It ignores a relative variable."""
+    of_user = Path(os.environ.get("XDG_DATA_HOME", ""))
+    return (of_user if of_user.is_absolute() else Path("~/.local/share")) / "normlab"
 
 
 class DatabaseSettings(BaseSettings):
-    """NORMLAB_DATABASE_URL: sqlite:///path or postgresql://user:password@host/name."""
+    """Where the data and the database are.
+
+    NORMLAB_DATA_DIR: by default $XDG_DATA_HOME/normlab or ~/.local/share/normlab, whatever folder a process starts in.
+    NORMLAB_DATABASE_URL: sqlite:///path or postgresql://user:password@host/name. By default the SQLite file
+    normlab.db in the data directory.
+    """
 
     # An infinite number of seconds, bytes or attempts has no use.
     model_config = SettingsConfigDict(env_prefix="NORMLAB_", extra="ignore", allow_inf_nan=False)
 
-    database_url: str = Field(default="sqlite:///data/normlab.db", repr=False)  # it may hold a password
+    data_dir: Path = Field(
+        default_factory=_default_data_dir,
+        description="The folder of the data sets. Public data sets are downloaded into it.",
+    )
+    database_url: str = Field(
+        default_factory=lambda values: sqlite_url(values["data_dir"] / DATABASE_NAME),
+        repr=False,  # it may hold a password
+    )
 
     @classmethod
     def read(cls, **values: Any) -> Self:
@@ -31,32 +47,44 @@ class DatabaseSettings(BaseSettings):
         except SettingsError as error:
             sys.exit(f"{error}; a list is written as JSON, such as '[\"lab.example\"]'")
         except ValidationError as error:
-            # Without the values: a database's address may hold a password.
-            sys.exit("\n".join(_message(each["loc"], each["msg"]) for each in error.errors()))
+            # Without the values: a database's address may hold a password. The address has no default of its own if the
+            # data directory is invalid.
+            errors = [each for each in error.errors() if each["type"] != "default_factory_not_called"]
+            sys.exit("\n".join(_message(each["loc"], each["msg"]) for each in errors))
+
+    @property
+    def default_database(self) -> Path:
+        """The database's file if no address is set."""
+        return self.data_dir / DATABASE_NAME
+
+    @field_validator("data_dir", mode="before")
+    @classmethod
+    def _expand_data_dir(cls, folder: str | Path) -> Path:
+        """Make the path absolute. An empty variable would be the folder that the process starts in."""
+        if not str(folder).strip():
+            raise ValueError("expected the path of a folder, got an empty text")
+        try:
+            return Path(folder).expanduser().absolute()
+        except RuntimeError as error:
+            raise ValueError("this user has no home folder; write the whole path") from error
 
     @field_validator("database_url")
     @classmethod
     def _check_database_url(cls, address: str) -> str:
-        if (refusal := _refusal(address)) is not None:
+        database = read_address(address)
+        if isinstance(database, SQLiteAddress) and (refusal := _path_refusal(database.path)) is not None:
             raise ValueError(refusal)
         return address
 
 
-def _refusal(address: str) -> str | None:
-    """Return why the address is refused, without the address: it may hold a password. None if it is accepted."""
+def _path_refusal(path: Path) -> str | None:
+    """Return why a SQLite database cannot be at the path. None if it can."""
     try:
-        url = make_url(address)
-    except (ArgumentError, ValueError):  # ValueError: the port is not a number
-        return EXPECTED
-    if url.drivername in POSTGRESQL:
-        return None
-    if url.drivername not in SQLITE or url.host or url.username or url.password:
-        return EXPECTED
-    if url.query:
-        return "a SQLite database takes no options; expected sqlite:///path"
-    if not url.database or url.database == ":memory:":
-        return "a SQLite database must be a file, which a service and its workers can share; expected sqlite:///path"
-    return _folder_refusal(Path(url.database).parent)
+        if path.is_dir():
+            return f"{path} is a folder; name a file in it, such as {path / DATABASE_NAME}"
+    except PermissionError:
+        pass  # the folder's own refusal says more
+    return _folder_refusal(path.parent)
 
 
 def _folder_refusal(folder: Path) -> str | None:

@@ -1,5 +1,6 @@
 """`python -m normlab.spec`: print the reference of the spec, docs/spec.md, from the fields themselves."""
 
+import argparse
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
@@ -15,6 +16,10 @@ SIMPLE_TYPES = {"string": "text", "integer": "integer", "number": "number", "boo
 
 def main() -> None:
     """Print the page."""
+    # Not the parser of normlab.process: the spec needs pydantic alone.
+    argparse.ArgumentParser(
+        prog="python -m normlab.spec", description="Print the reference of the spec as Markdown.", allow_abbrev=False
+    ).parse_args()
     print(reference(), end="")
 
 

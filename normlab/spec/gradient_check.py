@@ -16,13 +16,18 @@ class ComparedErrors(BaseModel):
         description="Error of the training's code run in float64, where a right formula leaves rounding of about "
         "1e-15. Null if the reference was not finite, or if this was not compared."
     )
+    float64_limit: float | None = Field(
+        description="Largest `float64` that passes: 1e-8, or 100,000 times what one rounding of every intermediate "
+        "value changes in the reference, if that is more. Null with `float64`, and if that change was not finite."
+    )
     training: float | None = Field(
         description="Error of the training's own steps, in its precision and with its engine. Null if a value was not "
         "finite, or if this was not compared."
     )
     training_limit: float | None = Field(
-        description="Largest `training` that passes: the greater of a fixed limit and 100 times the error of PyTorch's "
-        "own functions in the training's precision. Null if those were not finite either, so that nothing was judged."
+        description="Largest `training` that passes: the greatest of a fixed limit, 100 times the error of PyTorch's "
+        "own functions in the training's precision, and 1,000 times what one rounding of every intermediate value "
+        "changes in the reference. Null with `training`, and if one of these was not finite."
     )
 
 
@@ -78,7 +83,6 @@ class GradientCheck(BaseModel):
     precision: str | None = Field(
         description="Precision of the training, such as `float32`; null in a check of an older release."
     )
-    float64_limit: float = Field(description="Largest error in float64 that passes.")
     scaled_images: ComparedErrors | None = Field(
         description="The images as the network takes them, scaled to 0…1; null if not compared."
     )

@@ -68,6 +68,20 @@ class HistogramResponse(CapturedQuantity):
         description="Number of values that are exactly 0. Linear bins count them too, native bins do not."
     )
     nonfinite: int = Field(description="Number of values that are NaN or infinite. No bin counts them.")
+    below: float = Field(description="Number of finite values below the first linear bin, which a chosen `low` leaves.")
+    above: float = Field(description="Number of finite values above the last linear bin, which a chosen `high` leaves.")
+    divided: int = Field(
+        description="Number of values in stored bins that reach across an edge of a linear bin and were divided by "
+        "length. So at most this number of values is counted in a wrong bin."
+    )
+    resolution: float | None = Field(
+        description="Mean width of the stored bins in which the values lie, in standard deviations of the values; "
+        "null if no value is finite. The distribution within a stored bin is not known."
+    )
+    resolution_is_coarse: bool = Field(
+        description="Whether `resolution` is above 0.25. The values then differ so little relative to their size that "
+        "linear bins show the steps and plateaus of the stored bins instead of the shape of the distribution."
+    )
     bins: list[tuple[float, float, float]] = Field(
         description="Bins as [low, high, count], ascending; empty if no value is finite. Counts of linear bins need "
         "not be whole: a stored bin that overlaps two of them is divided by length."
@@ -80,12 +94,29 @@ class HistogramsResponse(BaseModel):
     histograms: list[HistogramResponse] = Field(description="One histogram per captured step and layer.")
 
 
+class ExperimentHistogramResponse(HistogramResponse):
+    """The histogram of one captured quantity, and the experiment that it is of."""
+
+    experiment: int = Field(description="Number of the experiment.")
+
+
+class SeveralHistogramsResponse(BaseModel):
+    """The histograms of one quantity of several experiments. The edges of their bins are the same."""
+
+    histograms: list[ExperimentHistogramResponse] = Field(
+        description="One histogram per experiment, captured step and layer."
+    )
+
+
 class PlotResponse(BaseModel):
     """One figure of an experiment."""
 
     name: str = Field(description="Name of the figure, as in its address.")
     title: str = Field(description="Title of the figure.")
-    urls: dict[str, str] = Field(description="Addresses by media type, such as `image/png`.")
+    urls: dict[str, str] = Field(
+        description="Addresses by media type, such as `image/png`. Once the experiment has ended they carry a token of "
+        "the content, and what they return may be cached for ever."
+    )
 
 
 class PlotsResponse(BaseModel):

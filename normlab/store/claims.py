@@ -16,14 +16,12 @@ from sqlalchemy import cast as sql_cast
 from sqlalchemy.orm import Session
 
 from normlab.spec.lifecycle import AttemptOutcome, Phase, RequestedAction, Status, StopReason
+from normlab.store.candidate import is_queued, select_candidate
 from normlab.store.database import database_now
 from normlab.store.errors import ClaimLost
 from normlab.store.live_progress import NOTHING_KNOWN, LiveProgress
 from normlab.store.models import Attempt, Experiment, GroupRow
 
-CLAIM_LOCK = 7411019  # the number of PostgreSQL's advisory lock; any number that nothing else uses
-
-is_queued = Experiment.status == Status.QUEUED
 is_stalled = and_(Experiment.status == Status.RUNNING, Experiment.lease_expires_at < database_now())
 
 
@@ -49,7 +47,7 @@ def claim(session: Session, *, worker: str, lease_seconds: float) -> Claim | Non
 
     Return None if no experiment is queued.
     """
-    candidate = _select_candidate(session)
+    candidate = select_candidate(session)
     if candidate is None:
         return None
     claim = Claim(candidate.id, candidate.attempt + 1)
@@ -62,12 +60,12 @@ def heartbeat(
     session: Session, claim: Claim, *, step: int | None, lease_seconds: float, live: LiveProgress = NOTHING_KNOWN
 ) -> StopReason | None:
     """Extend the lease and store how far the training is, if known. Return why the training must stop, if it must."""
-    progress: dict[str, Any] = {} if live.phase is None else asdict(live)
+    renewed = {"lease_expires_at": _now_plus(lease_seconds), "revision": Experiment.revision}  # no record changes
     if step is not None:  # a record may have stored a later step than the one the supervisor has heard of
-        progress["step"] = case((Experiment.step < step, step), else_=Experiment.step)
-    row = session.execute(
-        _update_claimed(claim).values(lease_expires_at=_now_plus(lease_seconds), **progress).returning(*_STOP_COLUMNS)
-    ).first()
+        renewed["step"] = case((Experiment.step < step, step), else_=Experiment.step)
+    if live.phase is not None:
+        renewed |= asdict(live)
+    row = session.execute(_update_claimed(claim).values(renewed).returning(*_STOP_COLUMNS)).first()
     return _stop_reason(session, claim, row)
 
 
@@ -171,38 +169,6 @@ def status_after(status: Status) -> ColumnElement[Status]:
 def now_if_cancelled() -> ColumnElement[float | None]:
     """The end time of an experiment that no worker runs any more: only a cancelled one has ended."""
     return case((Experiment.requested_action == RequestedAction.CANCEL, database_now()), else_=None)
-
-
-def _select_candidate(session: Session) -> Any:
-    """Lock and return the experiment that is next.
-
-    Without the advisory lock, two concurrent claims on PostgreSQL would take the turn of the same group.
-    """
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(CLAIM_LOCK)))
-    highest = select(func.max(Experiment.priority)).where(is_queued).scalar_subquery()
-    is_next = and_(is_queued, Experiment.priority == highest)
-    return session.execute(
-        select(Experiment.id, Experiment.attempt, Experiment.queue_group)
-        .where(is_next, Experiment.queue_group == _next_group(is_next))
-        .order_by(Experiment.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    ).first()
-
-
-def _next_group(is_next: ColumnElement[bool]) -> Any:
-    """The queued group with the oldest claim. A group that was never claimed from comes first.
-
-    The recursive query moves from one queued group to the next along the index, so that neither ended experiments nor
-    the other experiments of a group are read.
-    """
-    groups = select(func.min(Experiment.queue_group).label("name")).where(is_next).cte("queued_groups", recursive=True)
-    following = select(func.min(Experiment.queue_group)).where(is_next, Experiment.queue_group > groups.c.name)
-    groups = groups.union_all(select(following.scalar_subquery()).where(groups.c.name.is_not(None)))
-    turn = select(GroupRow.claimed_at).where(GroupRow.name == groups.c.name).scalar_subquery()
-    ordered = select(groups.c.name).where(groups.c.name.is_not(None)).order_by(turn.nulls_first(), groups.c.name)
-    return ordered.limit(1).scalar_subquery()
 
 
 def _start(session: Session, claim: Claim, worker: str, lease_seconds: float) -> None:

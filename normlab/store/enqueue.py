@@ -62,6 +62,11 @@ def enqueue_all(session: Session, submissions: Sequence[Submission]) -> list[Exp
     return results
 
 
+def is_known(session: Session, key: IdempotencyKey) -> bool:
+    """Return whether an experiment was queued with this key before."""
+    return bool(_known(session, [key]))
+
+
 def _known(session: Session, keys: Iterable[IdempotencyKey]) -> _Known:
     """Return the experiments and the digests of the keys that were used before."""
     scoped = {key.scoped for key in keys}

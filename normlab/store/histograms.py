@@ -1,48 +1,68 @@
 """The histogram of a tensor as it is stored and drawn: exact counts in bins that do not depend on the data.
 
-The bin of a float32 is its leading bits: the sign, the exponent and the first five bits of the mantissa. So the bins
-are log-linear, each at most 1/32 of its value wide. Any two histograms can be compared bin by bin, and any linear
-picture, quantile or fraction can be computed from a stored one. normcore counts the values; this module does not.
+The bin of a float32 is its leading bits (`normlab.store.histogram_bins`). So any two histograms can be compared bin by
+bin, and any linear picture, quantile or fraction can be computed from a stored one. normcore counts the values; this
+module does not.
 """
 
-import zlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from functools import cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-MANTISSA_BITS = 5
-SHIFT = 23 - MANTISSA_BITS
-HALF = 1 << (8 + MANTISSA_BITS)  # the bins below HALF are of positive floats, the others of negative ones
+from normlab.store.histogram_bins import MIN_BITS, BinLayout, Counts, Patterns, coarsened, layout_for
+from normlab.store.packed_bins import pack, unpack
+
+NEGATIVE = np.uint32(0x80000000)  # the patterns from here on are of negative values
+COARSE = 0.25  # standard deviations: wider bins show as steps in a picture of 50 bins
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: a cached property needs the instance's dictionary
 class Histogram:
     """Counts of one tensor's values.
 
-    bin_index, counts: the index and the count of each bin that is not empty, ascending by index. Zeros and non-finite
-    values are in no bin and have counts of their own. minimum, maximum, total and total_of_squares are exact, over the
-    finite values with the zeros. minimum and maximum are None if no value is finite.
+    layout: which bins these are. patterns, counts: of each bin that is not empty the float32 bits of the edge nearer to
+    zero, with the sign, and the count, ascending by pattern. Zeros and non-finite values are in no bin and have counts
+    of their own. The other fields are exact, over the finite values with the zeros: how many there are, their extremes
+    and their mean, None if there is none, and the sum of their squared deviations from the mean.
     """
 
-    bin_index: NDArray[np.uint16]
-    counts: NDArray[np.int64]
+    layout: BinLayout
+    patterns: Patterns
+    counts: Counts
+    finite: int
     zeros: int
     nans: int
     positive_infinities: int
     negative_infinities: int
     minimum: float | None
     maximum: float | None
-    total: float
-    total_of_squares: float
+    mean: float | None
+    squared_deviations: float
 
-    @property
-    def finite(self) -> int:
-        """The number of finite values, with the zeros."""
-        return int(self.counts.sum()) + self.zeros
+    @classmethod
+    def compact(cls, patterns: Patterns, counts: Counts, mantissa_bits: int, **scalars: Any) -> "Histogram":
+        """Return the histogram of counted bins, with as many of their mantissa bits as are stored.
+
+        patterns, counts, mantissa_bits: the bins as they were counted. scalars: the other fields.
+        """
+        layout = BinLayout(0, MIN_BITS)
+        if scalars["minimum"] is not None:
+            layout = layout_for(counts, scalars["minimum"], scalars["maximum"], mantissa_bits)
+        return cls(layout, *coarsened(patterns, counts, layout), **scalars)
+
+    @classmethod
+    def from_bytes(cls, packed: bytes, *scalars: Any) -> "Histogram":
+        """Return the histogram of packed bins and of the other fields, in their order. Raises ValueError."""
+        return cls(*unpack(packed), *scalars)
+
+    def to_bytes(self) -> bytes:
+        """Return the bins as they are stored."""
+        return pack(self.layout, self.patterns, self.counts)
 
     @property
     def nonfinite(self) -> int:
@@ -60,32 +80,42 @@ class Histogram:
         return self.zeros / self.count if self.count else 0.0
 
     @property
-    def mean(self) -> float | None:
-        """The mean of the finite values. None if there is none."""
-        return self.total / self.finite if self.finite else None
-
-    @property
     def std(self) -> float | None:
         """The biased standard deviation of the finite values. None if there is none."""
-        if not self.finite:
-            return None
-        mean = self.total / self.finite
-        return float(np.sqrt(max(self.total_of_squares / self.finite - mean * mean, 0.0)))
+        return math.sqrt(self.squared_deviations / self.finite) if self.finite else None
 
     @property
     def l2_norm(self) -> float:
         """The Euclidean norm of the finite values."""
-        return float(np.sqrt(self.total_of_squares))
+        return l2_norm(self.finite, self.mean, self.squared_deviations)
 
-    def bins(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    @cached_property
+    def resolution(self) -> float | None:
+        """The mean width of the bins, over the finite values, in standard deviations.
+
+        Within a bin the shape of the distribution is unknown. 0 if all values are equal, None if there is none.
+        """
+        std = self.std
+        if not std:
+            return std
+        low, high, counts = self._cut_bins
+        return float(np.dot(high - low, counts)) / self.finite / std
+
+    @property
+    def resolution_is_coarse(self) -> bool:
+        """Whether the bins are wider than COARSE standard deviations, so that a picture shows the bins' own steps."""
+        return (self.resolution or 0.0) > COARSE
+
+    def bins(self) -> tuple[NDArray[np.float64], NDArray[np.float64], Counts]:
         """Return the low edges, high edges and counts of the bins that are not empty, ascending by value.
 
         Zeros are not among them.
         """
-        low, high = edges()
-        order = np.argsort(low[self.bin_index], kind="stable")
-        index = self.bin_index[order]
-        return low[index], high[index], self.counts[order]
+        nearer, farther = self.layout.edges(self.patterns)
+        positive = int(np.searchsorted(self.patterns, NEGATIVE))
+        low = np.concatenate([-farther[positive:][::-1], nearer[:positive]])
+        high = np.concatenate([-nearer[positive:][::-1], farther[:positive]])
+        return low, high, np.concatenate([self.counts[positive:][::-1], self.counts[:positive]])
 
     def rebin(self, new_edges: ArrayLike, *, zeros: bool = True) -> NDArray[np.float64]:
         """Return the counts of the finite values between new edges: floats, of length B.
@@ -96,16 +126,33 @@ class Histogram:
 
         new_edges: ascending, of length B + 1. zeros: whether zeros are counted.
         """
+        return np.maximum(np.diff(self.cumulative(new_edges, zeros=zeros)), 0.0)
+
+    def cumulative(self, new_edges: ArrayLike, *, zeros: bool = True) -> NDArray[np.float64]:
+        """Return how many finite values are below each new edge, those equal to the last edge included.
+
+        Floats, of length B + 1: a stored bin that reaches across an edge is divided by length.
+        """
         new_edges = np.asarray(new_edges, dtype=np.float64)
-        low, high, counts = self.bins()
-        if self.minimum is not None and self.maximum is not None:
-            low, high = np.maximum(low, self.minimum), np.minimum(high, self.maximum)
-        rebinned = _overlap(new_edges, low, high, counts.astype(np.float64))
+        below = _below(new_edges, *self._cut_bins)
         if zeros and self.zeros:
-            index = _bin_of(0.0, new_edges)
-            if index is not None:
-                rebinned[index] += self.zeros
-        return rebinned
+            below += self.zeros * (new_edges > 0)
+            below[-1] += self.zeros * (new_edges[-1] == 0)
+        return below
+
+    def divided(self, new_edges: ArrayLike) -> int:
+        """Return how many values `rebin` divides: those in stored bins that reach across a new edge.
+
+        No more values than these can be in a wrong new bin.
+        """
+        new_edges = np.asarray(new_edges, dtype=np.float64)
+        low, high, counts = self._cut_bins
+        if not len(counts):
+            return 0
+        index = np.searchsorted(low, new_edges, side="left") - 1  # of the last bin that begins below each edge
+        across = np.zeros(len(counts), dtype=bool)
+        across[index[(index >= 0) & (high[index] > new_edges)]] = True
+        return int(counts[across].sum())
 
     def quantile(self, q: float) -> float | None:
         """Return the value below which the fraction q of the finite values lies, to within its stored bin (3 %).
@@ -133,66 +180,42 @@ class Histogram:
         if not self.count:
             return 0.0
         low, high, counts = self.bins()
-        outside = _overlap(np.array([threshold, np.inf]), low, high, counts.astype(np.float64))
-        outside += _overlap(np.array([-np.inf, -threshold]), low, high, counts.astype(np.float64))
-        return float((outside.sum() + self.positive_infinities + self.negative_infinities) / self.count)
+        negative, _, positive = np.diff(_below(np.array([-np.inf, -threshold, threshold, np.inf]), low, high, counts))
+        return float((negative + positive + self.positive_infinities + self.negative_infinities) / self.count)
 
-    def to_bytes(self) -> bytes:
-        """Return the bins as they are stored: zlib of the differences of the indices and of the counts."""
-        gaps = np.diff(self.bin_index.astype("<u2"), prepend=np.zeros(1, "<u2"))
-        return zlib.compress(gaps.astype("<u2").tobytes() + self.counts.astype("<u4").tobytes(), 6)
+    @cached_property
+    def _cut_bins(self) -> tuple[NDArray[np.float64], NDArray[np.float64], Counts]:
+        """Return the bins, cut to the exact minimum and maximum."""
+        low, high, counts = self.bins()
+        if self.minimum is None or self.maximum is None:
+            return low, high, counts
+        return np.maximum(low, self.minimum), np.minimum(high, self.maximum), counts
+
+
+def l2_norm(finite: int, mean: float | None, squared_deviations: float) -> float:
+    """Return the Euclidean norm of values, of their number, their mean and the sum of their squared deviations."""
+    return math.sqrt(finite * mean * mean + squared_deviations) if mean is not None else 0.0
 
 
 SCALARS: Mapping[str, Any] = {  # the fields that are numbers, and their types
-    field.name: field.type for field in fields(Histogram) if field.name not in ("bin_index", "counts")
+    field.name: field.type for field in fields(Histogram) if field.name not in ("layout", "patterns", "counts")
 }
 
 
-def unpack(packed: bytes) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
-    """Return the indices and the counts of bins packed by `Histogram.to_bytes`. Raises ValueError for other bytes."""
-    try:
-        raw = zlib.decompress(packed)
-    except zlib.error as error:
-        raise ValueError(f"not a packed histogram: {error}") from error
-    if len(raw) % 6:
-        raise ValueError(f"a packed histogram has 6 bytes for each bin, not {len(raw)} bytes in all")
-    bins = len(raw) // 6
-    gaps = np.frombuffer(raw, "<u2", bins)
-    return np.cumsum(gaps, dtype=np.uint16), np.frombuffer(raw, "<u4", bins, offset=2 * bins).astype(np.int64)
-
-
-@cache
-def edges() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the low and the high edge of each of the 16,384 bins, by index. Those of infinities and NaNs are empty."""
-    leading_bits = np.arange(HALF + 1, dtype=np.uint32)
-    with np.errstate(invalid="ignore"):
-        magnitudes = (leading_bits << SHIFT).view(np.float32).astype(np.float64)
-    low, high = magnitudes[:-1], magnitudes[1:]
-    both = np.concatenate([low, -high]), np.concatenate([high, -low])
-    for edge in both:
-        edge.setflags(write=False)
-    return both
-
-
-def _overlap(
-    new_edges: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], counts: NDArray[np.float64]
+def _below(
+    new_edges: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64], counts: Counts
 ) -> NDArray[np.float64]:
-    """Return how much of the counts of the bins [low, high] lies between new edges, if each bin is filled evenly."""
-    wide = high > low
-    # The cumulative count is piecewise linear. The count between two edges is the difference of its values there.
-    knots = np.stack([low[wide], high[wide]], axis=1).ravel()
-    heights = np.repeat(np.cumsum(counts[wide]), 2)
-    heights[::2] -= counts[wide]
-    rebinned = np.diff(np.interp(new_edges, knots, heights)) if len(knots) else np.zeros(len(new_edges) - 1)
-    for value, count in zip(low[~wide], counts[~wide], strict=True):  # two at most: those of minimum and maximum
-        index = _bin_of(float(value), new_edges)
-        if index is not None:
-            rebinned[index] += count
-    return rebinned
+    """Return how much of the counts of the bins [low, high] lies below new edges, if each bin is filled evenly.
 
-
-def _bin_of(value: float, new_edges: NDArray[np.float64]) -> int | None:
-    """Return the index of the bin that holds the value, as in numpy.histogram. None if it is outside all bins."""
-    if not new_edges[0] <= value <= new_edges[-1]:
-        return None
-    return min(int(np.searchsorted(new_edges, value, side="right")) - 1, len(new_edges) - 2)
+    A bin without a width holds equal values. They are below an edge that is greater, and below the last edge if they
+    are equal to it.
+    """
+    if not len(counts):
+        return np.zeros(len(new_edges))
+    index = np.searchsorted(low, new_edges, side="left") - 1  # of the last bin that begins below each edge
+    index[-1] = np.searchsorted(low, new_edges[-1], side="right") - 1
+    before = np.cumsum(counts) - counts
+    width = (high - low)[index]
+    inside = np.clip((new_edges - low[index]) / np.where(width > 0, width, 1.0), 0.0, 1.0)
+    inside[width == 0] = 1.0
+    return np.where(index >= 0, before[index] + counts[index] * inside, 0.0)

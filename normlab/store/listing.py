@@ -83,7 +83,10 @@ def list_ids(
         query = query.where(_follows(order, after))
     towards = ColumnElement.desc if order.descending else ColumnElement.asc
     by_key = [] if order.key == "id" else [towards(key).nulls_last()]
-    rows = session.execute(query.order_by(*by_key, towards(Experiment.id.expression)).limit(limit + 1)).all()
+    query = query.order_by(*by_key, towards(Experiment.id.expression)).limit(limit + 1)
+    # Each choice of filters is another statement, of up to 60 conditions. Compiled ones would fill the memory.
+    options = {} if chosen == Filter() else {"compiled_cache": None}
+    rows = session.execute(query, execution_options=options).all()
     page = rows[:limit]
     end = None
     if len(rows) > limit:

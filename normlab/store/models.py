@@ -1,5 +1,6 @@
 """The tables. Times are UTC seconds since 1970 by the database's own clock."""
 
+import secrets
 from enum import StrEnum
 from typing import Any
 
@@ -36,6 +37,10 @@ def _one_of(column: str, kind: type[StrEnum]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({', '.join(repr(each.value) for each in kind)})", name=column)
 
 
+def _new_revision() -> str:
+    return secrets.token_hex(16)
+
+
 class Base(DeclarativeBase):
     """The tables' base. It names every constraint, because a migration can only change a named one."""
 
@@ -66,6 +71,10 @@ class Experiment(Base):
     # Identity.
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     created_at: Mapped[float] = mapped_column(Double)
+
+    # A random token that every write replaces, except a renewed lease. Equal tokens mean equal records, even after a
+    # backup was restored and other experiments were posted under the same ids.
+    revision: Mapped[str] = mapped_column(String(32), default=_new_revision, onupdate=_new_revision, server_default="")
 
     # Spec: the whole of it, and the fields that lists show and are filtered by in columns of their own.
     spec: Mapped[dict[str, Any]] = mapped_column(JSON)

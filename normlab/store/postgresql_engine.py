@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine.interfaces import Dialect
 
@@ -16,18 +17,21 @@ SLOWEST_BYTES_A_SECOND = 1_000_000
 PREPARE_THRESHOLD = 5  # how often a statement is sent before it is prepared: psycopg's default
 
 
-def postgresql_engine(url: str, *, timeout_seconds: float, **pool: Any) -> Engine:
+def postgresql_engine(uri: str, *, timeout_seconds: float, **pool: Any) -> Engine:
     """Return an engine whose statements raise OperationalError if the server does not reply in time.
+
+    uri: libpq reads it, because SQLAlchemy reads some addresses differently: an encoded socket directory, several hosts
+    and a + among the options.
 
     Two execution options lengthen the time: reads_bytes (int), the bytes that the reply will hold, and no_timeout
     (bool), for a statement that may take any time.
     """
-    limits = {"connect_timeout": int(PING_SECONDS), "tcp_user_timeout": int(1000 * timeout_seconds)}
-    engine = create_engine(_with_driver(url), **pool, hide_parameters=True, pool_pre_ping=True, connect_args=limits)
+    given = connection_options(uri, timeout_seconds=timeout_seconds)
+    engine = create_engine("postgresql+psycopg://", **pool, hide_parameters=True, pool_pre_ping=True)
 
     @event.listens_for(engine, "do_connect")
     def _connect(dialect: object, record: object, arguments: Any, options: Any) -> Any:
-        return _TimeoutConnection.connect(*arguments, **options)
+        return _TimeoutConnection.connect(*arguments, **options | given)
 
     @event.listens_for(engine, "connect")
     def _configure(connection: Any, record: object) -> None:
@@ -45,6 +49,12 @@ def postgresql_engine(url: str, *, timeout_seconds: float, **pool: Any) -> Engin
 
     _limit_pings(engine.dialect)
     return engine
+
+
+def connection_options(uri: str, *, timeout_seconds: float) -> dict[str, Any]:
+    """Return the options that libpq reads from the URI, and the timeouts that it does not set itself."""
+    timeouts = {"connect_timeout": int(PING_SECONDS), "tcp_user_timeout": int(1000 * timeout_seconds)}
+    return timeouts | conninfo_to_dict(uri)
 
 
 class _TimeoutConnection(psycopg.Connection[Any]):
@@ -101,11 +111,3 @@ def _binary_size(parameter_sets: Iterable[Any]) -> int:
         for value in (parameters.values() if isinstance(parameters, dict) else parameters or ())
     )
     return sum(len(value.obj) for value in values if isinstance(value, psycopg.Binary))
-
-
-def _with_driver(url: str) -> str:
-    """Return the address with psycopg 3 as the driver, which postgresql:// alone does not name."""
-    for plain in ("postgresql://", "postgres://"):
-        if url.startswith(plain):
-            return "postgresql+psycopg://" + url.removeprefix(plain)
-    return url

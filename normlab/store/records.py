@@ -1,15 +1,16 @@
 """Records: what a worker measures. A record is written whole, in one transaction that is guarded by the claim."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby
-from typing import Any
+from typing import Any, TypedDict
 
 from sqlalchemy import case, delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from normlab.store.claims import Claim, require_claim
-from normlab.store.histograms import SCALARS, Histogram, unpack
+from normlab.store.histograms import SCALARS, Histogram, l2_norm
 from normlab.store.models import CheckpointRow, EpochRow, Experiment, HistogramRow
 
 
@@ -27,6 +28,7 @@ class EpochMetrics:
     images_per_second: float
 
 
+CAPTURED = ("epoch", "step", "layer", "quantity")  # columns that say what a histogram is of
 METRICS = tuple(field.name for field in fields(EpochMetrics))
 
 
@@ -41,6 +43,28 @@ class Capture:
     epoch: int
     step: int
     histograms: Mapping[tuple[int, str], Histogram]
+
+
+class LayerStatistics(TypedDict):
+    """Exact statistics of one captured quantity.
+
+    count: of all values. min, max, mean and std are those of the finite values, None if there is none. std is biased.
+    """
+
+    epoch: int
+    step: int
+    layer: int
+    quantity: str
+    count: int
+    zeros: int
+    nans: int
+    positive_infinities: int
+    negative_infinities: int
+    min: float | None
+    max: float | None
+    mean: float | None
+    std: float | None
+    l2_norm: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +130,7 @@ def captures(
     epoch: int | None = None, steps: Sequence[int] | None = None,
 ) -> Iterator[Capture]:  # fmt: skip
     """Yield the captures in the order of training: all, or those of the given quantities, layer, epoch and steps."""
-    chosen = _narrowed(select(*HistogramRow.__table__.columns), experiment_id, quantities, layer, epoch)
+    chosen = _narrowed(select(*_columns(*CAPTURED, "bins", *SCALARS)), [experiment_id], quantities, layer, epoch)
     if steps is not None:
         chosen = chosen.where(HistogramRow.step.in_(steps))
     rows = session.execute(chosen.order_by(HistogramRow.step, HistogramRow.layer))
@@ -114,18 +138,38 @@ def captures(
         yield Capture(captured_epoch, step, {(row.layer, row.quantity): _histogram(row) for row in of_step})
 
 
-def count_histograms(
+def layer_statistics(
     session: Session, experiment_id: int, *, quantities: Sequence[str] = (), layer: int | None = None,
     epoch: int | None = None,
+) -> list[LayerStatistics]:  # fmt: skip
+    """Return the statistics of the captures in the order of training. The bins are not read: they are most bytes."""
+    chosen = _narrowed(select(*_columns(*CAPTURED, *SCALARS)), [experiment_id], quantities, layer, epoch)
+    return [_statistics(*row) for row in session.execute(chosen.order_by(HistogramRow.step, HistogramRow.layer))]
+
+
+def count_histograms(
+    session: Session, experiment_ids: Sequence[int], *, quantities: Sequence[str] = (), layer: int | None = None,
+    epoch: int | None = None,
 ) -> int:  # fmt: skip
-    """Return how many histograms `captures` would read."""
-    return session.scalar(_narrowed(select(func.count()), experiment_id, quantities, layer, epoch)) or 0
+    """Return how many histograms `captures` would read of these experiments."""
+    return session.scalar(_narrowed(select(func.count()), experiment_ids, quantities, layer, epoch)) or 0
+
+
+def value_range(
+    session: Session, experiment_ids: Sequence[int], *, quantities: Sequence[str] = (), layer: int | None = None,
+    epoch: int | None = None,
+) -> tuple[float, float] | None:  # fmt: skip
+    """Return the smallest and the largest finite value of the captures of these experiments. None if there is none."""
+    minimum, maximum = _columns("minimum", "maximum")
+    extremes = select(func.min(minimum), func.max(maximum))
+    low, high = session.execute(_narrowed(extremes, experiment_ids, quantities, layer, epoch)).one()
+    return None if low is None else (low, high)
 
 
 def captured_steps(session: Session, experiment_id: int, quantity: str) -> list[tuple[int, int]]:
     """Return the epoch and the step of each capture of a quantity, in order."""
     steps = select(HistogramRow.epoch, HistogramRow.step).distinct().order_by(HistogramRow.step)
-    return [(row.epoch, row.step) for row in session.execute(_narrowed(steps, experiment_id, [quantity], None, None))]
+    return [(row.epoch, row.step) for row in session.execute(_narrowed(steps, [experiment_id], [quantity], None, None))]
 
 
 def _last_and_best(metrics: EpochMetrics) -> dict[str, Any]:
@@ -150,9 +194,28 @@ def _histogram_rows(experiment_id: int, captures: Sequence[Capture]) -> list[dic
     ]  # fmt: skip
 
 
+def _columns(*names: str) -> list[Any]:
+    return [HistogramRow.__table__.c[name] for name in names]
+
+
 def _histogram(row: Any) -> Histogram:
-    bin_index, counts = unpack(row.bins)
-    return Histogram(bin_index, counts, **{name: getattr(row, name) for name in SCALARS})
+    return Histogram.from_bytes(row.bins, *row[-len(SCALARS) :])
+
+
+def _statistics(
+    epoch: int, step: int, layer: int, quantity: str, finite: int, zeros: int, nans: int, positive_infinities: int,
+    negative_infinities: int, minimum: float | None, maximum: float | None, mean: float | None,
+    squared_deviations: float,
+) -> LayerStatistics:  # fmt: skip
+    nonfinite = nans + positive_infinities + negative_infinities
+    std = math.sqrt(squared_deviations / finite) if finite else None
+    norm = l2_norm(finite, mean, squared_deviations)
+    return {
+        "epoch": epoch, "step": step, "layer": layer, "quantity": quantity, "count": finite + nonfinite,
+        "zeros": zeros, "nans": nans, "positive_infinities": positive_infinities,
+        "negative_infinities": negative_infinities, "min": minimum, "max": maximum, "mean": mean, "std": std,
+        "l2_norm": norm,
+    }  # fmt: skip
 
 
 def _replace_checkpoint(session: Session, experiment_id: int, checkpoint: Checkpoint) -> None:
@@ -165,8 +228,10 @@ def _replace_checkpoint(session: Session, experiment_id: int, checkpoint: Checkp
     )
 
 
-def _narrowed(query: Any, experiment_id: int, quantities: Sequence[str], layer: int | None, epoch: int | None) -> Any:
-    query = query.where(HistogramRow.experiment_id == experiment_id)
+def _narrowed(
+    query: Any, experiment_ids: Sequence[int], quantities: Sequence[str], layer: int | None, epoch: int | None
+) -> Any:
+    query = query.where(HistogramRow.experiment_id.in_(experiment_ids))
     if quantities:
         query = query.where(HistogramRow.quantity.in_(quantities))
     if layer is not None:

@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 from normlab.store.database import Database
+from normlab.store.sqlite_engine import FILE_OPTION
 
 MIGRATION_LOCK = 7411018  # the number of PostgreSQL's advisory lock; any number that nothing else uses
 
@@ -61,13 +62,21 @@ def migrating(database: Database) -> Iterator[Config]:
 def schema_status(engine: Engine) -> SchemaStatus:
     """Read the schema's revision and compare it with those that this code knows."""
     newest, known = _revisions()
-    with engine.connect() as connection:
-        revision = MigrationContext.configure(connection).get_current_revision()
+    revision = schema_revision(engine)
     if revision is None:
         return SchemaStatus.MISSING
     if revision == newest:
         return SchemaStatus.CURRENT
     return SchemaStatus.OLDER if revision in known else SchemaStatus.NEWER
+
+
+def schema_revision(engine: Engine) -> str | None:
+    """Read the schema's revision. Return None if there is no schema or, on SQLite, no file. This makes no file."""
+    file = engine.get_execution_options().get(FILE_OPTION)
+    if file is not None and file.is_absent():
+        return None
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
 
 
 @cache

@@ -4,32 +4,34 @@ import time
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, make_url
+from sqlalchemy import URL, Engine, create_engine, event
 
 from normlab.store.sqlite_file import SQLiteFile, sqlite
 
 SAFE_WAL_VERSION = (3, 51, 3)  # the first release of SQLite without the WAL-reset corruption
 JOURNAL_RETRY_SECONDS = 0.02
+FILE_OPTION = "sqlite_file"  # the execution option that holds an engine's SQLiteFile
 
 
-def sqlite_engines(url: str, *, timeout_seconds: float, **pool: Any) -> tuple[Engine, Engine]:
+def sqlite_engines(path: Path, *, timeout_seconds: float, **pool: Any) -> tuple[Engine, Engine]:
     """Return the engine to write with and the one to read with. The first connection makes the file and its folder.
 
     A transaction of the first waits for SQLite's one write lock when it begins. If it asked for the lock later, SQLite
     would refuse it at once if another transaction had written since its first read.
     """
-    file = SQLiteFile(Path(make_url(url).database or ""))
+    file = SQLiteFile(path)
     return (
-        _engine(url, file, begin="BEGIN IMMEDIATE", timeout_seconds=timeout_seconds, **pool),
-        _engine(url, file, begin="BEGIN", timeout_seconds=timeout_seconds, **pool),
+        _engine(file, begin="BEGIN IMMEDIATE", timeout_seconds=timeout_seconds, **pool),
+        _engine(file, begin="BEGIN", timeout_seconds=timeout_seconds, **pool),
     )
 
 
-def _engine(url: str, file: SQLiteFile, *, begin: str, timeout_seconds: float, **pool: Any) -> Engine:
+def _engine(file: SQLiteFile, *, begin: str, timeout_seconds: float, **pool: Any) -> Engine:
     """Return an engine whose transactions begin with the given statement."""
     engine = create_engine(
-        url, **pool, hide_parameters=True, module=sqlite,
+        URL.create("sqlite", database=str(file.path)), **pool, hide_parameters=True, module=sqlite,
         connect_args={"timeout": timeout_seconds, "check_same_thread": False},
+        execution_options={FILE_OPTION: file},
     )  # fmt: skip
 
     @event.listens_for(engine, "do_connect")

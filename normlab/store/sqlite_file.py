@@ -21,6 +21,10 @@ class SQLiteFile:
         self.path = path
         self._first: tuple[int, int] | None = None  # device and inode
 
+    def is_absent(self) -> bool:
+        """Return whether no file is in use and none exists. A connection would make an empty one."""
+        return self._first is None and not self.path.exists()
+
     def make_folder(self) -> None:
         """Make the folder of the file. Raises sqlite.OperationalError, as for a file that cannot be opened."""
         try:

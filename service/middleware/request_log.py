@@ -9,11 +9,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from normlab.process.logging import about
+from service.problems import CLIENT_CLOSED
 from service.prometheus import PrometheusMetrics
 
 log = logging.getLogger(__name__)
 
-CLIENT_CLOSED = 499  # the status that is logged if the client closed the connection before it had a response
 _ID = re.compile(r"[A-Za-z0-9._-]{1,42}")  # an API key's secret has 43 characters, so none is logged as an id
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from normlab.store.histograms import Histogram
 from service.plots.scales import PanelScale
 
-MAX_DENSITY_DECADES = 8
+MIN_COUNT = 5  # values that a density is taken from
 Bars = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 
@@ -36,10 +36,24 @@ def heights(histogram: Histogram, scale: PanelScale) -> Bars:
 
 
 def densities(histogram: Histogram, scale: PanelScale) -> Bars:
-    """Return the share of all values per unit of the value, of the non-zero values and of the exact zeros."""
-    nonzero, zeros = heights(histogram, scale)
-    widths = np.diff(scale.edges)
-    return nonzero / 100 / widths, zeros / 100 / widths
+    """Return the share of all values per unit of the value, of the non-zero values and of the exact zeros.
+
+    The bins near zero may be so narrow that hardly any value is in them, and a bell would have gaps in its middle. So a
+    bin of fewer than five values between fuller ones has the density of itself with as many neighbours as needed.
+    """
+    count = max(histogram.count, 1)
+    nonzero = histogram.rebin(scale.edges, zeros=False)
+    zeros = histogram.rebin(scale.edges) - nonzero
+    per_unit = nonzero / np.diff(scale.edges)
+    below = np.concatenate([[0.0], np.cumsum(nonzero)])
+    full = np.flatnonzero(nonzero >= MIN_COUNT)
+    for index in map(int, np.flatnonzero(nonzero < MIN_COUNT)):
+        if full.size and full[0] < index < full[-1]:
+            low, high = index, index + 1
+            while below[high] - below[low] < MIN_COUNT:
+                low, high = max(low - 1, 0), min(high + 1, len(nonzero))
+            per_unit[index] = (below[high] - below[low]) / (scale.edges[high] - scale.edges[low])
+    return per_unit / count, zeros / np.diff(scale.edges) / count
 
 
 def drawn_bars(histogram: Histogram, scale: PanelScale) -> Bars:
@@ -72,13 +86,12 @@ def _shares(bars: Sequence[Bars]) -> HeightAxis:
 
 
 def _logarithms(bars: Sequence[Bars]) -> HeightAxis:
-    """Return an axis of powers of ten, from below the lowest bar to above the highest, at most eight decades."""
+    """Return an axis of powers of ten, from below the lowest bar to above the highest."""
     finite = [values[np.isfinite(values)] for nonzero, every in bars for values in (nonzero, every)]
     present = np.concatenate(finite) if finite else np.zeros(0)
     if not present.size:
         return HeightAxis(-1.0, 0.0, ())
-    top = float(present.max()) + 0.2
-    bottom = max(float(present.min()) - 0.5, top - MAX_DENSITY_DECADES)
+    bottom, top = float(present.min()) - 0.5, float(present.max()) + 0.2
     powers = range(math.ceil(bottom), math.floor(top) + 1)
     stride = max(1, math.ceil(len(powers) / 4))
     return HeightAxis(bottom, top, tuple((float(power), f"$10^{{{power}}}$") for power in powers[::-1][::stride]))

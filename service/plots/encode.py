@@ -7,6 +7,10 @@ from typing import Any, Literal
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Normal
+from matplotlib.text import Text
+
+from service.plots.text import is_plain
 
 ImageFormat = Literal["png", "svg", "pdf"]
 
@@ -38,5 +42,17 @@ def encode(figure: Figure, image_format: ImageFormat) -> bytes:
     else:
         # These settings are global in matplotlib, so one figure with text is written at a time.
         with _settings_lock, mpl.rc_context(_SETTINGS):
+            if image_format == "pdf":
+                _draw_unusual_text_as_shapes(figure)
             figure.savefig(out, format=image_format, metadata=_METADATA[image_format])
     return out.getvalue()
+
+
+def _draw_unusual_text_as_shapes(figure: Figure) -> None:
+    """Replace the text that needs another font than the figures' own, or a change of direction, by its outlines.
+
+    A PDF of matplotlib's leaves the glyphs of some fonts out, such as OpenType's with PostScript outlines.
+    """
+    for text in figure.findobj(Text):
+        if isinstance(text, Text) and not is_plain(text.get_text()):
+            text.set_path_effects([Normal()])

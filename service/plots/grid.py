@@ -38,7 +38,7 @@ class Panel:
         bottom, top = self.axes.get_ylim()
         self.values.set_data(np.maximum(nonzero, bottom), self.scale.positions)
         self.zeros.set_data(np.maximum(every, bottom), self.scale.positions)  # the values cover all of it but the zeros
-        self.title.set_text(f"layer {layer}   zeros {percentage(histogram.zeros, histogram.count)}")
+        self.title.set_text(f"layer {layer} · zeros {percentage(histogram.zeros, histogram.count)}")
         self._write_beside_highest_bar(every, top, "\n".join(histogram_notes(histogram)))
 
     def changing_artists(self) -> tuple[Artist, ...]:
@@ -107,6 +107,7 @@ def _panel(axes: Axes, histograms: Sequence[Histogram], scale: PanelScale, font:
     title = _above(axes, "", font + 5 if caption else 5, fontsize=font, color=INK)
     cut_height = axes.text(0, 0.97, "", transform=axes.get_xaxis_transform(), va="top", fontsize=font - 2, color=ZEROS)
     notes = axes.text(0, 0.84, "", transform=axes.transAxes, va="top", fontsize=font, color=ZEROS, weight="bold")
+    notes.set_bbox({"facecolor": "white", "alpha": 0.85, "linewidth": 0, "pad": 1.5})  # it may lie on bars
     return Panel(axes, scale, values, zeros, title, cut_height, notes)
 
 

@@ -14,17 +14,17 @@ from numpy.typing import NDArray
 
 from normlab.store.histograms import Histogram
 from normlab.store.records import Capture
-from service.plots.bars import heights
+from service.plots.bars import densities, heights
 from service.plots.captions import Captions
 from service.plots.layout import Area, layers_of
 from service.plots.scales import BINS, PanelScale, Scale, panel_scale
 from service.plots.style import BAND, FAINT, INK, VALUES, ZEROS, histogram_notes, percentage, style_axes
 
 DENSITY_DECADES = 3  # that a symmetric logarithmic map's colours span
-MIN_COUNT = 5  # values that a density is taken from
 COLOURS = LinearSegmentedColormap.from_list("values", ["white", VALUES])
 # The widths of the columns, in inches.
 NAMES, ZERO_BARS, ZERO_PERCENTAGES, MAGNITUDES, GAP = 2.3, 0.6, 0.55, 0.8, 0.12
+EN_SPACE = "\u2002"  # a viewer of an SVG keeps it, and makes one space of several
 HEADER_ROW = -0.6  # above the first row
 FONT = 8
 
@@ -45,7 +45,7 @@ class HeatMap:
         rows = len(self.layers)
         margin = GAP + ZERO_BARS + ZERO_PERCENTAGES + (MAGNITUDES if scale == "linear" else 0.0)
         place = area.inside(left=NAMES, right=margin, bottom=0.5, top=0.25)
-        names = [f"{captions.get(layer, '')}   {layer}".strip() for layer in self.layers]
+        names = [f"{captions.get(layer, '')}{EN_SPACE}{layer}".strip() for layer in self.layers]
         self.axes = _map_axes(place.axes(figure), self.scales[self.layers[0]], names, label)
         self.colours, self.fractions = np.zeros((rows, BINS)), np.zeros(rows)
         positions = self.scales[self.layers[0]].positions
@@ -155,30 +155,10 @@ def _largest_magnitude(histograms: Sequence[Histogram]) -> float:
 def _colours(histogram: Histogram, scale: PanelScale) -> NDArray[np.float64]:
     """Return the colour of each bin, from 0 for no value to 1 for the highest bar of the layer."""
     linear = scale.linear_part is None
-    bars = heights(histogram, scale)[0] if linear else _smooth_densities(histogram, scale)
+    bars, _ = heights(histogram, scale) if linear else densities(histogram, scale)
     highest = float(bars.max()) or 1.0
     if linear:
         return bars / highest
     with np.errstate(divide="ignore"):
         logarithms = np.log10(bars / highest)
     return np.maximum(1 + logarithms / DENSITY_DECADES, np.float64(0))
-
-
-def _smooth_densities(histogram: Histogram, scale: PanelScale) -> NDArray[np.float64]:
-    """Return the density of each bin between the layer's extremes; a bin of few values shares that of its neighbours.
-
-    The layers share the axis, so bins near zero are too narrow for the layers of large values, and would look as if no
-    value were near zero.
-    """
-    counts = histogram.rebin(scale.edges, zeros=False)
-    bins, below = len(counts), np.concatenate([[0.0], np.cumsum(counts)])
-    occupied = np.flatnonzero(counts)
-    densities = np.zeros(bins)
-    for index in range(occupied[0], occupied[-1] + 1) if occupied.size else ():
-        reach = 0
-        low, high = index, index + 1
-        while below[high] - below[low] < MIN_COUNT and (low, high) != (0, bins):
-            reach += 1
-            low, high = max(index - reach, 0), min(index + 1 + reach, bins)
-        densities[index] = (below[high] - below[low]) / (scale.edges[high] - scale.edges[low])
-    return densities

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -51,13 +52,20 @@ def _linear(low: float, high: float) -> PanelScale:
     exponent = 0 if -2 <= exponent <= 2 else exponent
     locator = MaxNLocator(nbins=4, steps=[1, 2, 5, 10], min_n_ticks=3)
     ticks = [float(tick) for tick in locator.tick_values(low, high) if low <= tick <= high]
-    labels = tuple((tick, f"{round(tick / 10.0**exponent, 6):g}".replace("-", "−")) for tick in ticks)
+    decimals = _decimals([tick / 10.0**exponent for tick in ticks])
+    labels = tuple((tick, f"{tick / 10.0**exponent:.{decimals}f}".replace("-", "−")) for tick in ticks)
     return PanelScale(edges, edges, labels, f"$\\times 10^{{{exponent}}}$" if exponent else "")
 
 
+def _decimals(ticks: Sequence[float]) -> int:
+    """Return how many decimals tell the ticks, which have equal distances, from each other."""
+    step = min((b - a for a, b in pairwise(ticks)), default=1.0)
+    return max(0, -math.floor(math.log10(step) + 1e-9))
+
+
 def _symlog(low: float, high: float, histograms: Sequence[Histogram]) -> PanelScale:
-    """Return bins of equal width on the axis. At least a tenth of a histogram's values lies in the linear part."""
-    small = min((_first_tenth(h) for h in histograms if len(h.bin_index)), default=max(abs(low), abs(high)))
+    """Return bins of equal width on the axis. Its linear part has about a tenth of a histogram's values, or more."""
+    small = min((_first_tenth(h) for h in histograms if len(h.patterns)), default=max(abs(low), abs(high)))
     axis = Symlog.of(low, high, small)
     positions = np.linspace(axis.position(low), axis.position(high), BINS + 1)
     edges = axis.value(positions)

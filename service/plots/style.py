@@ -42,4 +42,7 @@ def percentage(part: int, whole: int) -> str:
 def histogram_notes(histogram: Histogram) -> list[str]:
     """Return what a panel says of a histogram that its bars cannot show, one remark a line."""
     infinities = histogram.positive_infinities + histogram.negative_infinities
-    return [f"{count:,} {kind}" for count, kind in ((histogram.nans, "NaN"), (infinities, "Inf")) if count]
+    notes = [f"{count:,} {kind}" for count, kind in ((histogram.nans, "NaN"), (infinities, "Inf")) if count]
+    if histogram.resolution_is_coarse:
+        notes.append(f"stored bins are {histogram.resolution:.2g} std wide")
+    return notes

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_DECADES = 6  # on each side of the linear part
-MIN_LABEL_DISTANCE = 0.15  # of the axis: closer labels would touch
+MIN_LABEL_DISTANCE = 0.17  # of the axis: closer labels would touch
 
 
 @dataclass(frozen=True)

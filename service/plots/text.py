@@ -56,8 +56,13 @@ def drawable(text: str) -> DrawableText:
     named = lacking - invisible
     words = "".join(f" U+{ord(each):04X} " if each in named else each for each in line if each not in invisible)
     if named:
-        words = re.sub(f" [ {_JOINER}]*", " ", words).strip()
+        words = re.sub(f" [ {_JOINER}]*", " ", words).strip().replace(f"{_ISOLATE} ", _ISOLATE)
     return DrawableText(words.replace("$", r"\$"), (FAMILY, *families), bool(named))
+
+
+def is_plain(text: str) -> bool:
+    """Return whether the figures' own font has every character, and none is an invisible format character."""
+    return fallback_families(text) == ((), frozenset()) and not any(map(_is_invisible, text))
 
 
 def inches_of(text: str, *, size: float, fonts: Sequence[str] = (FAMILY,)) -> float:

@@ -1,27 +1,25 @@
 """Figures that compare several experiments."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal
 
-from fastapi import HTTPException, Path, Query, Request
+from fastapi import HTTPException, Path, Request
 from fastapi.responses import Response
-from sqlalchemy.orm import Session, sessionmaker
-from starlette.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session
 
 from normlab.store import records
 from normlab.store.experiments import get_experiments
 from normlab.store.models import Experiment
 from service.authorization import guarded_router, needs
 from service.plots import SEPARATOR, ImageFormat, Run, accuracy_comparison, short, variant_name
+from service.render_pool import Figure
+from service.routes.experiment_ids import ExperimentIds, parse_ids
 from service.routes.figure_notes import comparison_notes
-from service.routes.figure_response import IMAGES, Figure, figure_response
+from service.routes.figure_response import IMAGES, Revision, figure_response
 from service.routes.responses import Reading
 
 router = guarded_router("/plots", tag="figures", statuses=(404, 409))
-
-MAX_EXPERIMENTS = 50
-# The documented pattern. _parse_ids also accepts spaces, empty items and repeated numbers.
-IDS = rf"^[1-9][0-9]{{0,8}}(,[1-9][0-9]{{0,8}}){{0,{MAX_EXPERIMENTS - 1}}}$"
 
 
 @router.get(
@@ -33,62 +31,34 @@ async def accuracies(
     split: Annotated[Literal["train", "test"], Path(description="Accuracy on the training or on the test images.")],
     suffix: Annotated[ImageFormat, Path(description="Format of the image.")],
     reading: Reading,
-    experiments: Annotated[
-        str,
-        Query(
-            description="Numbers of the experiments, separated by commas.",
-            examples=["1,2,3"],
-            json_schema_extra={"pattern": IDS},
-        ),
-    ],
+    experiments: ExperimentIds,
+    revision: Revision = None,
 ) -> Response:
     """One curve per experiment, coloured by variant as in the article. Returns 409 if none has an epoch yet."""
-    compared = await run_in_threadpool(_read, reading, _parse_ids(experiments))
-    if not any(experiment.epochs_done for experiment in compared):
-        raise HTTPException(409, "none of these experiments has recorded an epoch yet; there is nothing to draw")
-    heading = _heading(compared)
-    notes = comparison_notes(compared)
+    ids = parse_ids(experiments)
 
-    def read() -> Figure:
-        with reading() as session:
-            runs = _runs(session, compared)
+    def check(session: Session) -> list[Experiment]:
+        compared = get_experiments(session, ids)
+        if not any(experiment.epochs_done for experiment in compared):
+            raise HTTPException(409, "none of these experiments has recorded an epoch yet; there is nothing to draw")
+        return compared
+
+    def read(session: Session, compared: Sequence[Experiment]) -> Figure:
+        runs = _runs(session, compared)
+        heading, notes = _heading(compared), comparison_notes(compared)
         return partial(accuracy_comparison, runs, split, heading=heading, notes=notes, image_format=suffix)
 
-    return await figure_response(
-        request,
-        read,
-        suffix=suffix,
-        state=(*notes, *((each.id, each.attempt, each.epochs_done, each.name) for each in compared)),
-    )
+    return await figure_response(request, reading, check, read, suffix=suffix, revision=revision)
 
 
-def _parse_ids(listed: str) -> list[int]:
-    """Return the numbers of a comma-separated list, each once. Raises HTTPException 422."""
-    words = [word.strip() for word in listed.split(",") if word.strip()]
-    if not words or len(words) > MAX_EXPERIMENTS or not all(map(_is_an_id, words)):
-        raise HTTPException(
-            422, f"experiments: expected 1 to {MAX_EXPERIMENTS} numbers such as 1,2,3; got {listed[:50]!r}"
-        )
-    return list(dict.fromkeys(map(int, words)))
-
-
-def _is_an_id(word: str) -> bool:
-    return word.isascii() and word.isdigit() and len(word) <= 10 and 0 < int(word) < 2**31
-
-
-def _read(reading: sessionmaker[Session], ids: list[int]) -> list[Experiment]:
-    with reading() as session:
-        return get_experiments(session, ids)
-
-
-def _heading(compared: list[Experiment]) -> str:
+def _heading(compared: Sequence[Experiment]) -> str:
     """Return the data sets, and the learning rate if all share it."""
     rates = _learning_rates(compared)
     shared = [f"learning rate {rates[0]}"] if len(rates) == 1 else []
     return SEPARATOR.join([", ".join(sorted({experiment.dataset for experiment in compared})), *shared])
 
 
-def _runs(session: Session, compared: list[Experiment]) -> list[Run]:
+def _runs(session: Session, compared: Sequence[Experiment]) -> list[Run]:
     """Return the curves, labelled by variant, number and name, and by the learning rate if not all share it."""
     several = len(_learning_rates(compared)) > 1
     return [
@@ -106,7 +76,7 @@ def _number_and_name(experiment: Experiment) -> str:
     return f"{experiment.id}: {short(experiment.name)}" if experiment.name else str(experiment.id)
 
 
-def _learning_rates(compared: list[Experiment]) -> list[str]:
+def _learning_rates(compared: Sequence[Experiment]) -> list[str]:
     return sorted({_learning_rate(experiment) for experiment in compared})
 
 

@@ -19,7 +19,7 @@ def openapi(request: Request) -> dict[str, Any]:
     return document
 
 
-@router.get("/docs", include_in_schema=False)
+@router.get("/docs", include_in_schema=False, response_class=HTMLResponse)
 @needs("nothing")
 def docs() -> HTMLResponse:
     """Return Swagger's page of the document."""

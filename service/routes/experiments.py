@@ -14,7 +14,7 @@ from normlab.spec.fields.scheduling import Priority
 from normlab.spec.responses import ExperimentResponse
 from normlab.spec.size_estimate import MAX_STEPS, estimate
 from normlab.store import labels, queue
-from normlab.store.enqueue import IdempotencyKey, Submission
+from normlab.store.enqueue import IdempotencyKey, Submission, is_known
 from normlab.store.experiments import get_experiment
 from service.authorization import guarded_router, needs
 from service.check_folder import check_folder
@@ -73,12 +73,11 @@ async def post(
     ] = None,
 ) -> ExperimentResponse:
     """Validate the spec, fill in every default, and queue the experiment."""
-    settings = request.app.state.settings
-    checked = spec if spec.folder is None else await run_in_threadpool(check_folder, spec, settings)
-    _check_size(checked, settings)
     # The digest is of the JSON as sent, not of the spec: a release in between may have changed what a spec means.
     digest = hashlib.sha256(json.dumps(await request.json(), sort_keys=True).encode()).hexdigest()
     key = None if idempotency_key is None else IdempotencyKey(idempotency_key, digest, request.state.api_key)
+    checked = spec if spec.folder is None else await run_in_threadpool(_check_folder, request, spec, key)
+    _check_size(checked, request.app.state.settings)
     experiment = await request.app.state.enqueue_batch.enqueue(Submission(spec, key))
     response.headers["location"] = f"/experiments/{experiment.id}"
     return experiment_response(experiment, spec)
@@ -154,6 +153,15 @@ def retry(
     """Returns 409 if the experiment has not failed and was not cancelled."""
     with writing.begin() as session:
         return experiment_response(queue.retry(session, experiment_id, from_start=from_start))
+
+
+def _check_folder(request: Request, spec: ExperimentSpec, key: IdempotencyKey | None) -> ExperimentSpec:
+    """As check_folder, but a repeated request is not checked again, because its folder may have changed since."""
+    if key is not None:
+        with request.app.state.database.reading() as session:
+            if is_known(session, key):
+                return spec
+    return check_folder(spec, request.app.state.settings)
 
 
 def _check_size(spec: ExperimentSpec, settings: ServiceSettings) -> None:

@@ -8,7 +8,6 @@ from service.authorization import guarded_router, needs
 router = guarded_router(tag="health")
 
 
-@router.head("/livez", summary="The same without a body")
 @router.get("/livez", summary="Check that the process runs")
 @needs("nothing")
 async def livez() -> AliveResponse:
@@ -16,7 +15,6 @@ async def livez() -> AliveResponse:
     return AliveResponse(status="alive")
 
 
-@router.head("/readyz", summary="The same without a body")
 @router.get("/readyz", summary="Check that the database answers and has the schema that this service needs")
 @needs("nothing")
 def readyz(request: Request) -> ReadyResponse:

@@ -1,5 +1,6 @@
 """An experiment's figures: their index, and each figure as PNG, SVG, PDF or GIF."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Any, Literal, get_args
 
@@ -7,8 +8,7 @@ import numpy as np
 from fastapi import HTTPException, Path, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
-from sqlalchemy.orm import Session, sessionmaker
-from starlette.concurrency import run_in_threadpool
+from sqlalchemy.orm import Session
 
 from normlab.spec.quantities import ARTICLE_QUANTITIES, QUANTITIES
 from normlab.spec.record_responses import PlotResponse, PlotsResponse
@@ -33,9 +33,10 @@ from service.plots import (
 )
 from service.problems import problems
 from service.query_parameters import parameter_error
+from service.render_pool import Figure
 from service.routes.captured import layers_by_quantity, not_captured_at
 from service.routes.figure_notes import warning_notes
-from service.routes.figure_response import IMAGES, MEDIA_TYPES, Figure, figure_response
+from service.routes.figure_response import IMAGES, MEDIA_TYPES, Revision, figure_response, with_revision
 from service.routes.responses import ExperimentId, Reading
 
 router = guarded_router("/experiments/{experiment_id}/plots", tag="figures", statuses=(404,))
@@ -57,7 +58,8 @@ def index(experiment_id: ExperimentId, reading: Reading) -> PlotsResponse:
     plots = []
     for name in _names(experiment):
         suffixes = (*get_args(ImageFormat), "gif") if name in QUANTITIES else get_args(ImageFormat)
-        urls = {MEDIA_TYPES[suffix]: f"/experiments/{experiment_id}/plots/{name}.{suffix}" for suffix in suffixes}
+        address = f"/experiments/{experiment_id}/plots/{name}"
+        urls = {MEDIA_TYPES[suffix]: with_revision(f"{address}.{suffix}", [experiment]) for suffix in suffixes}
         plots.append(PlotResponse(name=name, title=TITLES[name], urls=urls))
     return PlotsResponse(plots=plots)
 
@@ -83,22 +85,26 @@ async def plot(
     scale: Annotated[
         Scale, Query(description="Scale of the axis of values. `symlog` is linear near 0 and logarithmic beyond.")
     ] = "linear",
+    revision: Revision = None,
 ) -> Response:
     """Return a quantity's grid as still or GIF, the summary, or a curve. Returns 409 before the first epoch."""
-    experiment = await run_in_threadpool(_checked, reading, experiment_id, name, suffix)
-    _refuse_unused(request, name, suffix)
-    heading, notes = _heading(experiment), warning_notes(experiment)
 
-    def read() -> Figure:
-        with reading() as session:
-            if name in CURVES:
-                metrics = records.metrics(session, experiment_id)
-                return partial(CURVES[name], metrics, heading=heading, notes=notes, image_format=_still_format(suffix))
-            quantities = ARTICLE_QUANTITIES if name == "summary" else [name]
-            steps = records.captured_steps(session, experiment_id, quantities[0])
-            step = _step(steps, epoch)
-            chosen = [step] if name == "summary" else sorted({step, *_spread(steps)})
-            captures = list(records.captures(session, experiment_id, quantities=quantities, steps=chosen))
+    def check(session: Session) -> list[Experiment]:
+        experiment = _checked(session, experiment_id, name, suffix)
+        _refuse_unused(request, name, suffix)
+        return [experiment]
+
+    def read(session: Session, experiments: Sequence[Experiment]) -> Figure:
+        [experiment] = experiments
+        heading, notes = _heading(experiment), warning_notes(experiment)
+        if name in CURVES:
+            metrics = records.metrics(session, experiment_id)
+            return partial(CURVES[name], metrics, heading=heading, notes=notes, image_format=_still_format(suffix))
+        quantities = ARTICLE_QUANTITIES if name == "summary" else [name]
+        steps = records.captured_steps(session, experiment_id, quantities[0])
+        step = _step(steps, epoch)
+        chosen = [step] if name == "summary" else sorted({step, *_spread(steps)})
+        captures = list(records.captures(session, experiment_id, quantities=quantities, steps=chosen))
         shown = chosen.index(step)
         layers = spec_of(experiment).layer_shapes()
         options: dict[str, Any] = {
@@ -116,14 +122,12 @@ async def plot(
             quantity_still, captures, QUANTITIES[name], index=shown, **options, image_format=_still_format(suffix)
         )
 
-    state = (experiment_id, experiment.attempt, experiment.epochs_done, experiment.step, heading, *notes)
-    return await figure_response(request, read, suffix=suffix, state=state)
+    return await figure_response(request, reading, check, read, suffix=suffix, revision=revision)
 
 
-def _checked(reading: sessionmaker[Session], experiment_id: int, name: str, suffix: str) -> Experiment:
+def _checked(session: Session, experiment_id: int, name: str, suffix: str) -> Experiment:
     """Return the experiment, if it has this figure. Raises HTTPException 404 or 409, or NoSuchExperiment."""
-    with reading() as session:
-        experiment = get_experiment(session, experiment_id)
+    experiment = get_experiment(session, experiment_id)
     names = _names(experiment)
     if name not in names:
         raise HTTPException(404, f"experiment {experiment.id} has no figure {name[:50]!r}; it has {', '.join(names)}")

@@ -1,36 +1,26 @@
-"""An experiment's records: metrics, layer statistics and histograms, as JSON or CSV."""
+"""An experiment's records: metrics and layer statistics, as JSON or CSV. Its histograms are in histograms.py."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-import numpy as np
-from fastapi import HTTPException, Query, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi import HTTPException, Query
 from fastapi.responses import Response
 from pydantic import Field
 from sqlalchemy.orm import Session
 
 from normlab.spec.quantities import QUANTITIES
-from normlab.spec.record_responses import HistogramsResponse, LayersResponse, MetricsResponse
+from normlab.spec.record_responses import LayersResponse, MetricsResponse
 from normlab.store import records
 from normlab.store.experiments import get_experiment
-from normlab.store.histograms import Histogram
-from normlab.store.records import METRICS
+from normlab.store.models import Experiment
+from normlab.store.records import METRICS, LayerStatistics
 from service.authorization import guarded_router, needs
-from service.query_parameters import parameter_error
 from service.routes.captured import refuse_absent
 from service.routes.responses import ExperimentId, Reading, WantsCSV, rows_response
 
 router = guarded_router("/experiments/{experiment_id}", tag="records", statuses=(404,))
 
-MAX_ROWS, MAX_BINS = 50_000, 200_000  # of one response, which then has about 12 MB
-NATIVE_BINS = 200  # about as many as a stored histogram has
-
-CAPTURED = ("epoch", "step", "layer", "quantity")
-STATISTICS = {  # names in the response, and a histogram's attributes
-    "count": "count", "zeros": "zeros", "nans": "nans", "positive_infinities": "positive_infinities",
-    "negative_infinities": "negative_infinities", "min": "minimum", "max": "maximum", "mean": "mean", "std": "std",
-    "l2_norm": "l2_norm",
-}  # fmt: skip
+MAX_ROWS = 50_000  # of one response, which then has about 12 MB
 
 OR_CSV: dict[int | str, dict[str, Any]] = {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}
 Layer = Annotated[
@@ -68,93 +58,43 @@ def layers(
 ) -> Response:
     """Return one row per captured step, layer and quantity. The statistics are exact, over the finite values."""
     chosen: dict[str, Any] = {
-        "quantities": () if quantity is None else (_known(quantity),),
+        "quantities": () if quantity is None else (known_quantity(quantity),),
         "layer": layer,
         "epoch": epoch,
     }
     with reading() as session:
-        _check_size(session, experiment_id, chosen, unit="rows", per_histogram=1, limit=MAX_ROWS)
-        rows = [
-            {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name}
-            | {column: getattr(histogram, attribute) for column, attribute in STATISTICS.items()}
-            for capture in records.captures(session, experiment_id, **chosen)
-            for (number, name), histogram in capture.histograms.items()
-        ]
-    return rows_response("layers", rows, (*CAPTURED, *STATISTICS), as_csv=as_csv)
+        check_size(
+            session, [get_experiment(session, experiment_id)], chosen, unit="rows", per_histogram=1, limit=MAX_ROWS
+        )
+        rows = records.layer_statistics(session, experiment_id, **chosen)
+    return rows_response("layers", rows, LayerStatistics.__annotations__, as_csv=as_csv)
 
 
-@router.get(
-    "/histograms", summary="Histograms of a captured quantity", response_model=HistogramsResponse, responses=OR_CSV
-)
-@needs("read")
-def histograms(
-    request: Request,
-    experiment_id: ExperimentId,
-    reading: Reading,
-    as_csv: WantsCSV,
-    quantity: Annotated[Quantity, Query(description="One of the captured quantities.")],
-    layer: Layer = None,
-    epoch: Epoch = None,
-    binning: Annotated[
-        Literal["linear", "native"],
-        Query(
-            description="`linear`: equal bins from the exact minimum to the exact maximum, which count zeros too. "
-            "`native`: the bins as stored, which do not count zeros."
-        ),
-    ] = "linear",
-    bins: Annotated[int, Query(ge=1, le=1000, description="Number of linear bins.")] = 50,
-) -> Response:
-    """Return one histogram per captured step and layer."""
-    if binning == "native" and "bins" in request.query_params:
-        reason = "native bins are as they are stored; `bins` is the number of linear ones"
-        raise RequestValidationError([parameter_error("bins", reason, bins)])
-    chosen: dict[str, Any] = {"quantities": [_known(quantity)], "layer": layer, "epoch": epoch}
-    per_histogram = bins if binning == "linear" else NATIVE_BINS
-    with reading() as session:
-        _check_size(session, experiment_id, chosen, unit="bins", per_histogram=per_histogram, limit=MAX_BINS)
-        rows: list[dict[str, Any]] = [
-            {"epoch": capture.epoch, "step": capture.step, "layer": number, "quantity": name}
-            | {"zeros": histogram.zeros, "nonfinite": histogram.nonfinite, "bins": _bins(histogram, binning, bins)}
-            for capture in records.captures(session, experiment_id, **chosen)
-            for (number, name), histogram in capture.histograms.items()
-        ]
-    if as_csv:
-        rows = [
-            {name: row[name] for name in CAPTURED} | {"low": low, "high": high, "count": count}
-            for row in rows
-            for low, high, count in row["bins"]
-        ]
-    return rows_response("histograms", rows, (*CAPTURED, "low", "high", "count"), as_csv=as_csv)
-
-
-def _known(quantity: str) -> str:
+def known_quantity(quantity: str) -> str:
     """Return the quantity. Raises HTTPException 422 if there is none of this name."""
     if quantity not in QUANTITIES:
         raise HTTPException(422, f"quantity: {quantity[:50]!r} is none of {', '.join(QUANTITIES)}")
     return quantity
 
 
-def _check_size(
-    session: Session, experiment_id: int, chosen: dict[str, Any], *, unit: str, per_histogram: int, limit: int
+def check_size(
+    session: Session,
+    experiments: Sequence[Experiment],
+    chosen: dict[str, Any],
+    *,
+    unit: str,
+    per_histogram: int,
+    limit: int,
 ) -> None:
-    """Raises NoSuchExperiment, or HTTPException: 422 for a response that is too large, 404 if nothing can be in it."""
-    experiment = get_experiment(session, experiment_id)
-    size = records.count_histograms(session, experiment_id, **chosen) * per_histogram
-    if size == 0:
-        refuse_absent(session, experiment, **chosen)
+    """Raise HTTPException: 422 for a response that is too large, 404 if an experiment can have nothing in it."""
+    size = 0
+    for experiment in experiments:
+        count = records.count_histograms(session, [experiment.id], **chosen)
+        if count == 0:
+            refuse_absent(session, experiment, **chosen)
+        size += count * per_histogram
     if size > limit:
         raise HTTPException(
             422,
             f"expected a response of at most {limit:,} {unit}; this one has about {size:,}: name a layer, an epoch",
         )
-
-
-def _bins(histogram: Histogram, binning: str, bins: int) -> list[list[float]]:
-    if histogram.minimum is None or histogram.maximum is None:
-        return []
-    if binning == "native":
-        low, high, counts = histogram.bins()
-        return [[float(a), float(b), int(n)] for a, b, n in zip(low, high, counts, strict=True)]
-    edges = np.histogram_bin_edges([histogram.minimum, histogram.maximum], bins)
-    counts_shared = histogram.rebin(edges)
-    return [[float(a), float(b), float(n)] for a, b, n in zip(edges[:-1], edges[1:], counts_shared, strict=True)]

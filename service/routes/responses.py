@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, Header, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from fastapi.responses import Response
 from pydantic_core import to_json
 from sqlalchemy.orm import Session, sessionmaker
@@ -35,13 +35,13 @@ def _writing(request: Request) -> sessionmaker[Session]:
 
 
 def _wants_csv(
-    accept: Annotated[str, Header(include_in_schema=False)] = "",
+    request: Request,
     format: Annotated[
-        Literal["json", "csv"],
-        Query(description="Format of the response. The header `Accept: text/csv` asks for CSV too."),
-    ] = "json",
+        Literal["json", "csv"] | None,
+        Query(description="Format of the response. Default: what the header Accept prefers, and JSON without one."),
+    ] = None,
 ) -> bool:
-    return format == "csv" or "text/csv" in accept
+    return format == "csv" if format else request.state.media_type == "text/csv"
 
 
 WantsCSV = Annotated[bool, Depends(_wants_csv)]

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import httpx2
 
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 from tests.experiments import until
 
 ROOT = Path(__file__).parents[2]
@@ -25,8 +27,15 @@ ENDED = ("succeeded", "failed", "cancelled")
 
 def main() -> None:
     """Start the containers, kill a worker, compare the hashes and print the result in one line."""
+    CommandParser(description=__doc__).parse_args()
     began = time.monotonic()
+    with ProgressLines("containers", doing="build the images") as progress:
+        _run(began, progress)
+
+
+def _run(began, progress):
     _compose("build")
+    progress.doing = "start three workers, train, and kill one"
     try:
         _compose("up", "-d", "--scale", "worker=3")
         with httpx2.Client(base_url=SERVICE, timeout=30) as client:

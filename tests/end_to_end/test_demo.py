@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,11 @@ class TestDemo:
             assert last - first >= 30
         assert rows["batch"][2] > 97
         assert "27 figures in" in result.stdout
+
+        lines = re.findall(r"^demo: .*of 100 epochs, (\d+) s so far", result.stderr, flags=re.MULTILINE)
+        seconds = list(map(int, lines))
+        assert seconds[0] == 0
+        assert all(later - earlier <= 10 for earlier, later in pairwise(seconds))
 
     @pytest.mark.skipif(not Path("/proc/1/stat").exists(), reason="reads parents of processes from Linux's /proc")
     @pytest.mark.parametrize("how", ["ctrl-C", "terminated"])

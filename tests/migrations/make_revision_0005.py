@@ -1,12 +1,13 @@
 """Make revision_0005.json: the database of a service and workers of revision 0005, with experiments in every state.
 
     git worktree add /tmp/normlab-0005 e889026
-    python tests/migrations/make_revision_0005.py /tmp/normlab-0005 > tests/migrations/revision_0005.json
+    python -m tests.migrations.make_revision_0005 /tmp/normlab-0005 > tests/migrations/revision_0005.json
 
 It starts the processes of that checkout, sends requests to its service, and kills its workers. It imports nothing of
 normlab. The dump is a JSON object: the processor and the tables, each a list of rows. A binary value is {"base64": …}.
 """
 
+import argparse
 import base64
 import json
 import os
@@ -55,15 +56,22 @@ SPECS = {
 
 def main() -> None:
     """Make the database and print its dump."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.migrations.make_revision_0005",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("checkout", help="a work tree of revision 0005")
+    checkout = parser.parse_args().checkout
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "normlab.db")
         os.environ.update(
-            PYTHONPATH=sys.argv[1], OMP_NUM_THREADS="1", NORMLAB_DATABASE_URL=f"sqlite:///{file}",
+            PYTHONPATH=checkout, OMP_NUM_THREADS="1", NORMLAB_DATABASE_URL=f"sqlite:///{file}",
             NORMLAB_DATA_DIR=folder, NORMLAB_POLL_SECONDS="0.05",
         )  # fmt: skip
         subprocess.run(
             [sys.executable, "-m", "service", "key", "create", "--scope", "read", "--name", "old"],
-            cwd=sys.argv[1], stdout=subprocess.DEVNULL, check=True,
+            cwd=checkout, stdout=subprocess.DEVNULL, check=True,
         )  # fmt: skip
         try:
             service = start("service", "--no-worker", "--port", "18005")

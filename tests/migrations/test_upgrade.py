@@ -1,19 +1,25 @@
 """A database of an older release, made by its own service and workers, upgraded to the newest revision."""
 
 import json
+import zlib
 
+import numpy as np
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from sqlalchemy import update
 
 from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.gradient_check import GradientCheck
 from normlab.store import lost_attempts, queue, records
 from normlab.store.database import Database
+from normlab.store.histograms import SCALARS
+from normlab.store.models import HistogramRow
 from normlab.store.schema import SchemaStatus, migrate, schema_status
 from service.app import create_app
 from service.settings import ServiceSettings
 from tests.experiments import claimed, do, enqueue, read
+from tests.factories import histogram_of
 from tests.migrations.make_revision_0005 import SPECS, processor
 from tests.migrations.revisions import PROCESSOR, REVISIONS, downgrade, make, rows_of
 from worker.run.experiment import run
@@ -27,6 +33,7 @@ RETIRED_FIELDS = {"weight_std", "memory", "network"}  # renamed, or with renamed
 ADDED_FIELDS = {"background", "skip_damaged", "test_fraction"}  # since then; a stored spec gets their defaults
 RETIRED_COLUMNS = {"wish", "attempts_before", "group", "idempotency_key", "idempotency_digest"}
 REWRITTEN_COLUMNS = {"spec", "gradient_check"}
+REWRITTEN_MOMENTS = {"total", "total_of_squares", "bins", "finite", "mean", "squared_deviations"}  # of histograms
 
 
 @pytest.fixture
@@ -57,8 +64,27 @@ def without(row, names):
     return {name: row[name] for name in row.keys() - set(names)}
 
 
+def old_bins(packed):
+    """The indices and counts of bins as they were packed until revision 0006."""
+    raw = zlib.decompress(packed)
+    bins = len(raw) // 6
+    return np.cumsum(np.frombuffer(raw, "<u2", bins)), np.frombuffer(raw, "<u4", bins, offset=2 * bins)
+
+
+def assert_equal(rows, expected):
+    """Compare the rows of all tables. Sums that were computed from moments may differ in their last digits."""
+    for name, table in expected.items():
+        for row, expected_row in zip(rows[name], table, strict=True):
+            for column, value in expected_row.items():
+                if name == "histograms" and column in REWRITTEN_MOMENTS - {"bins"} and value is not None:
+                    assert row[column] == pytest.approx(value, rel=1e-13, abs=1e-300)
+                else:
+                    assert row[column] == value
+    assert rows.keys() == expected.keys()
+
+
 class TestUpgrade:
-    """Revision 0006, from each older one."""
+    """The newest revision, from each older one."""
 
     @pytest.mark.parametrize("revision", REVISIONS)
     def test_keeps_all_records(self, empty, revision):
@@ -68,8 +94,11 @@ class TestUpgrade:
         migrate(empty)
         after = rows_of(empty)
         assert schema_status(empty.reader) == SchemaStatus.CURRENT
-        for name in before.keys() - {"experiments", "attempts", "checkpoints"}:
+        for name in before.keys() - {"experiments", "attempts", "checkpoints", "histograms"}:
             assert after[name] == before[name]
+        for old_row, new_row in zip(before["histograms"], after["histograms"], strict=True):
+            kept = without(old_row, REWRITTEN_MOMENTS)
+            assert {name: new_row[name] for name in kept} == kept
         for name, changed in {"experiments": RETIRED_COLUMNS | REWRITTEN_COLUMNS, "attempts": {"outcome"}}.items():
             assert len(after[name]) == len(before.get(name, ()))
             for old_row, new_row in zip(before.get(name, ()), after[name], strict=True):
@@ -166,6 +195,64 @@ class TestUpgrade:
         assert "of an older release" in check.left_out[0]
         assert read(old, CANCELLED).gradient_check is None
 
+    @pytest.mark.parametrize("revision", ("0001", "0005"))
+    def test_repacks_histograms(self, empty, revision):
+        """Each histogram has the same counts in the same bins, and the mean and deviations of its old sums."""
+        make(empty, revision)
+        before = rows_of(empty)["histograms"]
+        migrate(empty)
+        with empty.reading() as session:
+            stored = {
+                (number, quantity, capture.step, layer): histogram
+                for number in {row["experiment_id"] for row in before}
+                for capture in records.captures(session, number)
+                for (layer, quantity), histogram in capture.histograms.items()
+            }
+        assert len(stored) == len(before) > 30
+        for row in before:
+            histogram = stored[row["experiment_id"], row["quantity"], row["step"], row["layer"]]
+            index, counts = old_bins(row["bins"])
+            assert (histogram.patterns >> 18).tolist() == index.tolist()
+            assert histogram.counts.tolist() == counts.tolist()
+            assert histogram.layout.top_bits == 5
+            assert histogram.finite == counts.sum() + row["zeros"]
+            assert (histogram.mean or 0.0) * histogram.finite == pytest.approx(row["total"], rel=1e-14)
+            assert histogram.l2_norm**2 == pytest.approx(row["total_of_squares"], rel=1e-13)
+
+    def test_repacks_more_histograms_than_a_batch(self, old):
+        """Each of many histograms is repacked once."""
+        columns = ", ".join(name for name in rows_of(old)["histograms"][0] if name != "step")
+        with old.writer.begin() as connection:
+            for copy in range(1, 31):
+                connection.exec_driver_sql(
+                    f"INSERT INTO histograms (step, {columns}) SELECT step + {copy * 10_000}, {columns} "
+                    "FROM histograms WHERE step < 10000"
+                )
+        migrate(old)
+        rows = rows_of(old)["histograms"]
+        assert len(rows) > 1000
+        first = {(row["experiment_id"], row["quantity"], row["step"], row["layer"]): row for row in rows}
+        for row in rows:
+            original = first[row["experiment_id"], row["quantity"], row["step"] % 10_000, row["layer"]]
+            assert without(row, {"step"}) == without(original, {"step"})
+
+    def test_cancelled_deviations_are_limited_by_the_extremes(self, old):
+        """Where the old sums have no digits of the deviations left, the extremes say how large they are at least."""
+        with old.writer.begin() as connection:
+            values = "minimum = 1000000.0, maximum = 1000000.0625, total = 0, total_of_squares = 0, zeros = 0"
+            connection.exec_driver_sql(f"UPDATE histograms SET {values} WHERE layer = 1 AND minimum IS NOT NULL")
+            values = "minimum = 0.1, maximum = 0.1, zeros = 0"
+            connection.exec_driver_sql(f"UPDATE histograms SET {values} WHERE layer = 2 AND minimum IS NOT NULL")
+        migrate(old)
+        rows = [row for row in rows_of(old)["histograms"] if row["minimum"] is not None]
+        assert {1, 2} < {row["layer"] for row in rows}
+        for row in rows:
+            if row["layer"] == 1:
+                assert row["squared_deviations"] == pytest.approx(0.0625**2 / 2)
+                assert row["minimum"] <= row["mean"] <= row["maximum"]
+            elif row["layer"] == 2:
+                assert (row["squared_deviations"], row["mean"]) == (0, 0.1)
+
     def test_keeps_a_requested_cancellation(self, empty):
         """A cancellation requested before revision 0003 is still requested."""
         make(empty, "0002")
@@ -177,14 +264,37 @@ class TestDowngrade:
     """From the newest revision to 0005."""
 
     def test_and_upgrade_keep_every_row(self, old):
-        """After an upgrade and a downgrade all rows of revision 0005 are as they were; so they are after an upgrade."""
+        """After an upgrade and a downgrade all rows of revision 0005 are as they were; so they are after an upgrade.
+
+        Only the tokens of the experiments are new after an upgrade, because their rows were written.
+        """
         before = rows_of(old)
         migrate(old)
         upgraded = rows_of(old)
+        tokens = {row.pop("revision") for row in upgraded["experiments"]}
         downgrade(old, "0005")
-        assert rows_of(old) == before
+        assert_equal(rows_of(old), before)
         migrate(old)
-        assert rows_of(old) == upgraded
+        again = rows_of(old)
+        new_tokens = {row.pop("revision") for row in again["experiments"]}
+        assert_equal(again, upgraded)
+        assert len(tokens | new_tokens) == 2 * len(before["experiments"])
+
+    def test_finer_bins_become_the_older_ones(self, old):
+        """A histogram counted after the upgrade has the sums and the bins of revision 0006 after the downgrade."""
+        migrate(old)
+        values = np.random.default_rng(2).normal(size=3000).astype(np.float32)
+        with old.writing.begin() as session:
+            histogram = histogram_of(values)
+            rewritten = {name: getattr(histogram, name) for name in SCALARS} | {"bins": histogram.to_bytes()}
+            session.execute(update(HistogramRow).values(rewritten))
+        downgrade(old, "0006")
+        expected = np.unique(values.view(np.uint32) >> 18, return_counts=True)
+        exact = values.astype(np.float64)
+        for row in rows_of(old)["histograms"]:
+            np.testing.assert_array_equal(old_bins(row["bins"]), expected)
+            assert row["total"] == pytest.approx(exact.sum(), rel=1e-13)
+            assert row["total_of_squares"] == pytest.approx((exact**2).sum(), rel=1e-13)
 
 
 class TestService:

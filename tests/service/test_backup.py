@@ -70,7 +70,7 @@ class TestPostgresql:
         for url in (
             "postgresql://me:s3cret@host/normlab?sslmode=require",
             "postgresql://host/normlab?password=s3cret&user=me&sslmode=require",
-            "postgresql://host/normlab?sslmode=require&sslpassword=s3cret&Password=s3cret&oauth_client_secret=s3cret",
+            "postgresql://host/normlab?sslmode=require&sslpassword=s3cret&oauth_client_secret=s3cret",
         ):
             refused = backup(url, tmp_path / "copy")
             assert refused.returncode == 1

@@ -58,6 +58,15 @@ class TestAccepted:
         assert experiment["parameters"] == 16 * 9 * (3 + 4 * 16 + 2)
         assert experiment["provenance"]["data"] == data
 
+    def test_repeated_request_is_not_checked_again(self, post, data_dir):
+        """A request with an idempotency key has its first answer, even if the folder was removed since."""
+        key = {"idempotency-key": "once"}
+        first = post.client.post("/experiments", json=PHOTOS, headers=key)
+        (data_dir / "photos").rename(data_dir / "other")
+        again = post.client.post("/experiments", json=PHOTOS, headers=key)
+        assert (again.status_code, again.json()) == (201, first.json())
+        problem(post({}), 422)
+
     def test_damaged_files_are_left_to_the_worker(self, post, data_dir):
         """The service opens no image."""
         (data_dir / "photos/train/cat/1.jpg").write_bytes(b"not an image")

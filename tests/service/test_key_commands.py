@@ -7,6 +7,8 @@ import sys
 import pytest
 from sqlalchemy import text
 
+from normlab.store.schema import schema_revision
+
 pytestmark = pytest.mark.slow
 
 
@@ -31,6 +33,14 @@ class TestKeyCommands:
         unknown = command(sqlite.url, "key", "revoke", "nothing")
         assert (unknown.returncode, "there is no API key nothing" in unknown.stderr) == (1, True)
 
+    def test_list_makes_no_database(self, tmp_path):
+        """Where there is no database, the list of its keys is refused and no database is made."""
+        for words in (["list"], ["revoke", "x"]):
+            refused = command(f"sqlite:///{tmp_path}/n.db", "key", *words)
+            assert (refused.returncode, refused.stdout) == (1, "")
+            assert refused.stderr.startswith(f"database {tmp_path}/n.db does not exist yet")
+        assert list(tmp_path.iterdir()) == []
+
     @pytest.mark.parametrize("name", ["a\nb", "a\x1b[31m", "\udcff\udcfe", "a\u2028b", "\u202eb"], ids=ascii)
     def test_unprintable_name(self, sqlite, name):
         """A name that would not be printed in one line of the list is refused with a sentence."""
@@ -47,7 +57,9 @@ class TestKeyCommands:
             refuse = "CREATE TRIGGER refuse BEFORE INSERT ON api_keys BEGIN SELECT RAISE(ABORT, 'full'); END"
             session.execute(text(refuse))
         ended = command(sqlite.url, "key", "create", "--scope", "read")
-        assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", "the database does not answer: full\n")
+        opened, message = ended.stderr.splitlines()
+        assert (ended.returncode, ended.stdout, message) == (1, "", "the database does not answer: full")
+        assert opened == f"database {sqlite.location}: schema {schema_revision(sqlite.reader)}, 0 experiments"
 
 
 class TestStartWithoutKey:
@@ -62,6 +74,7 @@ class TestStartWithoutKey:
         """Where the setting requires a key, the message names only what helps."""
         refused = command(sqlite.url, "--port", "0", "--no-worker", NORMLAB_REQUIRE_KEY="true")
         assert refused.returncode == 1
-        assert refused.stderr.startswith("NORMLAB_REQUIRE_KEY=true requires an API key")
+        message = refused.stderr.splitlines()[-1]
+        assert message.startswith("NORMLAB_REQUIRE_KEY=true requires an API key")
         assert "python -m service key create" in refused.stderr
         assert "NORMLAB_ALLOW_REMOTE_WITHOUT_KEY" not in refused.stderr

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
@@ -49,7 +50,25 @@ class TestProblems:
         problem(client.get("/nowhere"), 404)
         problem(client.put("/experiments"), 405)
         for path, methods in {
-            "/experiments": "GET, POST", "/experiments/1": "DELETE, GET, PATCH", "/experiments/1/plots/a.png": "GET",
-            "/livez": "GET, HEAD",
+            "/experiments": "GET, HEAD, OPTIONS, POST", "/experiments/1": "DELETE, GET, HEAD, OPTIONS, PATCH",
+            "/experiments/1/plots/a.png": "GET, HEAD, OPTIONS", "/livez": "GET, HEAD, OPTIONS",
+            "/docs": "GET, HEAD, OPTIONS", "/experiments/1/cancel": "OPTIONS, POST",
         }.items():  # fmt: skip
-            assert client.put(path).headers["allow"] == methods
+            refused = client.put(path)
+            assert refused.headers["allow"] == methods
+            assert problem(refused, 405)["detail"] == f"{path} has no PUT; it has {methods}"
+            assert (client.options(path).status_code, client.options(path).headers["allow"]) == (204, methods)
+
+    @pytest.mark.parametrize(
+        ("path", "meant"),
+        [
+            ("/experiment", "/experiments"), ("/experiments/", "/experiments"), ("/doc", "/docs"), ("/healthz", None),
+            ("/experiments/7/metric", "/experiments/7/metrics"), ("/Experiments/7/plot", "/experiments/7/plots"),
+            ("/experiments/7/metrics/", "/experiments/7/metrics"), ("/experiments/7/plots/loss", None),
+            ("/plots/loss.png", None), ("/", None), ("/" + "experiments/" * 300, None),
+        ],
+    )  # fmt: skip
+    def test_unknown_address_names_a_close_one(self, client, path, meant):
+        """The problem of an unknown address names one that is like it, if there is one, and no redirect is sent."""
+        hint = "/docs lists the addresses" if meant is None else f"did you mean {meant}?"
+        assert problem(client.get(path, follow_redirects=False), 404)["detail"].endswith(f"; {hint}")

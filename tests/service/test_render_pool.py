@@ -69,13 +69,18 @@ def has_ended(process):
         return True
 
 
+def reads(figure):
+    """What returns a figure without reading any records."""
+    return lambda: figure
+
+
 def rendered(*figures, **options):
     """What a pool returns or raises for each figure."""
 
     async def render_all():
         pool = RenderPool(**options)
         try:
-            return await asyncio.gather(*(pool.render(figure) for figure in figures), return_exceptions=True)
+            return await asyncio.gather(*(pool.render(reads(figure)) for figure in figures), return_exceptions=True)
         finally:
             pool.close()
 
@@ -119,9 +124,9 @@ class TestRender:
             pool = RenderPool()
             try:
                 for _ in range(3):
-                    os.kill(int(await pool.render(pid)), signal.SIGKILL)
+                    os.kill(int(await pool.render(reads(pid))), signal.SIGKILL)
                     await asyncio.sleep(0.3)
-                return await pool.render(pid)
+                return await pool.render(reads(pid))
             finally:
                 pool.close()
 
@@ -133,8 +138,9 @@ class TestRender:
 
         async def render():
             pool = RenderPool()
-            pool._pool = SimpleNamespace(active=False, stop=ending.set, join=ended.wait)
-            figure = asyncio.create_task(pool.render(pid))
+            broken = SimpleNamespace(active=False, stop=ending.set, join=ended.wait)
+            pool._idle, pool._pools = [broken], [broken]
+            figure = asyncio.create_task(pool.render(reads(pid)))
             await asyncio.to_thread(ending.wait)
             pool.close()
             ended.set()
@@ -151,13 +157,51 @@ class TestRender:
         assert first and second
         assert isinstance(third, RenderQueueFull)
 
+    def test_slow_figures_keep_none_waiting(self):
+        """Two figures that take too long do not keep all others waiting."""
+
+        async def render():
+            pool = RenderPool(slow_seconds=0.2)
+            try:
+                slow = [asyncio.create_task(pool.render(reads(partial(time.sleep, 200)))) for _ in range(2)]
+                await asyncio.sleep(0)
+                async with asyncio.timeout(100):
+                    images = await asyncio.gather(*(pool.render(reads(pid)) for _ in range(48)))
+                assert not any(figure.done() for figure in slow)
+                return images
+            finally:
+                for figure in slow:
+                    figure.cancel()
+                pool.close()
+
+        assert len(asyncio.run(render())) == 48
+
+    def test_cancelled_figure_is_not_begun(self):
+        """The records of a figure that is cancelled while it waits for its turn are not read."""
+        read = []
+
+        async def render():
+            pool = RenderPool()
+            try:
+                working = [asyncio.create_task(pool.render(reads(partial(time.sleep, 200)))) for _ in range(2)]
+                waiting = asyncio.create_task(pool.render(lambda: read.append("waiting") or pid))
+                await asyncio.sleep(0.1)
+                for figure in (waiting, *working):
+                    figure.cancel()
+                return await pool.render(lambda: read.append("next") or pid)
+            finally:
+                pool.close()
+
+        assert int(asyncio.run(render()))
+        assert read == ["next"]
+
 
 SERVICE = """
 import asyncio
 from service.render_pool import RenderPool
-from tests.service.test_render_pool import pid
+from tests.service.test_render_pool import pid, reads
 async def main():
-    print((await RenderPool().render(pid)).decode(), flush=True)
+    print((await RenderPool().render(reads(pid))).decode(), flush=True)
     await asyncio.sleep(100)
 if __name__ == "__main__":
     asyncio.run(main())
@@ -171,7 +215,7 @@ class TestClose:
         async def render_and_close():
             pool = RenderPool()
             for _ in range(2):
-                assert await pool.render(pid)
+                assert await pool.render(reads(pid))
                 pool.close()
                 pool.close()
 
@@ -184,7 +228,7 @@ class TestClose:
 
         async def freeze_and_close():
             pool = RenderPool()
-            figure = asyncio.create_task(pool.render(partial(freeze, mark)))
+            figure = asyncio.create_task(pool.render(reads(partial(freeze, mark))))
             while not (mark.exists() and mark.read_bytes()):
                 await asyncio.sleep(0.05)
             figure.cancel()

@@ -1,5 +1,6 @@
 """The service process from its start to its end."""
 
+import json
 import os
 import signal
 import socket
@@ -47,6 +48,30 @@ def render_processes(service):
     return [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
 
 
+class TestStart:
+    """What the start makes and says."""
+
+    def test_default_is_below_the_data_directory(self, tmp_path):
+        """Without an address the database is in the data directory, wherever the service is started."""
+        started, home = tmp_path / "started here", tmp_path / "home"
+        started.mkdir()
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("NORMLAB_")}
+        environment |= {"XDG_DATA_HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[2])}
+        with subprocess.Popen(
+            [sys.executable, "-m", "service", "--port", "0", "--no-worker"],
+            cwd=started, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            assert "serves on" in process.stdout.readline()
+            process.terminate()
+            absent, made = (json.loads(line)["event"] for line in process.stderr.read().splitlines()[:2])
+        path = home / "normlab" / "normlab.db"
+        assert absent == f"database {path} does not exist yet; this service makes it"
+        assert made.startswith(f"database {path}: schema ")
+        assert made.endswith(", 0 experiments")
+        assert path.exists()
+        assert list(started.iterdir()) == []
+
+
 class TestStop:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
     @pytest.mark.parametrize("worker", [["--no-worker"], []], ids=["alone", "with a worker"])
@@ -77,15 +102,16 @@ class TestStop:
         """A service stops in time although its render processes are frozen, and the client of the figure gets 503."""
         location, _ = recorded
         with service_process(sqlite.url, "--no-worker") as (process, port), ThreadPoolExecutor() as threads:
-            figure = f"http://127.0.0.1:{port}{location}/plots/weight_gradient.png"
-            request = threads.submit(httpx2.get, figure, timeout=30)
+            figures = [f"http://127.0.0.1:{port}{location}/plots/{name}.png" for name in ("weight_gradient", "weight")]
+            requests = [threads.submit(httpx2.get, figure, timeout=30) for figure in figures]
             while len(rendering := render_processes(process.pid)) < PROCESSES:
                 time.sleep(0.01)
             for each in rendering:
                 os.kill(each, signal.SIGSTOP)
             process.terminate()
             assert process.wait(STOPS_WITHIN_SECONDS) == 0
-            response = request.result()
-            assert (response.status_code, response.headers["retry-after"]) == (503, "5")
-            assert response.json()["detail"] == "the service is stopping; try again when it has restarted"
+            for request in requests:
+                response = request.result()
+                assert (response.status_code, response.headers["retry-after"]) == (503, "5")
+                assert response.json()["detail"] == "the service is stopping; try again when it has restarted"
             assert not any(Path("/proc", str(each)).exists() for each in rendering)

@@ -12,6 +12,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from normlab.process.command_line import CommandParser, unknown
+
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results" / "torture.md"
 HEAD = """# Torture
 
@@ -35,6 +37,7 @@ COMMANDS = {
     "damaged_images": ["tests.torture.damaged_images"],
     "own_images": ["tests.torture.own_images"],
     "defects": ["tests.torture.defects"],
+    "gradient_defects": ["tests.torture.gradient_defects"],
     "containers": ["tests.containers.takeover"],
 }
 BY_DEFAULT = [name for name in COMMANDS if name != "containers"]  # it needs a container engine
@@ -42,12 +45,16 @@ BY_DEFAULT = [name for name in COMMANDS if name != "containers"]  # it needs a c
 
 def main() -> None:
     """Run the commands, store their lines, and exit with the number of commands that failed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*", default=BY_DEFAULT, metavar="NAME", help=f"one of {'; '.join(COMMANDS)}")
+    parser = CommandParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "names", nargs="*", type=_name, default=BY_DEFAULT, metavar="NAME", help=f"one of {'; '.join(COMMANDS)}"
+    )
     arguments = parser.parse_args()
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     failed = 0
-    for name in arguments.names:
+    for index, name in enumerate(arguments.names):
+        left = arguments.names[index + 1 :]
+        print(f"torture: {name}; {len(left)} commands left: {'; '.join(left)}", file=sys.stderr, flush=True)
         began = time.monotonic()
         result = subprocess.run(
             [sys.executable, "-m", *COMMANDS[name]],
@@ -60,6 +67,13 @@ def main() -> None:
         print(f"{name}: {lines[name]}", flush=True)
         RESULTS.write_text(HEAD + "".join(f"\n- **{name}** {lines[name]}" for name in COMMANDS if name in lines) + "\n")
     raise SystemExit(failed)
+
+
+def _name(text):
+    """Check the name of a command."""
+    if text not in COMMANDS:
+        raise argparse.ArgumentTypeError(unknown("command", text, COMMANDS))
+    return text
 
 
 def _stored_lines():

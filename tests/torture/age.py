@@ -4,13 +4,14 @@ There are 200,000 ended experiments in 20,000 groups, with their attempts. A tra
 PostgreSQL cannot remove old row versions, and SQLite cannot shorten its WAL.
 """
 
-import argparse
 import asyncio
 import json
 import time
 
 from sqlalchemy import insert, text
 
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 from normlab.spec.experiment import ExperimentSpec
 from normlab.store import claims
 from normlab.store.models import Attempt, Experiment, GroupRow
@@ -26,7 +27,7 @@ ROWS_PER_INSERT = 10_000
 
 def main() -> None:
     """Measure, print the result in one line, and exit with 1 if claims or the list are slow."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="postgresql")
     parser.add_argument("--ended", type=int, default=200_000)
     parser.add_argument("--claims", type=int, default=1000)
@@ -37,9 +38,11 @@ def main() -> None:
 
 def age(kind: str, ended: int, count: int) -> tuple[float, float]:
     """Return the 99th percentiles, in seconds, of a claim and of the list's first page."""
-    with database_of(kind) as database:
+    with ProgressLines(f"age on {kind}", ended, "ended experiments") as progress, database_of(kind) as database:
         for first in range(0, ended, ROWS_PER_INSERT):
             _insert_ended(database, first, min(ROWS_PER_INSERT, ended - first))
+            progress.done = min(first + ROWS_PER_INSERT, ended)
+        progress.doing = f"{count} claims, then the list"
         with database.reader.connect() as left_open:
             if kind == "postgresql":
                 # Without this, the server would end the transaction of one of our connections.

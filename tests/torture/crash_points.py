@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+from normlab.process.command_line import CommandParser, unknown
+from normlab.process.progress import ProgressLines
 from normlab.spec.lifecycle import Status
 from normlab.store import queue
 from tests.experiments import claimed, do, read, until
@@ -38,11 +40,17 @@ POINTS = [
 
 def main() -> None:
     """Crash at every point, print the result in one line, and exit with the number of points with a difference."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
-    parser.add_argument("points", nargs="*", default=POINTS, metavar="POINT")
+    parser.add_argument("points", nargs="*", type=_point, default=POINTS, metavar="POINT", help="by default all")
     arguments = parser.parse_args()
     raise SystemExit(len(crash(arguments.database, arguments.points)))
+
+
+def _point(text: str) -> str:
+    if text not in POINTS:
+        raise argparse.ArgumentTypeError(unknown("point", text, POINTS))
+    return text
 
 
 def crash(kind: str, points: list[str]) -> list[str]:
@@ -51,9 +59,13 @@ def crash(kind: str, points: list[str]) -> list[str]:
     Two lanes run at the same time, each on its own database, because the start of a worker is mostly imports.
     """
     began = time.monotonic()
-    with ExitStack() as stack, ThreadPoolExecutor(LANES) as threads:
+    with (
+        ExitStack() as stack,
+        ThreadPoolExecutor(LANES) as threads,
+        ProgressLines(f"crash points on {kind}", len(points), "points") as progress,
+    ):
         databases = [stack.enter_context(database_of(kind)) for _ in range(LANES)]
-        lanes = threads.map(_crash_lane, databases, [points[lane::LANES] for lane in range(LANES)])
+        lanes = threads.map(_crash_lane, databases, [points[lane::LANES] for lane in range(LANES)], [progress] * LANES)
         different = [point for lane in lanes for point in lane]
     print(
         f"crash points on {kind}: {len(points)} in {time.monotonic() - began:.0f} s; {len(different)} show"
@@ -63,7 +75,7 @@ def crash(kind: str, points: list[str]) -> list[str]:
     return different
 
 
-def _crash_lane(database, points):
+def _crash_lane(database, points, progress):
     """Return the points of one lane at which the result differs."""
     different = []
     with tempfile.TemporaryDirectory() as folder:
@@ -81,6 +93,7 @@ def _crash_lane(database, points):
                 is_equal = result[0] == Status.CANCELLED if name == "cancel" else result == undisturbed[key]
                 if not is_equal:
                     different.append(point)
+                progress.done += 1
         finally:
             standby.end()
     return different

@@ -13,6 +13,7 @@ from functools import partial
 
 from sqlalchemy import event
 
+from normlab.process.command_line import CommandParser
 from normlab.store import claims, lost_attempts, records
 from worker.supervisor.training_process import TrainingProcess
 
@@ -29,6 +30,7 @@ VERBS = {
 
 def main(role: str) -> None:
     """Run as a supervisor or as its training process, and crash if the point belongs to this role."""
+    CommandParser(description=__doc__).parse_args()
     call, _, moment = os.environ["CRASH_AT"].partition(":")
     name, _, number = call.partition("#")
     name = "release" if name == "pause" else name  # a pause ends with the verb release

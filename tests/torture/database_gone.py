@@ -4,7 +4,6 @@ No acknowledged post may be lost, and no experiment may differ from an undisturb
 service and worker must work again. While it is away, the service must answer 503 with Retry-After, and never 500.
 """
 
-import argparse
 import asyncio
 import random
 import signal
@@ -18,6 +17,8 @@ from pathlib import Path
 import psycopg
 from sqlalchemy import func, select
 
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 from normlab.spec.lifecycle import Status
 from normlab.store.database import TIMEOUT_SECONDS, Database
 from normlab.store.models import Attempt, Experiment, IdempotencyKeyRow, WorkerRow
@@ -47,7 +48,7 @@ MAX_ANSWER_SECONDS = TIMEOUT_SECONDS + 1  # of a 503 while nothing passes: the t
 
 def main() -> None:
     """Disturb, print the result in one line, and exit with 1 if anything is lost, differs or takes too long."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=10)
     parser.add_argument("--cuts", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
@@ -86,14 +87,18 @@ class Outcome:
 def disturb(kills: int, cuts: int, seed: int = 0) -> Outcome:
     """Kill and cut off the database this many times, in random order."""
     began = time.monotonic()
-    with _postgresql() as (server, database), Proxy(server.get_postmaster_info().socket_path) as proxy:
+    with (
+        ProgressLines("database gone", kills + cuts, "faults") as progress,
+        _postgresql() as (server, database),
+        Proxy(server.get_postmaster_info().socket_path) as proxy,
+    ):
         url = f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres"
         service, worker = Service(url), Worker(Database(url), **SETTINGS)
         try:
             undisturbed = _train_undisturbed(database)
             clients = PostingClients(service.port, timeout_seconds=TIMEOUT)
             faults = _Faults(server, proxy, database, clients, random.Random(seed))
-            asyncio.run(_run(faults, clients, kills, cuts))
+            asyncio.run(_run(faults, clients, kills, cuts, progress))
             _until_trained(database)
         finally:
             worker.end()
@@ -159,7 +164,7 @@ def _count_lost(database, answered, others):
     return sum(stored.get(key) != number for key, number in answered.items()) + abs(count - len(answered) - others)
 
 
-async def _run(faults, clients, kills, cuts):
+async def _run(faults, clients, kills, cuts, progress):
     async with asyncio.TaskGroup() as tasks:
         for index in range(CLIENTS):
             tasks.create_task(clients.post(index))
@@ -167,6 +172,7 @@ async def _run(faults, clients, kills, cuts):
         cut_seconds = [MAX_CUT_SECONDS * number / cuts for number in range(1, cuts + 1)]
         for seconds in faults.rng.sample([*cut_seconds, *[None] * kills], kills + cuts):
             await faults.cause(seconds)
+            progress.done += 1
         clients.are_done = True
 
 

@@ -5,15 +5,12 @@ invalid ones, and sequences that use earlier answers. All its checks are applied
 processes do it. Each has its own service and database, because one would delete what the other is about to request.
 """
 
-import argparse
 import multiprocessing
 import re
 import socket
 import time
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 from functools import partial
 
 import schemathesis
@@ -21,11 +18,14 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 from schemathesis.openapi.checks import RejectedPositiveData
 
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 from normlab.spec.quantities import QUANTITIES
 from normlab.store import records
 from tests.experiments import claimed
 from tests.factories import record_of
 from tests.torture import hostile, unknown_parameters
+from tests.torture.fuzz_tally import Tally
 from tests.torture.services import Service
 from tests.torture.workers import database_of, enqueue_variant
 
@@ -54,33 +54,9 @@ _WHOLE = re.compile(r"-?\d+\.0(e\+\d+)?|-?\d+(\.\d+)?e\+\d+")  # a float that JS
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
 
 
-@dataclass
-class Tally:
-    """What was requested and what was wrong."""
-
-    kinds: Counter = field(default_factory=Counter)  # of schemathesis's cases, by phase and by mode
-    cases: int = 0
-    refused: int = 0  # valid by the schema, but refused by a rule beyond it
-    hostile: int = 0
-    idle: int = 0
-    fives: int = 0
-    dead: int = 0
-    lost: int = 0
-    grown: int = 0  # bytes, the most of any service
-    wrong: dict = field(default_factory=dict)  # by check and operation: the shortest request that fails
-
-    def add(self, other):
-        """Add the tally of another process."""
-        self.kinds.update(other.kinds)
-        self.wrong.update(other.wrong)
-        self.grown = max(self.grown, other.grown)
-        for count in ("cases", "refused", "hostile", "idle", "fives", "dead", "lost"):
-            setattr(self, count, getattr(self, count) + getattr(other, count))
-
-
 def main() -> None:
     """Send all requests, print the result in one line, and exit with 1 if anything is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=CASES)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
@@ -110,16 +86,19 @@ def fuzz(cases: int, seed: int) -> int:
 def _share(cases, seed, number):
     """Send the share of one process to its own service, and return its tally."""
     tally, share = Tally(), list(hostile.requests())[number::SHARES]
-    with database_of("sqlite") as database:
+    name = f"fuzz, share {number + 1} of {SHARES}"
+    with ProgressLines(name, cases, "cases") as progress, database_of("sqlite") as database:
         for name in hostile.names():
             _record_experiment(database, name)
         service = Service(database.url)
         try:
+            progress.doing = f"{len(share)} hostile requests"
             _send_hostile(service, tally, share)
             tally.wrong.update(unknown_parameters.accepted(partial(_answer, service.port)))
+            progress.doing = "schemathesis"
             _stay_idle(service, tally)
             before = service.resident_bytes()  # with imports, fonts, caches and threads
-            _generate(service.port, tally, cases=cases, seed=1000 * seed + 100 * number)
+            _generate(service.port, tally, progress, cases=cases, seed=1000 * seed + 100 * number)
             _send_hostile(service, tally, share[::REPEATED])
             tally.lost = int(not service.is_alive())
             tally.grown = 0 if tally.lost else service.resident_bytes() - before
@@ -137,16 +116,16 @@ def _record_experiment(database, name):
             records.record(session, claim, record_of(epoch, quantities=QUANTITIES))
 
 
-def _generate(port, tally, *, cases, seed):
+def _generate(port, tally, progress, *, cases, seed):
     """Run rounds until there are enough cases. How many a round has is known only after it."""
     while (left := cases - tally.cases) > 0:
-        _one_round(port, tally, examples=max(1, min(300, left // 25)), seed=seed)
+        _one_round(port, tally, progress, examples=max(1, min(300, left // 25)), seed=seed)
         seed += 1
         if tally.cases == cases - left:  # the service does not answer
             break
 
 
-def _one_round(port, tally, *, examples, seed):
+def _one_round(port, tally, progress, *, examples, seed):
     config = SchemathesisConfig.from_dict(
         {
             "seed": seed, "workers": 1, "continue-on-failure": True, "request-timeout": TIMEOUT_SECONDS,
@@ -165,6 +144,7 @@ def _one_round(port, tally, *, examples, seed):
         match event:
             case events.ScenarioFinished():
                 _count(event, tally)
+                progress.done = tally.cases
             case events.NonFatalError() | events.FatalError():
                 error = event.value if isinstance(event, events.NonFatalError) else event.exception
                 tally.wrong.setdefault((type(error).__name__, getattr(event, "label", "all")), (str(error), ""))

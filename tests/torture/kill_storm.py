@@ -3,7 +3,6 @@
 Every experiment must succeed exactly once, with the records and the last weights of an undisturbed run.
 """
 
-import argparse
 import random
 import signal
 import threading
@@ -11,6 +10,8 @@ import time
 
 from sqlalchemy import select
 
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 from normlab.spec.lifecycle import Status
 from normlab.store.models import Experiment
 from tests.experiments import until
@@ -38,7 +39,7 @@ WORKERS = 3
 
 def main() -> None:
     """Storm, print the result in one line, and exit with the number of experiments that differ."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--experiments", type=int, default=40)
@@ -50,10 +51,11 @@ def main() -> None:
 def storm(kind: str, faults: int, experiments: int, seed: int) -> int:
     """Return how many experiments differ from an undisturbed run."""
     began = time.monotonic()
-    with database_of(kind) as database:
+    with ProgressLines(f"kill storm on {kind}", faults, "faults") as progress, database_of(kind) as database:
+        progress.doing = "undisturbed run"
         undisturbed = _undisturbed(kind)
         indices = {enqueue_variant(database, index, **LONG_ENOUGH): index for index in range(experiments)}
-        count = _storm(database, faults, random.Random(seed), indices)
+        count = _storm(database, faults, random.Random(seed), indices, progress)
         expected = {number: undisturbed[index % len(VARIANTS)] for number, index in indices.items()}
         different = [number for number in indices if result_of(database, number) != expected[number]]
         print(
@@ -75,7 +77,7 @@ def _undisturbed(kind: str) -> list[tuple[object, ...]]:
         return [result_of(database, number) for number in numbers]
 
 
-def _storm(database, faults, rng, indices):
+def _storm(database, faults, rng, indices, progress):
     """Cause faults until all are caused and all experiments have ended. Return how many there were.
 
     If the experiments end before, more are queued.
@@ -86,6 +88,7 @@ def _storm(database, faults, rng, indices):
             if not count_unfinished(database):
                 next_index = len(indices)
                 indices[enqueue_variant(database, next_index, **LONG_ENOUGH)] = next_index
+            progress.done, progress.doing = count, f"{count_unfinished(database)} experiments to finish"
             time.sleep(rng.uniform(0.1, 1.6))
             for index, worker in enumerate(workers):
                 if not worker.is_alive():

@@ -4,13 +4,14 @@ A client that gets no answer posts again with the same key. In the end each key 
 must be the one in the answer.
 """
 
-import argparse
 import asyncio
 import json
 import time
 
 from sqlalchemy import func, select
 
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 from normlab.store.models import Experiment, IdempotencyKeyRow
 from tests.torture.services import Client, Service, request_until_answered
 from tests.torture.workers import database_of
@@ -21,7 +22,7 @@ BODY = {"dataset": "digits", "normalization": "batch", "epochs": 5}
 
 def main() -> None:
     """Post, print the result in one line, and exit with 1 if an experiment is lost or doubled, or posting is slow."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--kills", type=int, default=5)
@@ -32,10 +33,10 @@ def main() -> None:
 
 def post(kind: str, requests: int, kills: int, clients: int = 64) -> tuple[int, float]:
     """Return how many keys have no experiment, several, or another than answered; and requests per second of uptime."""
-    with database_of(kind) as database:
+    with ProgressLines(f"posting on {kind}", requests, "requests") as progress, database_of(kind) as database:
         service = Service(database.url)
         try:
-            answered, seconds, down_seconds = asyncio.run(_post(service, requests, kills, clients))
+            answered, seconds, down_seconds = asyncio.run(_post(service, requests, kills, clients, progress))
         finally:
             service.kill()
         with database.reading() as session:
@@ -51,7 +52,7 @@ def post(kind: str, requests: int, kills: int, clients: int = 64) -> tuple[int, 
     return wrong, rate
 
 
-async def _post(service, requests, kills, clients):
+async def _post(service, requests, kills, clients, progress):
     """Return the answers by key, how long all took, and how long the service was down."""
     left, answered, down_seconds = list(range(requests)), {}, 0.0
     await _until_ready(service)
@@ -65,6 +66,7 @@ async def _post(service, requests, kills, clients):
                 )
                 assert status == 201, response
                 answered[key] = json.loads(response)["id"]
+                progress.done = len(answered)
 
     async def kill():
         nonlocal down_seconds

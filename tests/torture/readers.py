@@ -5,13 +5,14 @@ list, an experiment, its metrics, attempts, layers or histograms, chosen at rand
 the time.
 """
 
-import argparse
 import asyncio
 import os
 import random
 import time
 from pathlib import Path
 
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 from normlab.spec.quantities import QUANTITIES
 from tests.torture.services import Client, Service
 from tests.torture.workers import Worker, database_of, enqueue_variant
@@ -25,7 +26,7 @@ FIGURES = ("weight_gradient.png", "weight.gif", "summary.png", "accuracy.svg", "
 
 def main() -> None:
     """Read, print the result in one line, and exit with 1 if answers were slow or wrong, or the WAL grew."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--readers", type=int, default=200)
     parser.add_argument("--seconds", type=float, default=120.0)
     arguments = parser.parse_args()
@@ -35,7 +36,10 @@ def main() -> None:
 
 def read(readers: int, seconds: float) -> tuple[float, int, int]:
     """Return the 99th percentile of the answers' seconds, how many were not 200, and the largest size of the WAL."""
-    with database_of("sqlite") as database:
+    with (
+        ProgressLines("readers", doing=f"train {EPOCHS} epochs to read") as progress,
+        database_of("sqlite") as database,
+    ):
         number = enqueue_variant(
             database, 0, epochs=EPOCHS, capture_unit="epoch", capture_every=1, capture_quantities=ALL
         )
@@ -45,7 +49,7 @@ def read(readers: int, seconds: float) -> tuple[float, int, int]:
         workers = [Worker(database, lease_seconds=30) for _ in range(2)]
         service = Service(database.url)
         try:
-            times, errors, figures, wal = asyncio.run(_read(service, database, number, readers, seconds))
+            times, errors, figures, wal = asyncio.run(_read(service, database, number, readers, seconds, progress))
         finally:
             service.kill()
             for worker in workers:
@@ -62,9 +66,10 @@ def read(readers: int, seconds: float) -> tuple[float, int, int]:
     return p99, errors, wal
 
 
-async def _read(service, database, number, readers, seconds):
+async def _read(service, database, number, readers, seconds, progress):
     """Return each answer's seconds, how many were wrong, how many figures were rendered, and the WAL's largest size."""
     await _until_succeeded(service, number)
+    progress.doing = f"{readers} readers for {seconds:.0f} s"
     ends, times, errors, figures, wal = time.monotonic() + seconds, [], 0, 0, 0
 
     async def read_repeatedly(seed):

@@ -5,12 +5,13 @@ that is ready to claim. The workers' own clocks are wrong by up to an hour, ahea
 claim may come before the end of a lease.
 """
 
-import argparse
 import signal
 import time
 
 from sqlalchemy import select
 
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 from normlab.store.models import Attempt, WorkerRow
 from tests.experiments import read
 from tests.torture.workers import Worker, database_of, enqueue_variant, send_signal
@@ -23,7 +24,7 @@ MAX_DELAY_SECONDS = 1.0  # from the end of a lease to the next claim, in 99 of 1
 
 def main() -> None:
     """Kill, print the result in one line, and exit with 1 if a takeover was early or late."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="postgresql")
     parser.add_argument("--kills", type=int, default=100)
     arguments = parser.parse_args()
@@ -40,7 +41,7 @@ def main() -> None:
 
 def take_over(kind: str, kills: int) -> tuple[list[float], int]:
     """Return the sorted delays in seconds from a lease's end to the next claim, and how many claims were unprovoked."""
-    with database_of(kind) as database:
+    with ProgressLines(f"takeover on {kind}", kills, "kills") as progress, database_of(kind) as database:
         number = enqueue_variant(database, 0, epochs=100_000)
         offsets = list(OFFSETS)
         workers = [Worker(database, clock_off_by=offset, **SETTINGS) for offset in offsets]
@@ -64,6 +65,7 @@ def take_over(kind: str, kills: int) -> tuple[list[float], int]:
                 while (claimed_at := _claimed_at(database, number, lost.attempt + 1)) is None:
                     time.sleep(0.05)
                 delays.append(claimed_at - lost.lease_expires_at)
+                progress.done = len(delays)
         finally:
             for worker in workers:
                 worker.end()

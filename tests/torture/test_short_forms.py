@@ -1,5 +1,7 @@
 """The torture commands in short. `make torture` runs them in full."""
 
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -9,13 +11,22 @@ from tests.torture.crash_points import crash
 from tests.torture.damaged_images import BATCH, load_damaged
 from tests.torture.database_gone import disturb
 from tests.torture.defects import DEFECTS, ROOT, plant, planted
+from tests.torture.gradient_defects import DEFECTS as GRADIENT_DEFECTS
 from tests.torture.kill_storm import storm
 from tests.torture.posting import post
 from tests.torture.readers import read
 from tests.torture.takeover import take_over
 
 
+@pytest.fixture
+def progress(capsys):
+    """After the command: it has printed a progress line at its start."""
+    yield
+    assert " s so far" in capsys.readouterr().err.splitlines()[0]
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("progress")
 class TestWorkers:
     @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
     def test_kills_and_suspensions_change_no_result(self, kind):
@@ -35,6 +46,7 @@ class TestWorkers:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("progress")
 class TestService:
     @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
     def test_repeated_posts_make_one_experiment_per_key(self, kind):
@@ -50,6 +62,7 @@ class TestService:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("progress")
 class TestDatabase:
     def test_kill_loses_nothing(self):
         """If PostgreSQL is killed, nothing acknowledged is lost and the service soon works again."""
@@ -81,6 +94,18 @@ class TestDefects:
         assert planted((ROOT / defect.file).read_text(), defect)
         table = (ROOT / "tests" / "README.md").read_text()
         assert f"| {defect.name} | `{defect.caught_by.split('::')[-1]}` |" in table
+
+    @pytest.mark.parametrize("defect", GRADIENT_DEFECTS, ids=lambda defect: defect.name)
+    def test_can_be_planted_in_normcore(self, defect):
+        """The text of each defect of the gradient check occurs once in the code."""
+        assert planted((ROOT / defect.file).read_text(), defect)
+
+    @pytest.mark.slow
+    def test_is_caught_by_the_gradient_check(self):
+        """A defect planted in normcore makes a worker refuse to train."""
+        command = [sys.executable, "-m", "tests.torture.gradient_defects", "--first", "1"]
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert (result.returncode, ", 0 not caught" in result.stdout.replace(";", ",")) == (0, True), result.stdout
 
     @pytest.mark.slow
     def test_is_caught_by_its_test(self):

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -18,8 +19,6 @@ from normlab.store.models import Attempt, CheckpointRow, EpochRow, Experiment, H
 from normlab.store.schema import migrate
 from normlab.store.sqlite_file import sqlite
 from tests import experiments
-
-RUNTIME_DIR = tempfile.TemporaryDirectory()  # until this process ends
 
 SMALL = {
     "dataset": "digits", "image_size": 20, "train_size": 200, "test_size": 40, "epochs": 4, "batch_size": 4,
@@ -44,7 +43,7 @@ VARIANTS = (
 @contextmanager
 def postgresql_server(folder: str) -> Iterator[object]:
     """Run a PostgreSQL server of the pgserver wheel, with its data in a folder."""
-    os.environ.setdefault("XDG_RUNTIME_DIR", RUNTIME_DIR.name)  # the wheel warns if it is not set
+    os.environ.setdefault("XDG_RUNTIME_DIR", _runtime_folder().name)  # the wheel warns if it is not set
     import pgserver
 
     server = pgserver.get_server(Path(folder, "postgres"))
@@ -52,6 +51,12 @@ def postgresql_server(folder: str) -> Iterator[object]:
         yield server
     finally:
         server.cleanup()
+
+
+@cache
+def _runtime_folder() -> tempfile.TemporaryDirectory[str]:
+    """Make a folder that exists until this process ends."""
+    return tempfile.TemporaryDirectory()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The command `python -m worker`: several workers, its signals, its log and its settings."""
 
+import json
 import os
 import signal
 import subprocess
@@ -7,6 +8,7 @@ import sys
 
 import pytest
 
+from normlab.store.schema import schema_revision
 from tests.experiments import attempts, enqueue, read, until
 from tests.worker.worker_process import ENDLESS, worker_process
 from worker import __main__ as command
@@ -66,6 +68,41 @@ class TestSeveralWorkers:
         result = subprocess.run([sys.executable, "-m", "worker", "--workers", number], capture_output=True, text=True)
         assert result.returncode == 2
         assert "--workers" in result.stderr
+
+
+class TestDatabaseLine:
+    """The line about the database that a worker logs at its start."""
+
+    def test_names_the_database(self, database, tmp_path):
+        """The first line has the database's place, its schema and the number of experiments."""
+        enqueue(database)
+        line = first_line(database.url, tmp_path)
+        assert line["event"] == f"database {database.location}: schema {schema_revision(database.reader)}, 1 experiment"
+
+    def test_makes_no_database_beside_an_existing_one(self, sqlite, tmp_path):
+        """A worker with a misspelt path makes no database, and names the one that exists."""
+        enqueue(sqlite)
+        line = first_line(f"sqlite:///{tmp_path}/normalb.db", tmp_path)
+        assert line["level"] == "warning"
+        assert (
+            f"{tmp_path}/normalb.db does not exist yet; other databases: {sqlite.location} (1 experiment)"
+            in line["event"]
+        )
+        assert not (tmp_path / "normalb.db").exists()
+
+
+def first_line(url, data_dir):
+    """Start a worker, stop it after it has waited for its database, and return the first line of its log."""
+    environment = os.environ | {"NORMLAB_DATABASE_URL": url, "NORMLAB_DATA_DIR": str(data_dir)}
+    with subprocess.Popen(
+        [sys.executable, "-m", "worker"], env=environment, stderr=subprocess.PIPE, text=True
+    ) as process:
+        line = process.stderr.readline()
+        if "does not exist" in line:
+            assert "has no schema yet" in process.stderr.readline()
+        process.terminate()
+        process.stderr.read()
+    return json.loads(line)
 
 
 class TestCommand:

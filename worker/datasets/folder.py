@@ -4,7 +4,8 @@ normlab.image_folder lists the files, read_image reads each. Everything that is 
 """
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +48,9 @@ def load(request: Request) -> ImageData:
     skipped = [fault for fault in faults if fault.can_skip] if request.skip_damaged else []
     if len(faults) > len(skipped):
         raise DatasetUnavailable(faults_message(request.folder, faults))
-    _log_left_out(request.folder, listing, skipped)
-    return ImageData(train, test, len(listing.classes), listing.classes, _details(request, listing, skipped))
+    details = _details(request, listing, skipped)
+    _log_left_out(request.folder, details.ignored, skipped)
+    return ImageData(train, test, len(listing.classes), listing.classes, details)
 
 
 class _Reader:
@@ -104,20 +106,19 @@ def _in_file_order(images: Tensor, labels: np.ndarray, kept: Sequence[int]) -> t
 
 
 def _details(request: Request, listing: Listing, skipped: Sequence[Fault]) -> FolderDetails:
+    most_common = Counter(listing.ignored).most_common(MAX_PATHS)
     return FolderDetails(
         background=request.background,
         held_out=listing.held_out,
         skipped=sum(fault.files for fault in skipped),
         first_skipped=tuple(printable(fault.path) for fault in skipped[:MAX_PATHS]),
-        ignored={printable(name): count for name, count in sorted(listing.ignored.items())[:MAX_PATHS]},
+        ignored={printable(name): count for name, count in most_common},
     )
 
 
-def _log_left_out(folder: str, listing: Listing, skipped: Sequence[Fault]) -> None:
-    if listing.ignored:
-        counts = ", ".join(
-            f"{count:,} {printable(name) or 'without an ending'}" for name, count in listing.ignored.items()
-        )
+def _log_left_out(folder: str, ignored: Mapping[str, int], skipped: Sequence[Fault]) -> None:
+    if ignored:
+        counts = ", ".join(f"{count:,} {name or 'without an ending'}" for name, count in ignored.items())
         log.warning("folder %s: files that are no images of a class are left out: %s", printable(folder), counts)
     if skipped:
         files = sum(fault.files for fault in skipped)

@@ -11,6 +11,7 @@ import sys
 import threading
 from contextlib import suppress
 
+from normlab.process.command_line import CommandParser
 from normlab.process.logging import about, log_to_stderr
 from normlab.process.parent_death import die_with_parent
 from normlab.spec.lifecycle import Phase, StopReason
@@ -39,6 +40,7 @@ REPORT_INTERVAL_SECONDS = 0.2  # between two progress reports
 
 def main() -> None:
     """Run experiments until the supervisor ends. Then end at once."""
+    CommandParser(description="Run the experiments that a supervisor sends. `python -m worker` starts it.").parse_args()
     die_with_parent()
     # A terminal or a process manager sends these to the whole process group. The supervisor then sends a Stop.
     for stop in (signal.SIGINT, signal.SIGTERM):

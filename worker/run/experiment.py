@@ -3,8 +3,7 @@
 import logging
 import time
 from dataclasses import replace
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -20,13 +19,13 @@ from normlab.store.errors import ClaimLost
 from normlab.store.live_progress import LiveProgress
 from normlab.store.models import CheckpointRow, Experiment
 from normlab.store.records import Record
-from worker import datasets
-from worker.datasets import DatasetUnavailable, ImageData
+from worker.datasets import DatasetUnavailable
 from worker.errors import InvalidExperiment
 from worker.run import progress
 from worker.run.data_provenance import describe
 from worker.run.find_warnings import Warnings, before_training, of_record
 from worker.run.interruptible import run_interruptibly
+from worker.run.load_data import load_data
 from worker.run.pace import Pace
 from worker.run.provenance import first_provenance, provenance
 from worker.run.recorder import Recorder, retry_until_available
@@ -248,22 +247,3 @@ def _record_and_end(session: Session, claim: Claim, *, record: Record | None, en
     if record is not None and claims.outcome(session, claim) is None:
         records.record(session, claim, record)
     end(session, claim)
-
-
-def load_data(spec: ExperimentSpec, data_dir: Path) -> ImageData:
-    """Return the images of a spec. Those of the last data set are kept in memory, unless it is a folder."""
-    common: dict[str, Any] = {
-        "data_dir": data_dir,
-        "image_size": spec.image_size,
-        "train_size": spec.train_size,
-        "test_size": spec.test_size,
-    }
-    if spec.dataset != "folder":
-        return _load_cached(spec.dataset, **common)
-    return datasets.load(  # not cached: the images may have changed
-        "folder", folder=spec.folder, background=spec.background, skip_damaged=spec.skip_damaged,
-        test_fraction=spec.test_fraction, **common,
-    )  # fmt: skip
-
-
-_load_cached = lru_cache(maxsize=1)(datasets.load)  # because consecutive experiments often use the same images

@@ -10,7 +10,8 @@ from normlab.store.errors import CheckLost
 from normlab.store.gradient_checks import CheckClaim
 from normlab.store.models import CheckpointRow, Experiment
 from worker.errors import InvalidExperiment
-from worker.run.experiment import EXPECTED_ERRORS, load_data
+from worker.run.experiment import EXPECTED_ERRORS
+from worker.run.load_data import load_data
 from worker.run.provenance import first_provenance
 from worker.run.recorder import retry_until_available
 from worker.settings import WorkerSettings

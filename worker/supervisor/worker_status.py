@@ -20,6 +20,7 @@ class WorkerStatus:
         self._threads: int | None = None
         self._counters, self._written_counters = Counters(), Counters()
         self._written_at: float | None = None
+        self._may_have_row = False
 
     def set_device(self, device: str, threads: int) -> None:
         """Set what the training process runs on, known once it is ready. The next update writes it without delay."""
@@ -37,7 +38,7 @@ class WorkerStatus:
             return
         steps = self._counters.steps - self._written_counters.steps
         steps_per_second = 0.0 if self._written_at is None else steps / (now - self._written_at)
-        self._written_at, self._written_counters = now, self._counters
+        self._written_at, self._written_counters, self._may_have_row = now, self._counters, True
         try:
             with self._database.writing.begin() as session:
                 workers.upsert(
@@ -48,7 +49,9 @@ class WorkerStatus:
             log.info("the worker's status was not written: %s", message_of(error))
 
     def deregister(self) -> None:
-        """Delete the row, if the database answers."""
+        """Delete the row, if there may be one and the database answers."""
+        if not self._may_have_row:  # a connection could make an empty database
+            return
         try:
             with self._database.writing.begin() as session:
                 workers.deregister(session, self._name)

@@ -2,13 +2,15 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
+import numpy as np
 from torch import Tensor
 
 import normcore
 from normcore import Gradients
-from normcore.histograms import DeviceHistogram, count, fetch
+from normcore.histograms import Counted, count, fetch
 from normcore.network import LayerGradients
 from normlab.spec.layer_shape import LayerShape
+from normlab.store.histogram_bins import MAX_BITS
 from normlab.store.histograms import Histogram
 from normlab.store.records import Capture
 
@@ -33,9 +35,9 @@ class LayerCapture:
 
     def __init__(self, layers: Sequence[LayerShape], quantities: Collection[str]) -> None:
         self._layers, self._quantities = layers, frozenset(quantities)
-        self._captured: dict[tuple[int, str], normcore.Histogram | DeviceHistogram] = {}
+        self._captured: dict[tuple[int, str], Counted] = {}
         # By the values' address. The values are kept, so that during the capture the address is not used again.
-        self._histograms: dict[tuple[object, ...], tuple[Tensor, normcore.Histogram | DeviceHistogram]] = {}
+        self._histograms: dict[tuple[object, ...], tuple[Tensor, Counted]] = {}
 
     def __call__(self, index: int, layer_gradients: LayerGradients) -> None:
         """Capture one layer's gradients. The network calls this for each layer of the backward pass."""
@@ -65,13 +67,13 @@ class LayerCapture:
         """Return everything captured, fetched to the host."""
         captured = dict(sorted(self._captured.items()))
         histograms = fetch(list(captured.values()))
-        return Capture(epoch, step, dict(zip(captured, map(_to_stored, histograms), strict=True)))
+        return Capture(epoch, step, dict(zip(captured, map(to_stored, histograms), strict=True)))
 
     def _count(self, index: int, quantity: str, values: Tensor) -> None:
         if quantity in self._quantities:
             self._captured[self._layers[index].layer, quantity] = self._histogram(values)
 
-    def _histogram(self, values: Tensor) -> normcore.Histogram | DeviceHistogram:
+    def _histogram(self, values: Tensor) -> Counted:
         """Return the values' histogram. Each tensor is counted once: a layer's dx is the dout of the one before it."""
         key = (values.data_ptr(), values.shape, values.stride())
         if key not in self._histograms:
@@ -79,17 +81,20 @@ class LayerCapture:
         return self._histograms[key][1]
 
 
-def _to_stored(histogram: normcore.Histogram) -> Histogram:
-    finite = histogram.minimum <= histogram.maximum
-    return Histogram(
-        bin_index=histogram.bin_index,
-        counts=histogram.counts,
+def to_stored(histogram: normcore.Histogram) -> Histogram:
+    """Return a counted histogram as it is stored, with the bins that its pictures need."""
+    finite = histogram.finite > 0
+    return Histogram.compact(
+        histogram.bin_index << np.uint32(MAX_BITS - histogram.mantissa_bits),
+        histogram.counts,
+        histogram.mantissa_bits,
+        finite=histogram.finite,
         zeros=histogram.positive_zeros + histogram.negative_zeros,
         nans=histogram.nans,
         positive_infinities=histogram.positive_infinities,
         negative_infinities=histogram.negative_infinities,
         minimum=histogram.minimum if finite else None,
         maximum=histogram.maximum if finite else None,
-        total=histogram.total,
-        total_of_squares=histogram.total_of_squares,
+        mean=histogram.mean if finite else None,
+        squared_deviations=histogram.squared_deviations,
     )

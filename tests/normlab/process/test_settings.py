@@ -16,14 +16,15 @@ from worker.settings import WorkerSettings
 
 EXPECTED = "expected sqlite:///path or postgresql://user:password@host/name"
 FILE = "a SQLite database must be a file, which a service and its workers can share; expected sqlite:///path"
+OPTIONS = "a SQLite database takes no options; expected sqlite:///path, where a ? in the path is written %3F"
 REFUSALS = {
     "sqlite://": FILE,
     "sqlite:///": FILE,
     "sqlite:///:memory:": FILE,
     "sqlite:////dev/null/n.db": "the folder /dev/null cannot be made: /dev/null is not a folder",
     "sqlite:////dev/null/x/n.db": "the folder /dev/null/x cannot be made: /dev/null is not a folder",
-    "sqlite:///n.db?mode=ro": "a SQLite database takes no options; expected sqlite:///path",
-    "sqlite:///:memory:?cache=shared": "a SQLite database takes no options; expected sqlite:///path",
+    "sqlite:///n.db?mode=ro": OPTIONS,
+    "sqlite:///:memory:?cache=shared": OPTIONS,
     "sqlite://host/n.db": EXPECTED,
     "sqlite+aiosqlite:///n.db": EXPECTED,
     "postgresql+psycopg2://user@host/name": EXPECTED,
@@ -148,6 +149,39 @@ class TestDatabaseURL:
         """The text of the settings does not hold the address."""
         settings = DatabaseSettings(database_url="postgresql://user:secret@host/name")
         assert "secret" not in f"{settings!r} {settings}"
+
+
+class TestDataDir:
+    """The folder of the data."""
+
+    @pytest.mark.parametrize(
+        ("variables", "folder"),
+        [
+            ({"XDG_DATA_HOME": "/shared/data"}, "/shared/data/normlab"),
+            ({"XDG_DATA_HOME": ""}, "/home/a/.local/share/normlab"),
+            ({"XDG_DATA_HOME": "relative"}, "/home/a/.local/share/normlab"),
+            ({"NORMLAB_DATA_DIR": "/srv/lab"}, "/srv/lab"),
+            ({"NORMLAB_DATA_DIR": "~/lab"}, "/home/a/lab"),
+            ({"NORMLAB_DATA_DIR": "lab"}, "{here}/lab"),
+        ],
+    )
+    def test_path_is_absolute_and_holds_the_database(self, variables, folder, tmp_path, monkeypatch):
+        """The path is absolute, by default the user's own folder for data, and the default database is in it."""
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HOME", "/home/a")
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        settings = DatabaseSettings.read()
+        assert settings.data_dir == Path(folder.format(here=tmp_path))
+        assert Database(settings.database_url).location == str(settings.data_dir / "normlab.db")
+
+    @pytest.mark.parametrize("folder", ["", " ", "~nobody-of-this-name/x"])
+    def test_path_that_names_no_folder_is_refused(self, folder, monkeypatch):
+        """An empty path, which would be the working directory, and an unknown user's home are refused once."""
+        monkeypatch.setenv("NORMLAB_DATA_DIR", folder)
+        message = refusal(DatabaseSettings)
+        assert message.startswith("NORMLAB_DATA_DIR: ")
+        assert "\n" not in message
 
 
 class TestNumbers:

@@ -1,13 +1,13 @@
 """Stored histograms: pictures, quantiles and fractions computed from them agree with numpy on the raw values."""
 
-import zlib
+import dataclasses
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from normlab.store.histograms import edges, unpack
+from normlab.store.histogram_bins import BinLayout, coarsened
 from tests.factories import histogram_of
 
 rng = np.random.default_rng(7)
@@ -75,7 +75,7 @@ class TestStatistics:
         histogram = histogram_of(np.full(10, 0.1))
         assert histogram.rebin(np.linspace(0, 1, 11)).tolist() == [0, 10, 0, 0, 0, 0, 0, 0, 0, 0]
         assert histogram.quantile(0.5) == np.float32(0.1)
-        assert histogram.std == pytest.approx(0, abs=1e-8)
+        assert histogram.std == 0
 
     def test_without_finite_values(self):
         """A tensor without finite values has a count, but no range, mean or quantile."""
@@ -92,29 +92,50 @@ class TestStatistics:
         assert histogram.fraction_above(0.5) == pytest.approx(np.mean(np.abs(values) > 0.5), abs=0.005)
 
 
-class TestBins:
-    """The stored bins."""
+class TestResolution:
+    """Where the bins are wider than the values differ."""
 
-    def test_edges_cover_every_finite_float(self):
-        """Every finite float lies in its bin, and a bin is at most 1/32 of its value wide."""
-        low, high = edges()
-        finite = np.isfinite(low) & np.isfinite(high)
-        positive = finite & (low >= np.finfo(np.float32).tiny)
-        assert ((high - low)[positive] / low[positive]).max() == 1 / 32
-        values = np.array([1.0, -1.0, 1e-38, 3.4e38, -7.25, 1e-45], dtype=np.float32)
-        bin_index = values.view(np.uint32) >> 18
-        assert all(low[index] <= value <= high[index] for index, value in zip(bin_index, values, strict=True))
+    def test_values_about_zero_are_resolved(self):
+        """The bins of values about 0 are narrow relative to their standard deviation."""
+        for values in (rng.normal(size=50_000), rng.standard_t(3, 50_000), np.maximum(rng.normal(size=50_000), 0)):
+            histogram = histogram_of(values * 1e-9)
+            assert 0 < histogram.resolution < 1 / 32
+            assert not histogram.resolution_is_coarse
 
-    @given(st.lists(st.floats(width=32), max_size=200))
-    def test_packing_keeps_everything(self, values):
-        """Unpacked bins are those that were packed."""
+    def test_narrow_values_far_from_zero_are_coarse(self):
+        """Many values of mean 1 and deviation 1e-4 share a bin, whose width the resolution gives."""
+        histogram = histogram_of(1 + 1e-4 * rng.normal(size=50_000))
+        assert histogram.resolution_is_coarse
+        low, high, _ = histogram.bins()
+        assert set(high - low) == {1 / 1024}  # a bin on each side of 1, cut to the extremes for the resolution
+        assert histogram.resolution == pytest.approx((histogram.maximum - histogram.minimum) / 2 / histogram.std, 0.1)
+
+    def test_few_narrow_values_are_resolved(self):
+        """Of few values the bins are as fine as their picture needs, also far from 0."""
+        values = (1 + 1e-4 * rng.normal(size=500)).astype(np.float32)
         histogram = histogram_of(values)
-        bin_index, counts = unpack(histogram.to_bytes())
-        assert bin_index.tolist() == histogram.bin_index.tolist()
-        assert counts.tolist() == histogram.counts.tolist()
+        assert histogram.resolution < 1 / 32
+        expected, new_edges = np.histogram(values, bins=50)
+        assert np.abs(histogram.rebin(new_edges) - expected).sum() / 2 / 500 < 0.01
 
-    @pytest.mark.parametrize("content", [b"", b"not zlib", zlib.compress(b"12345")])
-    def test_other_bytes_are_refused(self, content):
-        """Bytes that are no packed histogram raise ValueError."""
-        with pytest.raises(ValueError, match="packed histogram"):
-            unpack(content)
+    def test_equal_values_need_no_resolution(self):
+        """Equal values are known exactly. Without a finite value there is no resolution."""
+        assert histogram_of(np.full(70_000, 0.1)).resolution == 0
+        assert histogram_of([np.nan]).resolution is None
+        assert not histogram_of([np.nan]).resolution_is_coarse
+
+    @given(st.lists(st.floats(-100, 100, width=32), min_size=1, max_size=300), st.integers(1, 60))
+    def test_divided_values_limit_the_error(self, values, bins):
+        """No more values are in a wrong bin than those that were divided."""
+        histogram = at_bits(values, 5)
+        expected, new_edges = np.histogram(np.asarray(values, np.float32).astype(np.float64), bins)
+        wrong = np.abs(histogram.rebin(new_edges) - expected).sum() / 2
+        assert wrong <= histogram.divided(new_edges) + 1e-6
+
+
+def at_bits(values, bits):
+    """The histogram of values in bins of so many mantissa bits in every octave that has more than five."""
+    histogram = histogram_of(values)
+    layout = BinLayout(histogram.layout.top_exponent, bits)
+    patterns, counts = coarsened(histogram.patterns, histogram.counts, layout)
+    return dataclasses.replace(histogram, layout=layout, patterns=patterns, counts=counts)

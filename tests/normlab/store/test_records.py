@@ -52,6 +52,47 @@ class TestRead:
         assert (capture.epoch, list(capture.histograms)) == (1, [(2, "update")])
 
 
+class TestLayerStatistics:
+    """Statistics without bins."""
+
+    def test_are_those_of_the_histograms(self, database, claim):
+        """The statistics are those of the histograms that the captures hold, in the same order, and no bin is read."""
+        odd = histogram_of(np.array([0, -0.0, 1e-45, -3e38, np.nan, np.inf, -np.inf, -np.inf, 0.1]))
+        empty = histogram_of([np.nan])
+        first = dataclasses.replace(capture_of(0), histograms={(1, "update"): odd, (2, "update"): empty})
+        record = dataclasses.replace(record_of(0), captures=(first, capture_of(0, step=9)))
+        do(database, records.record, claim, record)
+        statements = []
+        with database.reading() as session:
+            captures = list(records.captures(session, claim.experiment_id))
+            event.listen(database.reader, "before_cursor_execute", lambda *call: statements.append(call[2]))
+            rows = records.layer_statistics(session, claim.experiment_id)
+        assert len(statements) == 1
+        assert "bins" not in statements[0]
+        histograms = [
+            (capture.epoch, capture.step, *key, histogram)
+            for capture in captures
+            for key, histogram in capture.histograms.items()
+        ]
+        assert len(rows) == 8
+        for row, (*captured, histogram) in zip(rows, histograms, strict=True):
+            assert [row["epoch"], row["step"], row["layer"], row["quantity"]] == captured
+            assert (row["count"], row["min"], row["max"]) == (histogram.count, histogram.minimum, histogram.maximum)
+            for field in ("zeros", "nans", "positive_infinities", "negative_infinities", "mean", "std", "l2_norm"):
+                assert row[field] == getattr(histogram, field)
+
+    def test_range_is_that_of_all_chosen_captures(self, database, claim):
+        """The range of values is that of the chosen captures, and there is none without a finite value."""
+        captures = [capture_of(epoch, quantities=("weight", "update")) for epoch in range(2)]
+        do(database, records.record, claim, dataclasses.replace(record_of(0), captures=tuple(captures)))
+        chosen = [capture.histograms[2, "weight"] for capture in captures]
+        expected = min(each.minimum for each in chosen), max(each.maximum for each in chosen)
+        with database.reading() as session:
+            ids = [claim.experiment_id]
+            assert records.value_range(session, ids, quantities=["weight"], layer=2) == expected
+            assert records.value_range(session, ids, epoch=5) is None
+
+
 class TestRecord:
     """Writing a record."""
 

@@ -7,6 +7,7 @@ import asyncio
 import time
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from sqlalchemy import func, literal, make_url, select, text, update
@@ -97,7 +98,7 @@ class TestIdleTransactions:
     )
     def test_limit_of_the_address_is_kept(self, postgresql, options, limit):
         """Options in the database's address apply, and a limit among them is not overwritten."""
-        database = Database(f"{postgresql.url}&options={options}")
+        database = Database(f"{postgresql.url}&options={quote(options)}")
         with database.reading() as session:
             assert session.scalar(text("SHOW idle_in_transaction_session_timeout")) == limit
             assert ("work_mem" in options) == (session.scalar(text("SHOW work_mem")) == "5MB")

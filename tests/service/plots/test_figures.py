@@ -47,7 +47,7 @@ class TestQuantityStill:
         capture = Capture(0, 1, {(layer, "weight_gradient"): histogram for layer in range(1, 7)})
         svg = quantity_still([capture], GRADIENT, index=0, heading="x", image_format="svg").decode()
         for layer in range(1, 7):
-            assert f"layer {layer}   zeros 25.0 %" in svg
+            assert f"layer {layer} · zeros 25.0 %" in svg
         assert "epoch 0 (last: 0)" in svg
 
     @pytest.mark.parametrize(("values", "mark"), [([0, 0, 1, 2], None), ([0, 0, 0, 0, 0, 0, -1, 1, 2, 3], "▲ 60.0 %")])
@@ -61,6 +61,12 @@ class TestQuantityStill:
         svg = svg_of([np.nan] * 12 + [np.inf, 1.0])
         assert "12 NaN" in svg
         assert "1 Inf" in svg
+
+    def test_coarse_bins_are_named_in_the_panel(self):
+        """A panel of values that differ less than the stored bins are wide says how wide the bins are."""
+        close = 1 + 1e-7 * np.random.default_rng(0).standard_normal(1000)
+        assert "std wide" in svg_of(close)
+        assert "std wide" not in svg_of(10 * close - 10)
 
     @pytest.mark.parametrize("scale", ["linear", "symlog"])
     @pytest.mark.parametrize("axis", ["fixed", "free"])

@@ -13,7 +13,7 @@ from service.plots import (
     short,
     summary_still,
 )
-from service.plots.encode import empty_figure
+from service.plots.encode import empty_figure, encode
 from service.plots.fonts import fallback_families
 from service.plots.header import CODE_POINTS, Header
 from service.plots.text import drawable
@@ -112,3 +112,10 @@ class TestDrawable:
         """Latin, Greek and Cyrillic text is drawn with the figures' own font, without a remark."""
         text = drawable("naïve λ обучение")
         assert (text.text, len(text.fonts), text.code_points) == ("naïve λ обучение", 1, False)
+
+    def test_pdf_draws_unusual_text_as_shapes(self):
+        """A PDF keeps ordinary text as text, and draws the outlines of text that is turned or needs another font."""
+        figure = empty_figure(3, 1)
+        texts = [figure.text(0, 0.5, text) for text in ("λ = 1", short("שלום"))]
+        encode(figure, "pdf")
+        assert [bool(text.get_path_effects()) for text in texts] == [False, True]

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 from scipy.signal import find_peaks
 
-from service.plots.bars import drawn_bars
+from service.plots.bars import drawn_bars, height_axis
 from service.plots.scales import panel_scale
 from service.plots.symlog import Symlog
 from tests.factories import histogram_of
@@ -41,7 +41,7 @@ class TestPositions:
         axis = Symlog.of(-spread, spread, spread * 10.0**-decades)
         ticks = axis.ticks(-spread, spread)
         assert len({label.removeprefix("$-").removeprefix("$") for _, label in ticks} - {"0"}) >= 2
-        assert np.diff([position for position, _ in ticks]).min() >= 0.3 * axis.position(spread)
+        assert np.diff([position for position, _ in ticks]).min() >= 0.34 * axis.position(spread)
 
     def test_narrow_axis_has_two_labels(self):
         """An axis on which no two powers of ten lie shows two other values, where these are."""
@@ -60,6 +60,23 @@ class TestDensities:
         narrow = histogram_of(stats.norm.ppf(QUANTILES) * spread / 100)
         assert humps(bell, panel_scale([bell], "symlog")) == 1
         assert humps(bell, panel_scale([bell, narrow], "symlog")) == 1
+
+    def test_few_values_leave_no_gap(self):
+        """A bell of few values has no gap where the bins are narrower than the distances of its values."""
+        bell, narrow = (histogram_of(np.random.default_rng(5).normal(size=400) * spread) for spread in (1, 1e-3))
+        scale = panel_scale([bell, narrow], "symlog")
+        assert (bell.rebin(scale.edges)[15:35] == 0).any()
+        assert np.isfinite(drawn_bars(bell, scale)[0][15:35]).all()
+
+    @pytest.mark.parametrize("largest", [1, 1e5, 1e30])
+    def test_no_bar_is_below_the_axis(self, largest):
+        """Every bar that has a value is above the bottom of the panel, and no higher than its top."""
+        histogram = histogram_of(np.concatenate([np.zeros(10**5), stats.norm.ppf(QUANTILES), [largest]]))
+        scale = panel_scale([histogram], "symlog")
+        nonzero, every = drawn_bars(histogram, scale)
+        axis = height_axis([histogram], scale)
+        assert axis.bottom < nonzero[np.isfinite(nonzero)].min()
+        assert every.max() < axis.top
 
     def test_two_bells_are_two_humps(self):
         """Two bells have two humps, so that the test above can fail."""

@@ -7,6 +7,7 @@ import pytest
 from normlab.spec.quantities import QUANTITIES
 from normlab.spec.record_responses import PlotsResponse
 from normlab.store import claims, records
+from service.render_pool import RenderPool
 from tests.experiments import do
 from tests.factories import record_of
 from tests.service.clients import problem
@@ -92,7 +93,7 @@ class TestIndex:
 
 class TestETag:
     def test_unchanged_figure_is_304(self, client, recorded, sqlite):
-        """A client that has a figure gets 304 until an epoch is recorded, or the name in its heading is changed."""
+        """A client that has a figure gets 304 until its experiment changes: by an epoch, by its end, by a new name."""
         location, claim = recorded
         url = f"{location}/plots/weight.png"
         first = client.get(url)
@@ -102,9 +103,11 @@ class TestETag:
         assert (client.get(url, headers=etag).status_code, first.headers["cache-control"]) == (304, "private, no-cache")
         assert client.get(url + "?scale=symlog", headers=etag).status_code == 200
         do(sqlite, claims.require_claim, claim, epochs_done=3)
-        assert client.get(url, headers=etag).status_code == 200
+        changed = client.get(url, headers=etag)
+        assert changed.status_code == 200
         do(sqlite, claims.succeed, claim)
-        last = client.get(url)
+        last = client.get(url, headers={"if-none-match": changed.headers["etag"]})
+        assert last.status_code == 200
         etag = {"if-none-match": last.headers["etag"]}
         assert (client.get(url, headers=etag).status_code, last.headers["cache-control"]) == (304, "private, no-cache")
         client.patch(location, json={"name": "renamed"})
@@ -126,6 +129,14 @@ class TestRefused:
         for name in ("weight_gradient.gif", "summary.png", "loss.png"):
             assert "before its first epoch" in problem(client.get(f"{location}/plots/{name}"), 409)["detail"]
         assert "nothing to draw" in problem(client.get("/plots/train-accuracy.png?experiments=1"), 409)["detail"]
+
+    def test_full_queue(self, client, recorded):
+        """A figure that finds the queue full is a 503 problem with Retry-After."""
+        location, _ = recorded
+        client.app.state.render_pool = RenderPool(max_waiting=0)
+        response = client.get(f"{location}/plots/loss.png")
+        assert "many figures are waiting" in problem(response, 503)["detail"]
+        assert response.headers["retry-after"] == "5"
 
     def test_unknown_figure(self, client, recorded):
         """A figure that the experiment does not have is a 404 problem that says what it has."""

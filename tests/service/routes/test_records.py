@@ -1,4 +1,4 @@
-"""Reading records: metrics, layer statistics and histograms, as JSON and as CSV."""
+"""Reading records: metrics and layer statistics, as JSON and as CSV, and the limits of all records."""
 
 import csv
 import io
@@ -34,18 +34,6 @@ class TestFormats:
         assert row["l2_norm"] > 0
         refused = problem(client.get(f"{location}/layers?quantity=nothing"), 422)
         assert "'nothing' is none of weight_gradient" in refused["detail"]
-
-    def test_histograms(self, client, recorded):
-        """Linear bins count every value, native bins every value but the zeros, and CSV has a line per bin."""
-        location, _ = recorded
-        (linear,) = client.get(f"{location}/histograms?{ONE}").json()["histograms"]
-        assert len(linear["bins"]) == 50
-        assert sum(count for _, _, count in linear["bins"]) == pytest.approx(500)
-        (native,) = client.get(f"{location}/histograms?{ONE}&binning=native").json()["histograms"]
-        assert sum(count for _, _, count in native["bins"]) + native["zeros"] == 500
-        table = client.get(f"{location}/histograms?{ONE}", headers={"accept": "text/csv"})
-        assert table.headers["content-type"].startswith("text/csv")
-        assert len(table.text.splitlines()) == 51
 
     @pytest.mark.parametrize(
         ("path", "last"),
@@ -139,7 +127,7 @@ class TestLimits:
     def test_too_many_histograms(self, client, recorded, monkeypatch):
         """A response with more rows than the limit is refused, and the problem says what to name."""
         location, _ = recorded
-        monkeypatch.setattr("service.routes.records.MAX_BINS", 6 * 50)
+        monkeypatch.setattr("service.routes.histograms.MAX_BINS", 6 * 50)
         monkeypatch.setattr("service.routes.records.MAX_ROWS", 6)
         for path in ("histograms?quantity=weight", "layers?quantity=weight"):
             assert "name a layer, an epoch" in problem(client.get(f"{location}/{path}"), 422)["detail"]

@@ -62,7 +62,8 @@ def queries():
         ),
         "/groups": ("limit", "cursor"),
         f"{ONE}/layers": ("quantity", "layer", "epoch", "format"),
-        f"{ONE}/histograms": ("quantity", "binning", "bins"),
+        f"{ONE}/histograms": ("quantity", "binning", "bins", "low", "high"),
+        "/histograms": ("experiments", "quantity", "bins", "low", "high"),
         f"{ONE}/plots/weight_gradient.png": ("epoch", "axis", "scale"),
         "/plots/test-accuracy.png": ("experiments",),
     }  # fmt: skip

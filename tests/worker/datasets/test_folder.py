@@ -6,7 +6,7 @@ import unicodedata
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import ExifTags, Image
 
 from tests.worker.datasets.image_folders import load_folder, save, write_pets
 from tests.worker.datasets.layouts import compass, write_image
@@ -192,9 +192,14 @@ class TestSkipDamaged:
 class TestWarnings:
     def test_of_pillow_do_not_leak(self, pets, capfd):
         """Pillow's warnings about a readable file reach neither the log nor standard error."""
-        palette = Image.new("P", (16, 16), 1)
-        palette.putpalette([0, 0, 0, 10, 20, 30])
-        save(pets / "train/cat/1.png", palette, transparency=bytes([0, 128]))
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation], exif[ExifTags.Base.ImageDescription] = 6, "a description of the photograph"
+        path = save(pets / "train/cat/1.jpg", Image.new("RGB", (16, 16)), exif=exif)
+        content = bytearray(path.read_bytes())
+        content[44] = 255  # the length of the description
+        path.write_bytes(content)
+        with pytest.warns(UserWarning, match="Tag data larger than file"), Image.open(path) as image:
+            image.getexif().get(ExifTags.Base.Orientation)
         load_folder(pets.parent)
         assert capfd.readouterr().err == ""
 

@@ -85,6 +85,6 @@ class TestWorker:
             do(sqlite, gradient_checks.request, number)
             until(lambda: latest(sqlite, number).attempt == 1)
             os.kill(child, signal.SIGKILL)
-            until(lambda: latest(sqlite, number).ended_at is not None)
+            until(lambda: latest(sqlite, number).ended_at is not None, seconds=120)
         check = latest(sqlite, number)
         assert (check.attempt, check.lost_attempts, check.result["step"]) == (2, 1, 12)

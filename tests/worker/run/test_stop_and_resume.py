@@ -75,7 +75,7 @@ class TestStop:
             is_loading.set()
             may_end.wait(60)
 
-        monkeypatch.setattr("worker.run.experiment._load_cached", load_slowly)
+        monkeypatch.setattr("worker.run.load_data._load_cached", load_slowly)
         number = enqueue(database)
         try:
             with running_next(database, tmp_path) as control:

@@ -44,7 +44,8 @@ class TestResume:
         assert ours.keys() == theirs.keys()
         for key, histogram in ours.items():
             assert histogram.to_bytes() == theirs[key].to_bytes()
-            assert (histogram.zeros, histogram.total) == (theirs[key].zeros, theirs[key].total)
+            assert (histogram.zeros, histogram.mean) == (theirs[key].zeros, theirs[key].mean)
+            assert histogram.squared_deviations == theirs[key].squared_deviations
 
     def test_wrong_checkpoint_is_refused(self, data):
         """A checkpoint with other bytes than its hash, or of another network, raises ValueError."""

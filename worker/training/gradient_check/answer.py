@@ -10,7 +10,7 @@ from worker.training.gradient_check.comparison import Comparison
 from worker.training.gradient_check.departures import FIELDS, departing_fields
 from worker.training.gradient_check.errors import Key, Kind
 from worker.training.gradient_check.failure import failure
-from worker.training.gradient_check.limits import FLOAT64_LIMIT, Judgement
+from worker.training.gradient_check.limits import Judgement
 from worker.training.training import Training
 
 ENGINES = {Eager: "eager", Compiled: "compiled", CudaGraph: "cuda_graph"}
@@ -35,14 +35,13 @@ def answer(training: Training, exact: Comparison, own: Comparison, *, images: in
         memory=training.spec.memory,
         device=str(training.device),
         precision=str(training.dtype).removeprefix("torch."),
-        float64_limit=FLOAT64_LIMIT,
         scaled_images=judgement.errors((Kind.OUTPUT, IMAGES)),
         layers=[_layer(judgement, index, layer) for index, layer in enumerate(layers)],
         parameters=[_tensor(judgement, layers, key) for key in parameters],
         running_statistics=[_tensor(judgement, layers, key) for key in buffers],
         loss=judgement.errors((Kind.LOSS, 0)),
         correct=judgement.errors((Kind.CORRECT, 0)),
-        capture=judgement.errors((Kind.CAPTURE, 0)),
+        capture=judgement.errors((Kind.CAPTURE, 0)) if training.spec.capture_moment == "last_step" else None,
         test_logits=judgement.errors((Kind.LOGITS, 0)),
         departures=[
             Departure(field=name, value=FIELDS[name][0], changes=FIELDS[name][1])
@@ -97,7 +96,7 @@ def _left_out(training: Training) -> list[str]:
         )
     if names := departing_fields(training.spec):
         sentences.append(
-            f"The true gradients, where {' and '.join(names)} departs from them: the gradients that the spec defines "
+            f"The true gradients, where {' and '.join(names)} change them: the gradients that the spec defines "
             "are compared, and `departure` says how far they are from the true ones."
         )
     return sentences

@@ -29,7 +29,8 @@ def check_gradients(training: Training) -> GradientCheck:
 
     - The training's code in float64, run eagerly from the same state. Rounding is about 1e-15 there. So an error of a
       formula is seen even where it is small: a term of relative size 1e-6, a λ at its limit, a gradient that nearly
-      cancels. This comparison cannot see what only the training's own engine does.
+      cancels. This comparison cannot see what only the training's own engine does. Where a result is mostly rounding,
+      its limit is wider: the reference is run once more with a jitter of one rounding of every intermediate value.
     - The training's own steps, in float32, with its engine, its memory mode, and with and without a capture. The
       reference starts from the same float32 values, so the error is the rounding of one step: about 1e-6 where nothing
       cancels. A wrong factor, a missing term, a stale buffer or a state that is not updated is far above that. How much

@@ -1,11 +1,12 @@
 """Relative errors, and the largest of each kind over the compared steps."""
 
 import math
-from collections.abc import Iterable
 from enum import Enum, auto
 
 import torch
 from torch import Tensor
+
+SMALLEST = 1e-300  # that errors are relative to, so that none is divided by 0
 
 
 class Kind(Enum):
@@ -58,7 +59,7 @@ def relative_error(ours: Tensor, reference: Tensor, floor: float = 0.0) -> float
     distance = norm_of(in_float64(ours, reference) - in_float64(reference, reference))
     if not math.isfinite(distance):
         return math.inf
-    return distance / max(norm, floor) if distance else 0.0
+    return distance / max(norm, floor, SMALLEST) if distance else 0.0
 
 
 def in_float64(tensor: Tensor, beside: Tensor) -> Tensor:
@@ -71,6 +72,7 @@ def norm_of(tensor: Tensor) -> float:
     return float(torch.linalg.vector_norm(tensor.to(torch.float64)))
 
 
-def largest_norm(tensors: Iterable[Tensor]) -> float:
-    """Return the largest finite norm; 0 if there is none."""
-    return max((norm for norm in map(norm_of, tensors) if math.isfinite(norm)), default=0.0)
+def finite_norm(tensor: Tensor) -> float:
+    """Return the Euclidean norm, and 0 if it is not finite."""
+    norm = norm_of(tensor)
+    return norm if math.isfinite(norm) else 0.0

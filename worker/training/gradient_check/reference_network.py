@@ -33,7 +33,7 @@ class Point:
 
     pixels: Tensor
     labels: Tensor
-    outputs: Mapping[int, Tensor]
+    outputs: dict[int, Tensor]
     parameters: Named
     buffers: Named
 
@@ -48,7 +48,7 @@ class StepValues:
 
     loss: Tensor
     correct: Tensor
-    outputs: Mapping[int, Tensor]
+    outputs: dict[int, Tensor]
     gradients: Mapping[GradientName, Tensor]
 
 
@@ -58,10 +58,13 @@ class ReferenceNetwork:
     Args:
         spec: The experiment.
         like: A tensor of the precision and on the device of everything that it computes.
+        jitter: A relative change, of random sign, of every input of a layer and of every gradient that leaves it. With
+            the size of rounding it shows how much of each result is rounding.
     """
 
-    def __init__(self, spec: ExperimentSpec, like: Tensor) -> None:
-        self.spec, self.like = spec, like
+    def __init__(self, spec: ExperimentSpec, like: Tensor, *, jitter: float = 0.0) -> None:
+        self.spec, self.like, self._jitter = spec, like, jitter
+        self._generator = torch.Generator(like.device).manual_seed(0)
         self.layers: Sequence[LayerShape] = spec.layer_shapes()
 
     def at(self, point: Point, *, true_gradients: bool = False) -> StepValues:
@@ -80,7 +83,8 @@ class ReferenceNetwork:
                 xs = [inputs[source].view_as(inputs[source]) for source in layer.inputs]
                 own = {name: tensor.requires_grad_() for name, tensor in of_layer(parameters, index).items()}
                 leaves |= {(index, "dx"): xs[0]} | {(index, name): tensor for name, tensor in own.items()}
-                out = layer_output(self.spec, index, layer, xs, own, of_layer(buffers, index), training=True)
+                moved = [self._jittered(x, layer) for x in xs]
+                out = layer_output(self.spec, index, layer, moved, own, of_layer(buffers, index), training=True)
                 outputs[index] = out.detach()
                 factor = 1.0 if true_gradients else pool_gradient_factor(self.spec, layer)
                 value = converted(point.outputs[index], self.like)
@@ -99,7 +103,8 @@ class ReferenceNetwork:
         """Return running statistics and counts after the point's batch, from those before it."""
         after: dict[str, Tensor] = {}
         for index, layer in enumerate(self.layers):
-            x, own = converted(point.outputs[layer.inputs[0]], self.like), of_layer(self._converted(buffers), index)
+            x = self._jittered(converted(point.outputs[layer.inputs[0]], self.like), layer)
+            own = of_layer(self._converted(buffers), index)
             after |= {f"{index}.{name}": tensor for name, tensor in next_buffers(self.spec, layer, x, own).items()}
         return after
 
@@ -108,10 +113,17 @@ class ReferenceNetwork:
         parameters, buffers = self._converted(parameters), self._converted(buffers)
         outputs = {IMAGES: images.to(self.like) / 255}
         for index, layer in enumerate(self.layers):
-            xs = [outputs[source] for source in layer.inputs]
+            xs = [self._jittered(outputs[source], layer) for source in layer.inputs]
             own, statistics = of_layer(parameters, index), of_layer(buffers, index)
             outputs[index] = layer_output(self.spec, index, layer, xs, own, statistics, training=False)
         return outputs[index]
+
+    def _jittered(self, x: Tensor, layer: LayerShape) -> Tensor:
+        """Return x with its jitter. A layer that selects equal values keeps them equal."""
+        if not self._jitter or layer.kind == "max_pool" or layer.variant == "range":
+            return x
+        signs = torch.randint(0, 2, x.shape, generator=self._generator, device=x.device, dtype=x.dtype) * 2 - 1
+        return x * (1 + self._jitter * signs)
 
     def _converted(self, tensors: Named) -> dict[str, Tensor]:
         return {name: converted(tensor, self.like) for name, tensor in tensors.items()}
