@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from normlab.process.logging import log_to_stderr
 from normlab.process.parent_death import exit_without_parent
+from normlab.process.scheduling import compute_in_batches
 from service.turns import Turns
 
 log = logging.getLogger(__name__)
@@ -28,7 +29,6 @@ MAX_WAITING = 50  # figures that are requested and not yet rendered
 RENDER_TIMEOUT_SECONDS = 120.0  # of one attempt to render a figure; there are at most two
 SLOW_SECONDS = 10.0  # after which a figure no longer keeps others waiting: the next one gets a further process
 MAX_SLOW = 2  # figures that are rendered beside the others for that reason
-NICENESS = 15  # of at most 19: a figure can wait, while requests and trainings on the same cores cannot
 
 # Between a SIGTERM and a SIGKILL to a process. The processes have nothing to finish; only a frozen one takes this long.
 CONSTS.term_timeout = 0.5
@@ -136,8 +136,8 @@ def _end(pool: ProcessPool) -> None:
 
 
 def _begin(parent: int) -> None:
-    """Prepare a process: lower its priority, log as the service does, and end when the service ends."""
-    os.nice(NICENESS)
+    """Prepare a process: let requests run first, log as the service does, and end when the service ends."""
+    compute_in_batches()
     log_to_stderr()
     logging.captureWarnings(True)
     exit_without_parent(parent)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from normlab.process.command_line import CommandParser
 from normlab.process.logging import about, log_to_stderr
 from normlab.process.parent_death import die_with_parent
+from normlab.process.scheduling import compute_in_batches
 from normlab.spec.lifecycle import Phase, StopReason
 from normlab.store.claims import Claim
 from normlab.store.database import Database
@@ -47,7 +48,7 @@ def main() -> None:
         signal.signal(stop, signal.SIG_IGN)
     faulthandler.enable(all_threads=False)  # see TrainingProcess.abort
     log_to_stderr()
-    _compute_in_batches()
+    compute_in_batches()
     keep_freed_memory()
     settings = WorkerSettings.read()
     database = Database(settings.database_url)
@@ -76,16 +77,6 @@ def main() -> None:
         # If the supervisor found the claim lost and sent a Stop, it has counted the refused write itself.
         refused = not kept and control.stop != StopReason.CLAIM_LOST
         supervisor.send(Finished(claim=claim, refused_write=refused, must_exit=has_abandoned_work()))
-
-
-def _compute_in_batches() -> None:
-    """Let processes that wake up run before this one, without giving it a smaller part of the cores.
-
-    A heartbeat or a request then interrupts a training. With a niceness instead, other processes on the same cores
-    would leave next to nothing to it: at niceness 15 it has a thousandth of two cores beside eight of niceness 0.
-    """
-    if hasattr(os, "SCHED_BATCH"):  # on Linux
-        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 class _SupervisorConnection:
