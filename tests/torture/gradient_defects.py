@@ -121,8 +121,8 @@ DEFECTS = [
     Defect(
         "the quotient rule of Box-Cox lacks its second term",
         "normcore/layers/box_cox.py",
-        "        if self.denominator_eps:\n            slope",
-        "        if not self.denominator_eps:\n            slope",
+        "        if self.denominator_eps:\n            # exprel",
+        "        if not self.denominator_eps:\n            # exprel",
         {"normalization": "box_cox", "box_cox_denominator_eps": 1e-3, "protocol": "original"},
     ),
     Defect(
