@@ -14,6 +14,8 @@ import torch
 
 from normcore.engines import Compiled, Eager, Engine
 from normcore.engines.choosing import rule
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 from normlab.spec.experiment import ExperimentSpec
 from worker import datasets
 from worker.run.malloc import keep_freed_memory
@@ -35,14 +37,16 @@ SECONDS, ROUNDS = 0.3, 5
 
 def main() -> None:
     """Measure every spec on one core and print a table."""
+    CommandParser(description=main.__doc__).parse_args()
     keep_freed_memory()
     torch.set_num_threads(1)
     print(
         "| training | estimate | eager | compiled, with its compilation | auto | time of auto relative to the faster |"
     )
     print("|---|---|---|---|---|---|")
-    for name, (fields, images) in SPECS.items():
-        print(_row(name, fields, images), flush=True)
+    with ProgressLines("engines", len(SPECS), "trainings") as progress:
+        for name, (fields, images) in progress.each(SPECS.items(), lambda item: item[0]):
+            print(_row(name, fields, images), flush=True)
 
 
 def _row(name: str, fields: dict[str, Any], images: int) -> str:

@@ -5,7 +5,6 @@ float64 with more digits, the largest and the mean fraction of values that a pic
 numpy.histogram's 50, and the stored bytes relative to bins of five mantissa bits in the format before.
 """
 
-import argparse
 import statistics
 import time
 import zlib
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from normcore.histograms import histogram
+from normlab.process.command_line import CommandParser
 from normlab.store.histograms import Histogram
 from worker.training.capture import to_stored
 
@@ -60,7 +60,7 @@ class Measured(NamedTuple):
 
 def main() -> None:
     """Generate the tensors and print a row for each kind and size, and the worst of all."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.pictures", description=main.__doc__)
+    parser = CommandParser(description=main.__doc__)
     parser.add_argument("--tensors", type=int, default=10_000)
     parser.add_argument("--max-size", type=int, default=SIZES[-1])
     arguments = parser.parse_args()

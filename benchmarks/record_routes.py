@@ -4,7 +4,6 @@ An experiment of the study's network with batch normalization is recorded in a S
 layer, of values that are distributed as in a training. Then each request is sent to the application, in one process.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -15,6 +14,7 @@ import torch
 from starlette.testclient import TestClient
 
 from normcore.histograms import histogram
+from normlab.process.command_line import CommandParser
 from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.quantities import QUANTITIES
 from normlab.store import claims, records
@@ -36,7 +36,7 @@ REQUESTS = {
 
 def main() -> None:
     """Record the experiment, send each request and print the median times."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.record_routes", description=main.__doc__)
+    parser = CommandParser(description=main.__doc__)
     parser.add_argument("--epochs", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=20)
     arguments = parser.parse_args()

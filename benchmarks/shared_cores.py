@@ -4,7 +4,6 @@ The limit is 6 times the time alone; with four busy processes a core, 5 times is
 training with one and two threads, each in a process of its own, alone and under the same load.
 """
 
-import argparse
 import os
 import subprocess
 import sys
@@ -13,6 +12,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 from worker.supervisor.training_process import SLEEP_WHILE_WAITING
 
 BUSY = 8
@@ -37,23 +38,24 @@ print(round(20 * steps / (time.perf_counter() - began)))
 
 def main() -> None:
     """Measure, print, and exit 1 if the demo takes longer than the limit."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.shared_cores", description=main.__doc__)
+    parser = CommandParser(description=main.__doc__)
     parser.add_argument("--epochs", type=int, default=20, help="epochs of each training of the demo")
     epochs = parser.parse_args().epochs
-    print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
-    for threads, spins in ((1, False), (2, False), (2, True)):
-        alone = _images_per_second(threads, spins)
+    with ProgressLines("shared cores", doing="trainings alone and beside busy processes"):
+        print(f"load before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
+        for threads, spins in ((1, False), (2, False), (2, True)):
+            alone = _images_per_second(threads, spins)
+            with _busy_processes():
+                beside = _images_per_second(threads, spins)
+            waiting = "spin" if spins else "sleep"
+            print(f"{threads} threads that {waiting}: {alone} images/s alone, {beside} beside {BUSY} busy processes",
+                  flush=True)  # fmt: skip
+        alone_seconds = _demo(epochs)
+        print(f"the demo of {epochs} epochs alone: {alone_seconds:.0f} s", flush=True)
         with _busy_processes():
-            beside = _images_per_second(threads, spins)
-        waiting = "spin" if spins else "sleep"
-        print(f"{threads} threads that {waiting}: {alone} images/s alone, {beside} beside {BUSY} busy processes",
-              flush=True)  # fmt: skip
-    alone_seconds = _demo(epochs)
-    print(f"the demo of {epochs} epochs alone: {alone_seconds:.0f} s", flush=True)
-    with _busy_processes():
-        seconds = _demo(epochs)
-    ratio = seconds / alone_seconds
-    print(f"the demo beside {BUSY} busy processes: {seconds:.0f} s, {ratio:.1f} times as long; limit {LIMIT:g}")
+            seconds = _demo(epochs)
+        ratio = seconds / alone_seconds
+        print(f"the demo beside {BUSY} busy processes: {seconds:.0f} s, {ratio:.1f} times as long; limit {LIMIT:g}")
     sys.exit(ratio > LIMIT)
 
 

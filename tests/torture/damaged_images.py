@@ -4,7 +4,6 @@ Each damaged file must be read, or the folder must be refused with the file's na
 hang, and any output of the image library is a failure. A bit flip may leave a valid image, which is no failure.
 """
 
-import argparse
 import io
 import multiprocessing
 import os
@@ -21,6 +20,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 from worker.datasets import DatasetUnavailable, load
 from worker.datasets.quiet_pillow import quiet_pillow
 from worker.datasets.read_image import UnreadableImage, read_image
@@ -33,13 +34,16 @@ SIZE = 24
 
 def main() -> None:
     """Damage and load the images, print the result in one line, and exit with 1 if anything is wrong."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--count", type=int, default=COUNT)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     began, tally, peaks = time.monotonic(), Counter(), []
     batches = [(arguments.seed, first) for first in range(0, arguments.count, BATCH)]
-    with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+    with (
+        ProgressLines("damaged images", len(batches), "batches") as progress,
+        ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool,
+    ):
         for batch, future in [(batch, pool.submit(load_damaged, *batch)) for batch in batches]:
             try:
                 counted, peak = future.result(TIMEOUT_SECONDS)
@@ -47,6 +51,7 @@ def main() -> None:
                 print(f"{type(error).__name__} in the images from {batch[1]} of seed {batch[0]}")
                 sys.exit(1)
             tally.update(counted)
+            progress.done += 1
             peaks.append(peak)
     wrong = sum(number for name, number in tally.items() if name not in ("read", "named"))
     print(

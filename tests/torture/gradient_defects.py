@@ -4,7 +4,6 @@ The worker's own run must fail by its gradient check before it trains, and witho
 succeed. No test takes part. Every run is a process of its own, forked from one that has imported torch alone.
 """
 
-import argparse
 import multiprocessing
 import shutil
 import sys
@@ -16,6 +15,8 @@ from typing import Any
 
 import torch
 
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 from tests.torture.defects import planted
 
 ROOT = Path(__file__).parents[2]
@@ -120,8 +121,8 @@ DEFECTS = [
     Defect(
         "the quotient rule of Box-Cox lacks its second term",
         "normcore/layers/box_cox.py",
-        "        if self.denominator_eps:\n            slope",
-        "        if not self.denominator_eps:\n            slope",
+        "        if self.denominator_eps:\n            # exprel",
+        "        if not self.denominator_eps:\n            # exprel",
         {"normalization": "box_cox", "box_cox_denominator_eps": 1e-3, "protocol": "original"},
     ),
     Defect(
@@ -176,7 +177,7 @@ DEFECTS = [
 
 def main() -> None:
     """Plant all defects, time the check, and exit with the number of defects that were not caught."""
-    parser = argparse.ArgumentParser(prog="python -m tests.torture.gradient_defects", description=__doc__)
+    parser = CommandParser(description=__doc__)
     parser.add_argument("--first", type=int, default=len(DEFECTS), metavar="N", help="plant only the first N")
     arguments = parser.parse_args()
     raise SystemExit(len(plant(DEFECTS[: arguments.first])))
@@ -185,13 +186,16 @@ def main() -> None:
 def plant(defects):
     """Return the names of the defects that the check does not catch, or whose experiment fails without them too."""
     began, uncaught = time.monotonic(), []
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        ProgressLines("gradient defects", len(defects), "defects", doing="experiments without a defect") as progress,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         copy = Path(folder, "copy")
         for name in COPIED:
             shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
         unplanted = {str(defect.fields): defect.fields for defect in defects}
         failing = {key: error for key, fields in unplanted.items() if (error := _run(copy, fields)) is not None}
-        for defect in defects:
+        for defect in progress.each(defects, lambda defect: defect.name):
             file = copy / defect.file
             source = file.read_text()
             file.write_text(planted(source, defect))
@@ -235,7 +239,8 @@ def _in_process(function, copy, argument):
 
 
 def _call(function, copy, argument, sender):
-    assert not {"normcore", "normlab", "worker"} & sys.modules.keys(), "the copy could not be imported"
+    for module in [name for name in sys.modules if name.split(".")[0] in COPIED]:
+        del sys.modules[module]  # so that it is imported from the copy
     sys.path.insert(0, str(copy))
     sys.dont_write_bytecode = True
     torch.set_num_threads(1)

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import httpx2
 
+from normlab.process.command_line import CommandParser
+from normlab.process.progress import ProgressLines
 from tests.experiments import until
 from tests.torture.photographs import CLASSES, DAMAGED, PER_CLASS, write_photographs
 
@@ -25,8 +27,13 @@ MIN_ACCURACY = 0.8  # of three classes that a straight line tells apart
 
 def main() -> None:
     """Post the two requests, print every message and the result in one line, and exit with 1 if anything is wrong."""
+    CommandParser(description=__doc__).parse_args()
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as data_dir, _service(Path(data_dir)) as client:
+    with (
+        ProgressLines("own images", doing="two trainings of 300 photographs"),
+        tempfile.TemporaryDirectory() as data_dir,
+        _service(Path(data_dir)) as client,
+    ):
         wrong = [*_post_misspelt(client), *_train(client, Path(data_dir))]
     print(f"own_images: {'; '.join(wrong) or 'as expected'}, {time.monotonic() - began:.0f} s", flush=True)
     sys.exit(len(wrong) > 0)
