@@ -22,13 +22,13 @@ def main() -> None:
     try:
         print(f"database {summary(database, default=settings.default_database)}", file=sys.stderr)
         if schema_status(database.reader) == SchemaStatus.NEWER:
-            sys.exit(SchemaStatus.NEWER.description)
+            sys.exit(f"database {database.location}: {SchemaStatus.NEWER.description}")
         migrate(database)
     except DBAPIError as error:
-        sys.exit(f"the database does not answer: {error.orig}")
+        sys.exit(f"database {database.location} does not answer: {error.orig}")
     finally:
         database.close()
-    print("the database has the newest schema")
+    print(f"database {database.location} has the newest schema")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,8 @@ class Addresses:
         if len(path) > MAX_COMPARED:
             return None
         parts = path.strip("/").split("/")
-        filled = [(route, _filled(route.path_format, parts)) for route in self._routes]
+        named = [route for route in self._routes if route.include_in_schema or not route.param_convertors]
+        filled = [(route, _filled(route.path_format, parts)) for route in named]
         known = [address for route, address in filled if address and route.path_regex.match(address)]
         return next(iter(get_close_matches(path, known, n=1, cutoff=SIMILARITY)), None)
 

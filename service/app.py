@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from anyio import to_thread
-from fastapi import FastAPI, Security
-from fastapi.security import HTTPBearer
+from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from normlab.store.database import MAX_CONNECTIONS, Database
@@ -58,10 +57,8 @@ def create_app(settings: ServiceSettings, *, database: Database | None = None) -
     database = database or Database(settings.database_url)
     app = DocumentedFastAPI(
         title="normlab", version=version("normlab"), description=DESCRIPTION, lifespan=_lifespan,
-        # For the documentation page's Authorize button alone. The middleware checks the keys.
-        dependencies=[Security(HTTPBearer(auto_error=False))] if settings.key_needed() else [],
-        # What the middleware may return for every route.
-        responses=problems(401, 403, 406, 408, 413, 415, 421, 422, 429, 503),
+        # What the middleware may return for every route. Routes with a body have more.
+        responses=problems(401, 403, 406, 421, 422, 429, 500, 503),
         openapi_url=None, docs_url=None, redoc_url=None,  # FastAPI's own routes would not declare what they need
         redirect_slashes=False,  # its redirects name http, also behind a proxy that ends TLS
     )  # fmt: skip

@@ -14,6 +14,7 @@ from service.etags import validated
 from service.head import HeadRoute
 from service.middleware.authentication import api_key_required
 from service.negotiation import negotiate, offered_by, with_vary
+from service.openapi import SCHEME
 from service.problems import problem, problems
 from service.query_parameters import check_parameters, parameters_of
 
@@ -24,6 +25,14 @@ ALLOWED: dict[KeyScope | None, tuple[Need, ...]] = {
     None: ("nothing",),
     "read": ("nothing", "read"),
     "write": ("nothing", "read", "write"),
+}
+
+# What the OpenAPI document says that a route needs: OpenAPI 3.1 lists scopes, or no scheme for an open route.
+SECURITY: dict[Need | None, list[dict[str, list[str]]]] = {
+    None: [{SCHEME: []}],
+    "nothing": [],
+    "read": [{SCHEME: ["read"]}],
+    "write": [{SCHEME: ["write"]}],
 }
 
 
@@ -43,6 +52,10 @@ def needs(need: Need, *, database: bool = True) -> Callable[[Endpoint], Endpoint
 
 class GuardedRoute(HeadRoute):
     """A route that reads neither body nor parameters before its caller is authorized and its database is ready."""
+
+    def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
+        security = {"security": SECURITY[getattr(endpoint, "need", None)]}
+        super().__init__(path, endpoint, **options | {"openapi_extra": security | (options.get("openapi_extra") or {})})
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler, behind the checks. The response to a GET has an ETag, or is 304."""

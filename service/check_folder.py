@@ -1,10 +1,11 @@
 """What the service itself can see of a folder of images, so that a spec that cannot train is refused at once."""
 
-from fastapi import HTTPException
+from fastapi.exceptions import RequestValidationError
 
 from normlab.image_folder import TooManyFiles, faults_message, is_folder, list_folder
 from normlab.spec.experiment import ExperimentSpec
 from service.settings import ServiceSettings
+from service.validation_messages import own_error
 
 MAX_ENTRIES = 200_000  # files and folders; listing so many takes about a second. The worker lists more.
 
@@ -15,7 +16,7 @@ def check_folder(spec: ExperimentSpec, settings: ServiceSettings) -> ExperimentS
     Names are listed, no image is opened. Without a local worker, the images may be on another machine, so an absent
     folder is accepted.
 
-    Raises: HTTPException 422 with everything that the names show to be wrong.
+    Raises: RequestValidationError with everything that the names show to be wrong.
     """
     if spec.folder is None or not is_folder(settings.data_dir):
         return spec
@@ -29,9 +30,9 @@ def check_folder(spec: ExperimentSpec, settings: ServiceSettings) -> ExperimentS
     except TooManyFiles:
         return spec
     except ValueError as error:
-        raise HTTPException(422, f"folder: {error}") from None
+        raise _refusal("folder", str(error), spec.folder) from None
     if any(not (fault.can_skip and spec.skip_damaged) for fault in listing.faults):
-        raise HTTPException(422, f"folder: {faults_message(spec.folder, listing.faults)}")
+        raise _refusal("folder", faults_message(spec.folder, listing.faults), spec.folder)
     return _with_classes(spec, len(listing.classes))
 
 
@@ -40,11 +41,16 @@ def _with_classes(spec: ExperimentSpec, classes: int) -> ExperimentSpec:
     try:
         logits = resolved.layer_shapes()[-1].output_shape[0]
     except ValueError as error:
-        raise HTTPException(422, f"network: with the folder's {classes} classes: {error}") from None
+        raise _refusal("network", f"with the folder's {classes} classes: {error}", spec.network) from None
     if logits != classes:
-        raise HTTPException(
-            422,
-            f"network: the network ends in {logits} logits, the folder has {classes} classes; let the last layer "
-            "output `classes`",
+        raise _refusal(
+            "network",
+            f"the network ends in {logits} logits, the folder has {classes} classes; let the last layer output "
+            "`classes`",
+            logits,
         )
     return resolved
+
+
+def _refusal(field: str, message: str, got: object) -> RequestValidationError:
+    return RequestValidationError([own_error(field, message, got)])

@@ -29,13 +29,13 @@ def run(arguments: argparse.Namespace) -> None:
         if status.can_migrate and database.writer.dialect.name == "sqlite":
             migrate(database)
         elif status != SchemaStatus.CURRENT:
-            sys.exit(status.description)
+            sys.exit(f"database {database.location}: {status.description}")
         with database.writing.begin() as session:
             lines = _run(session, arguments)
         for line in lines:  # after the commit, since an API key that is not committed is not valid
             print(line)
     except DBAPIError as error:
-        sys.exit(f"the database does not answer: {error.orig}")
+        sys.exit(f"database {database.location} does not answer: {error.orig}")
     finally:
         database.close()
 

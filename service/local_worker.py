@@ -21,6 +21,8 @@ FIRST_PAUSE_SECONDS, MAX_PAUSE_SECONDS = 1.0, 30.0  # before a restart; doubled 
 # when the lease expires, and resumes from the previous checkpoint.
 STOP_TIMEOUT_SECONDS = 45.0
 
+FAILED, INVALID_SETTINGS = 1, 78  # exit codes: of any failure, and of `python -m worker --check`
+
 StartProcess = Callable[..., "subprocess.Popen[bytes]"]
 
 
@@ -29,6 +31,7 @@ class LocalWorker:
 
     If the service is killed, the standard input of the worker closes, and the worker stops.
 
+    when_refused: called if the worker refuses its settings. It is not started again then, and `refusal` says why.
     start: starts the process, as subprocess.Popen does. Raises OSError if that fails, for example for lack of memory.
     """
 
@@ -36,6 +39,7 @@ class LocalWorker:
         self,
         settings: ServiceSettings,
         *,
+        when_refused: Callable[[], None] = lambda: None,
         first_pause_seconds: float = FIRST_PAUSE_SECONDS,
         start: StartProcess = subprocess.Popen,
     ) -> None:
@@ -44,7 +48,8 @@ class LocalWorker:
             "NORMLAB_DATA_DIR": str(settings.data_dir),
         }
         self._command = [sys.executable, "-m", "worker", "--stop-with-stdin", "--workers", str(settings.local_workers)]
-        self._first_pause_seconds, self._start = first_pause_seconds, start
+        self._first_pause_seconds, self._start, self._when_refused = first_pause_seconds, start, when_refused
+        self.refusal: str | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep_running, name="local worker")
 
@@ -62,13 +67,27 @@ class LocalWorker:
         pause = self._first_pause_seconds
         while not self._stopping.is_set():
             try:
-                end = f"ended with code {self._run()}"
-            except OSError as error:
+                code = self._run()
+                end = f"ended with code {code}"
+                if code == FAILED:
+                    self.refusal = self._check_settings()
+            except (OSError, subprocess.TimeoutExpired) as error:
                 end = f"could not be started: {error}"
+            if self.refusal is not None:
+                self._when_refused()
+                return
             if not self._stopping.is_set():
                 log.warning("the local worker %s; it is restarted in %.0f s", end, pause)
             self._stopping.wait(pause)
             pause = min(2 * pause, MAX_PAUSE_SECONDS)
+
+    def _check_settings(self) -> str | None:
+        """Return why a worker refuses its settings, or None if it failed for another reason."""
+        checked = subprocess.run(
+            [sys.executable, "-m", "worker", "--check"],
+            env=self._environment, capture_output=True, text=True, timeout=STOP_TIMEOUT_SECONDS,
+        )  # fmt: skip
+        return checked.stdout.strip() if checked.returncode == INVALID_SETTINGS else None
 
     def _run(self) -> int:
         """Run one worker until it ends or the service stops, and return its exit code."""

@@ -2,33 +2,43 @@
 
 import json
 import logging
-import reprlib
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
-from pydantic_core import to_jsonable_python
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from normlab.store.database import TRANSIENT_ERRORS, message_of
+from normlab.store.database import TRANSIENT_ERRORS, Database, message_of
 from normlab.store.errors import IdempotencyKeyReused, InvalidState, NoSuchExperiment, NoSuchGroup
 from service.etags import ALWAYS_REVALIDATE
+from service.validation_messages import Document, fault, without_consequences
 
 log = logging.getLogger(__name__)
 
-MAX_VALUE_LENGTH = 200  # characters of a refused value that a response repeats
 MAX_ERRORS = 20  # errors of one request that a response lists
+MAX_VALUE_LENGTH = 200  # characters of an address that a response repeats
 CLIENT_CLOSED = 499  # the status that is logged if the client closed the connection before it had a response
-EXPECTED = {  # by pydantic's type of error, where pydantic's own message says too little
-    "extra_forbidden": "no field of this name; /docs lists the fields",
-    "model_attributes_type": "an object, such as {}",
-    "missing": "a value",
-    "tuple_type": "a list",
+REASONS = {  # by status: when a route returns a problem document
+    401: "The API key is missing where one is needed, or it is invalid or revoked.",
+    403: "The API key's scope does not suffice, or a page of another origin sent the request.",
+    404: "There is no such experiment, group, figure or record. The detail names what there is.",
+    406: "The response has none of the media types that the header Accept names.",
+    408: "The body did not arrive in time.",
+    409: "The experiment's state does not allow the request.",
+    413: "The body is too large.",
+    415: "The body is not JSON, or has a Content-Encoding.",
+    421: "The Host is none of the service's names.",
+    422: "A parameter or a field of the body is invalid. `errors` names each.",
+    429: "The API key has made too many requests.",
+    500: "An error in the service. Its log has the details.",
+    503: "The database is unavailable, the service stops, or figures cannot be rendered now. Try again.",
 }
+_SECONDS = {"description": "Number of seconds after which to try again.", "schema": {"type": "integer"}}
+_SCHEME = {"description": "The scheme that authenticates: Bearer.", "schema": {"type": "string"}}
+HEADERS = {401: {"WWW-Authenticate": _SCHEME}, 429: {"Retry-After": _SECONDS}, 503: {"Retry-After": _SECONDS}}
 CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
@@ -52,12 +62,16 @@ def problem(status: int, detail: str, **more: Any) -> JSONResponse:
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return what a route's `responses` say about the problem documents of these statuses."""
-    return {status: {"description": HTTPStatus(status).phrase, "content": CONTENT} for status in statuses}
+    return {
+        status: {"description": REASONS[status], "headers": HEADERS.get(status, {}), "content": CONTENT}
+        for status in statuses
+    }
 
 
-def database_unavailable(error: Exception) -> JSONResponse:
+def database_unavailable(error: Exception, database: Database) -> JSONResponse:
     """Return the 503 for a request while the database is unreachable, full or busy for too long."""
-    log.warning("the database did not answer: %s", message_of(error))
+    # The log names the database. The response does not: its reader may have no right to know.
+    log.warning("database %s did not answer: %s", database.location, message_of(error))
     response = problem(503, "the database does not answer; try again in a few seconds")
     response.headers["retry-after"] = "5"
     return response
@@ -82,7 +96,7 @@ def _with_status(status: int) -> Any:
 
 
 def _database_unavailable(request: Request, error: Exception) -> JSONResponse:
-    return database_unavailable(error)
+    return database_unavailable(error, request.app.state.database)
 
 
 def _client_closed(request: Request, error: Exception) -> Response:
@@ -126,29 +140,9 @@ def _invalid(request: Request, error: Exception) -> JSONResponse:
     # A path that holds no valid id names no experiment, like an unknown id.
     if any(each["loc"][0] == "path" for each in error.errors()):
         return problem(404, f"there is nothing at {request.url.path}")
-    # A default that depends on an invalid field has an error of its own, which explains nothing.
-    explained = [each for each in error.errors() if each["type"] != "default_factory_not_called"]
-    errors = [_field_error(each) for each in explained[:MAX_ERRORS]]
-    first = errors[0]
-    return problem(422, f"{first['field']}: {first['expected']}; got {first['got']}", errors=errors)
-
-
-def _field_error(error: Mapping[str, Any]) -> dict[str, str]:
-    """Return one of pydantic's errors as a FieldError's fields."""
-    if error["type"] == "json_invalid":
-        return {
-            "field": "body",
-            "expected": "expected JSON",
-            "got": f"{error['ctx']['error']} at character {error['loc'][1]}",
-        }
-    expected = EXPECTED.get(error["type"], error["msg"].removeprefix("Value error, "))
-    field = ".".join(str(part) for part in error["loc"] if part not in ("body", "query")) or "body"
-    return {"field": field[:MAX_VALUE_LENGTH], "expected": expected, "got": _shortened(error.get("input"))}
-
-
-def _shortened(value: Any) -> str:
-    try:
-        text = repr(to_jsonable_python(value, fallback=repr))  # a default may be an object of ours, which is no JSON
-    except ValueError:  # a key holds half of a surrogate pair, or the value is too deep; reprlib stops at some depth
-        text = reprlib.repr(value)
-    return text if len(text) <= MAX_VALUE_LENGTH else text[:MAX_VALUE_LENGTH] + "…"
+    explained = without_consequences(error.errors())
+    document = Document.of(request.app.openapi(), request.scope["route"].path_format, request.method)
+    faults = [fault(each, document, error.body) for each in explained[:MAX_ERRORS]]
+    others = len(explained) - 1
+    more = f" (and {others} more: see errors)" if others else ""
+    return problem(422, faults[0].sentence + more, errors=[each.fields for each in faults])

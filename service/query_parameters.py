@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any, get_origin
 
@@ -10,9 +9,8 @@ from fastapi import Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 
+from normlab.spec.closest import did_you_mean
 from service.problems import MAX_ERRORS
-
-MAX_COMPARED = 100  # characters of an unknown name that are compared with the known ones
 
 
 def parameters_of(dependant: Dependant) -> dict[str, bool]:
@@ -39,9 +37,9 @@ def unknown_name(kind: str, name: str, known: Mapping[str, Any], owner: str) -> 
 
     kind: such as `field`. owner: what has them, such as `an experiment`.
     """
-    closest = get_close_matches(name[:MAX_COMPARED].lower(), known, n=1)
-    question = f"; did you mean {closest[0]!r}?" if closest else "."
-    return f"no {kind} of this name{question} {owner} has {_listed(name, known) or 'none'}"
+    question = did_you_mean(name, known)
+    end = f"; {question}" if question else "."
+    return f"no {kind} of this name{end} {owner} has {_listed(name, known) or 'none'}"
 
 
 def _errors(known: Mapping[str, bool], request: Request) -> Iterator[dict[str, Any]]:

@@ -40,18 +40,21 @@ def serve(*, with_worker: bool, **given: Any) -> None:
     server = uvicorn.Server(config)
     _collect_garbage_rarely()
 
-    def stop(number: int, frame: Any) -> None:
+    def stop(*_: Any) -> None:
         server.should_exit = True
 
     # For signals before uvicorn installs its own handlers, and for those that it raises again after it has stopped,
     # when only the local worker is left to stop.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    with LocalWorker(settings) if settings.local_worker else nullcontext():
+    worker = LocalWorker(settings, when_refused=stop)
+    with worker if settings.local_worker else nullcontext():
         # The socket listens already. A client that connects from here on gets its response when the application runs.
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         print(f"normlab serves on http://{host}:{listening.getsockname()[1]}", flush=True)
         server.run([listening])
+    if worker.refusal is not None:
+        sys.exit(f"the service stops, because its local worker cannot start: {worker.refusal}")
 
 
 def _prepare_database(settings: ServiceSettings) -> None:
@@ -70,14 +73,14 @@ def _prepare_database(settings: ServiceSettings) -> None:
             status = SchemaStatus.CURRENT
         log.info("database %s", summary(database, default=settings.default_database))
         if status != SchemaStatus.CURRENT:
-            log.warning("%s", status.description)
+            log.warning("database %s: %s", database.location, status.description)
         elif settings.key_needed():
             with database.reading() as session:
                 if not api_keys.any_active(session):
                     sys.exit(_no_key(settings))
     except DBAPIError as error:
         if database.writer.dialect.name == "sqlite":
-            sys.exit(f"the database cannot be opened: {error.orig}")
+            sys.exit(f"database {database.location} cannot be opened: {error.orig}")
         log.warning("database %s does not answer yet: %s", database.location, error.orig)
     finally:
         database.close()
@@ -101,7 +104,10 @@ def _listen(settings: ServiceSettings) -> socket.socket:
     try:
         listening.bind((settings.host, settings.port))
     except OSError as error:
-        sys.exit(f"cannot serve on {settings.host}:{settings.port}: {error.strerror}; try another --port")
+        sys.exit(
+            f"cannot serve on {settings.host}:{settings.port}: {error.strerror}; set NORMLAB_HOST and NORMLAB_PORT, or "
+            "--host and --port"
+        )
     listening.listen(1024)
     return listening
 

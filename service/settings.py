@@ -2,10 +2,10 @@
 
 import ipaddress
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from normlab.process.machine import default_workers
-from normlab.process.settings import DatabaseSettings
+from normlab.process.settings import DatabaseSettings, check_data_dir
 
 
 class ServiceSettings(DatabaseSettings):
@@ -34,6 +34,8 @@ class ServiceSettings(DatabaseSettings):
     # PostgreSQL sends two digits for each byte, and at most 1 GB in one reply.
     max_checkpoint_bytes: int = Field(default=256_000_000, ge=1, le=500_000_000)
     max_activation_bytes: int = Field(default=64_000_000_000, ge=1, le=10**15)
+
+    _check_data_dir = field_validator("data_dir")(check_data_dir)
 
     def hosts(self) -> frozenset[str]:
         """Return the accepted names in a request's Host, in lower case, without ports."""

@@ -5,6 +5,7 @@ import logging
 import os
 import platform
 import signal
+import sys
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any
@@ -21,6 +22,7 @@ from worker.supervisor.training_process import TrainingProcess
 
 log = logging.getLogger(__name__)
 
+INVALID_SETTINGS = 78  # the exit code EX_CONFIG of sysexits.h
 SIGNAL_CHECK_SECONDS = 0.2  # between two checks for a signal
 
 
@@ -30,6 +32,8 @@ def main(*, start: StartProcess = TrainingProcess) -> None:
     start: the function that starts a training process.
     """
     arguments = _parser().parse_args()
+    if arguments.check:
+        sys.exit(_check())
     log_to_stderr()
 
     stop, signals = threading.Event(), []
@@ -76,6 +80,16 @@ def _log_summary(database: Database, settings: WorkerSettings) -> None:
         log.warning("database %s does not answer yet: %s", database.location, message_of(error))
 
 
+def _check() -> int:
+    """Print what is wrong with the settings and return an exit code, 0 if nothing is."""
+    try:
+        WorkerSettings.read()
+    except SystemExit as refusal:
+        print(refusal.code)
+        return INVALID_SETTINGS
+    return 0
+
+
 def _parser() -> CommandParser:
     parser = CommandParser(
         prog="python -m worker",
@@ -93,6 +107,11 @@ def _parser() -> CommandParser:
         "--stop-with-stdin",
         action="store_true",
         help="stop when standard input closes, which happens when the parent process ends",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help=f"print what is wrong with the settings and exit, with code {INVALID_SETTINGS} if anything is",
     )
     return parser
 

@@ -1,8 +1,8 @@
 """The settings of a worker."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from normlab.process.settings import DatabaseSettings
+from normlab.process.settings import DatabaseSettings, check_data_dir
 from normlab.store.lost_attempts import MAX_ATTEMPTS
 
 A_WEEK = 604_800
@@ -41,3 +41,5 @@ class WorkerSettings(DatabaseSettings):
         le=1_000_000,
         description="How many attempts of an experiment may be lost before it fails.",
     )
+
+    _check_data_dir = field_validator("data_dir")(check_data_dir)

@@ -65,7 +65,7 @@ def list_folder(
     path = data_dir / folder
     # Not Path.resolve, which raises RuntimeError for a link to itself.
     if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(data_dir)):
-        raise ValueError(f"the folder {folder!r} is outside the data directory: name one inside it")
+        raise ValueError(f"the folder {folder!r} is outside the data directory (NORMLAB_DATA_DIR): name one inside it")
     listing = _Lister(Walk(data_dir, max_entries), path, test_fraction).listing()
     return replace(listing, faults=(*listing.faults, *_size_faults(listing, folder, train_size, test_size)))
 

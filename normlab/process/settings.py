@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from normlab.process.database_address import SQLiteAddress, read_address, sqlite_url
+from normlab.process.setting_messages import invalid_settings, unknown_settings, unreadable_lists
 
 DATABASE_NAME = "normlab.db"
 
@@ -42,15 +43,17 @@ class DatabaseSettings(BaseSettings):
     @classmethod
     def read(cls, **values: Any) -> Self:
         """Return the settings of the environment, except for the given ones. Exit with a message if one is invalid."""
+        faults = list(unknown_settings(os.environ, cls))
+        settings = None
         try:
-            return cls(**values)
-        except SettingsError as error:
-            sys.exit(f"{error}; a list is written as JSON, such as '[\"lab.example\"]'")
+            settings = cls(**values)
+        except SettingsError:
+            faults += unreadable_lists(cls)
         except ValidationError as error:
-            # Without the values: a database's address may hold a password. The address has no default of its own if the
-            # data directory is invalid.
-            errors = [each for each in error.errors() if each["type"] != "default_factory_not_called"]
-            sys.exit("\n".join(_message(each["loc"], each["msg"]) for each in errors))
+            faults += invalid_settings(error, cls)
+        if settings is None or faults:
+            sys.exit("\n".join(faults))
+        return settings
 
     @property
     def default_database(self) -> Path:
@@ -77,6 +80,13 @@ class DatabaseSettings(BaseSettings):
         return address
 
 
+def check_data_dir(folder: Path) -> Path:
+    """Return the data directory. Raises ValueError if it is no folder, or cannot be made."""
+    if (refusal := _folder_refusal(folder)) is not None:
+        raise ValueError(refusal)
+    return folder
+
+
 def _path_refusal(path: Path) -> str | None:
     """Return why a SQLite database cannot be at the path. None if it can."""
     try:
@@ -88,7 +98,7 @@ def _path_refusal(path: Path) -> str | None:
 
 
 def _folder_refusal(folder: Path) -> str | None:
-    """Return why the folder cannot be made or used. The first connection to the database makes it."""
+    """Return why the folder cannot be made or used. A process makes it when it first needs it."""
     try:
         ancestor = next(each for each in (folder, *folder.parents) if each.exists())
     except PermissionError as error:
@@ -98,8 +108,3 @@ def _folder_refusal(folder: Path) -> str | None:
     if ancestor != folder and not os.access(ancestor, os.W_OK | os.X_OK):
         return f"the folder {folder} cannot be made: {ancestor} cannot be written to"
     return None
-
-
-def _message(location: tuple[int | str, ...], message: str) -> str:
-    name = "".join(f"NORMLAB_{part}: ".upper() for part in location)
-    return name + message.removeprefix("Value error, ")

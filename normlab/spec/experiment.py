@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from normlab.spec.counts import training_images, training_steps
 from normlab.spec.datasets import DATASETS
@@ -69,20 +69,23 @@ from normlab.spec.fields.protocol import (
 )
 from normlab.spec.fields.running import Device, Engine, GradientCheck, Memory, Seed
 from normlab.spec.fields.scheduling import CheckpointSeconds, Group, MaxRunSeconds, Priority
+from normlab.spec.integers import IntegersAsInJSON
 from normlab.spec.layer_shape import LayerShape
 from normlab.spec.layers import LayerSpec, stored_layer, study_network, with_classes
+from normlab.spec.network_check import checked_network
 from normlab.spec.network_shapes import DEPENDS_ON, network_shapes
-from normlab.spec.protocols import PROTOCOLS
+from normlab.spec.protocols import PROTOCOLS, leave_out_defaults
 from normlab.spec.quantities import QuantityName
 from normlab.spec.single_values import check_statistics, smallest_batch
 
 
-class ExperimentSpec(BaseModel):
+class ExperimentSpec(IntegersAsInJSON):
     """One network, trained one way, with one seed. `{}` is the article's baseline on STL-10."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True, title="Experiment spec"
-    )
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, validate_default=True, title="Experiment spec",
+        json_schema_extra=leave_out_defaults,
+    )  # fmt: skip
 
     name: Name = None
     tags: Tags = ()
@@ -186,7 +189,7 @@ class ExperimentSpec(BaseModel):
     @classmethod
     def _check_only_for_a_folder(cls, value: Any, earlier: ValidationInfo) -> Any:
         if value not in (None, False, WHITE) and earlier.data.get("dataset", "folder") != "folder":
-            raise ValueError(f"{earlier.field_name} is read only with dataset `folder`; leave it out")
+            raise ValueError("expected only with dataset `folder`; leave it out")
         return value
 
     @field_validator("train_size", "test_size")
@@ -201,10 +204,10 @@ class ExperimentSpec(BaseModel):
     @field_validator("network")
     @classmethod
     def _check_network(cls, network: tuple[LayerSpec, ...], earlier: ValidationInfo) -> tuple[LayerSpec, ...]:
+        checked = checked_network(network, earlier.data)
         if earlier.data.keys() >= DEPENDS_ON:
             check_statistics(network_shapes(network, earlier.data), None)
-        classes = DATASETS[earlier.data["dataset"]].classes if "dataset" in earlier.data else None
-        return network if classes is None else with_classes(network, classes)
+        return checked
 
     @field_validator("batch_size")
     @classmethod

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from normlab.spec.integers import IntegersAsInJSON
 from normlab.spec.variants import Normalization
 from normlab.spec.widths import CLASSES, CLASSES_TEXT, Channels, Features
 
@@ -31,7 +32,7 @@ def _require_kind(schema: dict[str, Any]) -> None:
     schema["required"] = ["kind", *(name for name in schema.get("required", ()) if name != "kind")]
 
 
-class _LayerSpec(StrictModel):
+class _LayerSpec(StrictModel, IntegersAsInJSON):
     model_config = ConfigDict(json_schema_extra=_require_kind)
 
     input: int | None = Field(

@@ -33,3 +33,12 @@ PROTOCOLS: dict[Protocol, dict[str, Any]] = {
         "capture_moment": "after_updates",
     },
 }
+
+
+def leave_out_defaults(schema: dict[str, Any]) -> None:
+    """Remove the defaults that a protocol sets from a JSON schema of a spec.
+
+    A generated client sends every default that it knows. With protocol `original` it would undo the protocol.
+    """
+    for name in PROTOCOLS["standard"]:
+        schema["properties"][name].pop("default")

@@ -52,7 +52,7 @@ class FieldError(BaseModel):
     """One error of a request: which field it is about, what was expected there and what was sent."""
 
     field: str = Field(
-        description="Name of the field or parameter, such as `network.0.channels`; `body` for the whole."
+        description="Name of the field or parameter, such as `network[0].channels`; `body` for the whole."
     )
     expected: str = Field(description="What was expected.")
     got: str = Field(description="What was sent, shortened if it is long.")

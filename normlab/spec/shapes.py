@@ -21,9 +21,11 @@ from normlab.spec.layers import (
     PoolSpec,
     with_classes,
 )
+from normlab.spec.network_faults import Fault, NetworkFaults
 from normlab.spec.variants import VARIANTS, Normalization, NormalizationInput, Variant
 from normlab.spec.windows import convolved, pooled, shape_text
 
+KEEPS_SHAPE = NormalizationSpec | ActivationSpec | DropoutSpec | AddSpec
 ANY_DIMENSIONS = LinearSpec | ActivationSpec | DropoutSpec | AddSpec  # the others need images, C H W
 
 
@@ -51,26 +53,43 @@ def layer_shapes(
     if classes is not None:
         network = with_classes(network, classes)
     shapes = _Shapes((3, image_size, image_size), defaults)
+    faults: list[Fault] = []
     for index, layer in enumerate(network):
         try:
             shapes.append_layer(layer)
         except ValueError as error:
-            raise ValueError(f"network[{index}]: {error}") from None
-    if shapes.weighted_layers == 0:
-        raise ValueError("a network needs at least one convolution or linear layer; without one nothing is trained")
-    _check_outputs_are_used(shapes)
-    _check_logits(shapes.shape_at(shapes.outputs[-1]), network[-1].kind, classes)
+            faults.append((index, str(error)))
+            if not isinstance(layer, KEEPS_SHAPE):  # the inputs of the layers after it are not known
+                raise NetworkFaults(faults) from None
+            shapes.outputs.append(shapes.source)
+    if not faults:
+        faults = _faults_of_the_whole(shapes, network[-1].kind, classes)
+    if faults:
+        raise NetworkFaults(faults)
     return tuple(shapes.layers)
 
 
-def _check_outputs_are_used(shapes: "_Shapes") -> None:
+def _faults_of_the_whole(shapes: "_Shapes", last: str, classes: int | None) -> list[Fault]:
+    if shapes.weighted_layers == 0:
+        return [(None, "a network needs at least one convolution or linear layer; without one nothing is trained")]
+    faults = _unused_outputs(shapes)
+    try:
+        _check_logits(shapes.shape_at(shapes.outputs[-1]), last, classes)
+    except ValueError as error:
+        faults.append((None, str(error)))
+    return faults
+
+
+def _unused_outputs(shapes: "_Shapes") -> list[Fault]:
     used = {index for layer in shapes.layers for index in layer.inputs} | {shapes.outputs[-1]}
-    for index, output in enumerate(shapes.outputs):
-        if output != IMAGES and output not in used:
-            raise ValueError(
-                f"network[{index}]: no layer takes its output; name {index} as the input or shortcut of a later layer, "
-                "or leave it out"
-            )
+    return [
+        (
+            index,
+            f"no layer takes its output; name {index} as the input or shortcut of a later layer, or leave it out",
+        )
+        for index, output in enumerate(shapes.outputs)
+        if output != IMAGES and output not in used
+    ]
 
 
 def _check_logits(logits: Shape, kind: str, classes: int | None) -> None:

@@ -88,7 +88,7 @@ def _lost_attempts() -> Any:
 def _too_many_lost(experiment_id: int, max_attempts: int, detail: str) -> str:
     # The number of lost attempts is not given: it exceeds the limit if the setting was reduced.
     return (
-        f"the limit of {max_attempts} lost attempts is reached. The last one: {detail}. "
+        f"the limit of {max_attempts} lost attempts is reached (NORMLAB_MAX_ATTEMPTS). The last one: {detail}. "
         f"GET /experiments/{experiment_id}/attempts lists all. If the machine was the cause, for example because it "
         "ran out of memory, retry the experiment"
     )

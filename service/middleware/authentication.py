@@ -73,13 +73,14 @@ class Authentication:
         try:
             caller = await run_in_threadpool(self._find, key.strip())
         except DATABASE_ERRORS as error:
-            return database_unavailable(error)
+            return database_unavailable(error, self._database)
         if caller is None:
             refusal = problem(401, "Invalid or revoked API key")
             refusal.headers["www-authenticate"] = 'Bearer error="invalid_token"'
             return refusal
         if (seconds := self._buckets.take(caller.api_key)) > 0:
-            refusal = problem(429, f"too many requests: an API key may make {self._rate:g} a second")
+            limit = f"{self._rate:g} a second (NORMLAB_REQUESTS_PER_SECOND)"
+            refusal = problem(429, f"too many requests: an API key may make {limit}")
             refusal.headers["retry-after"] = str(int(seconds) + 1)
             return refusal
         return caller

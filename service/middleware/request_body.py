@@ -13,8 +13,8 @@ from service.problems import problem
 
 MAX_BODY_BYTES = 1_000_000
 BODY_TIMEOUT_SECONDS = 30.0  # in which the whole body must arrive
-MAX_DEPTH = 32  # lists and objects within each other; a spec has four
-MAX_ITEMS = 10_000  # of all lists and objects together; the largest network has about 2,000
+MAX_DEPTH = 32  # arrays and objects within each other; a spec has four
+MAX_ITEMS = 10_000  # of all arrays and objects together; the largest network has about 2,000
 MAX_NUMBER_LENGTH = 40  # characters; a float's own digits and exponent take at most 24
 
 # An unterminated string matches to the end of the body. If it did not, the search would restart at each quote, which
@@ -117,9 +117,9 @@ def _refuse_out_of_bounds(body: bytes) -> Response | None:
     for bracket in _BRACKET.finditer(without_strings):
         depth += 1 if bracket[0] in b"[{" else -1
         if depth > MAX_DEPTH:
-            return problem(422, f"body: expected JSON at most {MAX_DEPTH} lists and objects deep; got a deeper one")
+            return problem(422, f"body: expected JSON at most {MAX_DEPTH} arrays and objects deep; got a deeper one")
     if without_strings.count(b",") >= MAX_ITEMS:
-        return problem(422, f"body: expected at most {MAX_ITEMS:,} items of lists and objects; got more")
+        return problem(422, f"body: expected at most {MAX_ITEMS:,} items of arrays and objects; got more")
     if _LONG_NUMBER.search(without_strings):
         return problem(422, f"body: expected numbers of at most {MAX_NUMBER_LENGTH} characters; got a longer one")
     return None

@@ -2,7 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import HTTPException, Query
+from fastapi import Query
+from fastapi.exceptions import RequestValidationError
+
+from normlab.spec.expectations import FORMAT
+from service.query_parameters import parameter_error
 
 MAX_EXPERIMENTS = 50
 # The documented pattern. parse_ids also accepts spaces, empty items and repeated numbers.
@@ -13,18 +17,17 @@ ExperimentIds = Annotated[
     Query(
         description="Numbers of the experiments, separated by commas.",
         examples=["1,2,3"],
-        json_schema_extra={"pattern": IDS},
+        json_schema_extra={"pattern": IDS, FORMAT: f"1 to {MAX_EXPERIMENTS} numbers such as 1,2,3"},
     ),
 ]
 
 
 def parse_ids(listed: str) -> list[int]:
-    """Return the numbers of a comma-separated list, each once. Raises HTTPException 422."""
+    """Return the numbers of a comma-separated list, each once. Raises RequestValidationError."""
     words = [word.strip() for word in listed.split(",") if word.strip()]
     if not words or len(words) > MAX_EXPERIMENTS or not all(map(_is_an_id, words)):
-        raise HTTPException(
-            422, f"experiments: expected 1 to {MAX_EXPERIMENTS} numbers such as 1,2,3; got {listed[:50]!r}"
-        )
+        expected = f"expected 1 to {MAX_EXPERIMENTS} numbers such as 1,2,3"
+        raise RequestValidationError([parameter_error("experiments", expected, listed)])
     return list(dict.fromkeys(map(int, words)))
 
 

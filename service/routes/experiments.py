@@ -4,13 +4,15 @@ import hashlib
 import json
 from typing import Annotated, Any
 
-from fastapi import Body, Header, HTTPException, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from fastapi import Body, Header, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import ConfigDict, Field, model_validator
 from starlette.concurrency import run_in_threadpool
 
 from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.fields.labels import Name, Tags
 from normlab.spec.fields.scheduling import Priority
+from normlab.spec.integers import IntegersAsInJSON
 from normlab.spec.responses import ExperimentResponse
 from normlab.spec.size_estimate import MAX_STEPS, estimate
 from normlab.store import labels, queue
@@ -22,11 +24,20 @@ from service.problems import problems
 from service.routes.examples import EXAMPLES
 from service.routes.responses import ExperimentId, Reading, Writing, experiment_response
 from service.settings import ServiceSettings
+from service.validation_messages import own_error
 
 router = guarded_router("/experiments", tag="experiments")
 
 READ = problems(404)  # what a route that reads one experiment may return
 CHANGE = problems(404, 409)  # what a route that changes one may return
+CREATED: dict[int | str, dict[str, Any]] = {
+    201: {
+        "headers": {
+            "Location": {"description": "Path of the experiment.", "required": True, "schema": {"type": "string"}}
+        }
+    }
+}
+BODY = problems(408, 413, 415)  # what a route with a body may return
 
 
 def _as_changes(schema: dict[str, Any]) -> None:
@@ -36,7 +47,7 @@ def _as_changes(schema: dict[str, Any]) -> None:
         field.pop("default")
 
 
-class Changes(BaseModel):
+class Changes(IntegersAsInJSON):
     """What is to be changed of an experiment. A field that is left out stays as it is."""
 
     model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=_as_changes)
@@ -56,7 +67,7 @@ class Changes(BaseModel):
         return self
 
 
-@router.post("", status_code=201, summary="Queue an experiment")
+@router.post("", status_code=201, summary="Queue an experiment", responses=CREATED | BODY)
 @needs("write")
 async def post(
     request: Request,
@@ -91,7 +102,7 @@ def read(experiment_id: ExperimentId, reading: Reading) -> ExperimentResponse:
         return experiment_response(get_experiment(session, experiment_id))
 
 
-@router.patch("/{experiment_id}", summary="Change the name, tags or priority of an experiment", responses=CHANGE)
+@router.patch("/{experiment_id}", summary="Change the name, tags or priority of an experiment", responses=CHANGE | BODY)
 @needs("write")
 def change(experiment_id: ExperimentId, changes: Changes, writing: Writing) -> ExperimentResponse:
     """Name and tags can be changed in any state. Returns 409 for the priority of one that runs or has ended."""
@@ -165,12 +176,18 @@ def _check_folder(request: Request, spec: ExperimentSpec, key: IdempotencyKey | 
 
 
 def _check_size(spec: ExperimentSpec, settings: ServiceSettings) -> None:
-    """Raises HTTPException 422 for an experiment that is larger than the settings allow."""
+    """Raises RequestValidationError for an experiment that is larger than the settings allow."""
     size = estimate(spec)
-    for subject, needed, limit in (
-        ("network: bytes of a checkpoint", size.checkpoint_bytes, settings.max_checkpoint_bytes),
-        ("network: bytes of activations for one batch", size.activation_bytes, settings.max_activation_bytes),
-        ("epochs: training steps", size.steps, MAX_STEPS),
-    ):
-        if needed > limit:
-            raise HTTPException(422, f"{subject}: expected at most {limit:,}; got about {needed:,}")
+    errors = [
+        own_error(field, f"{subject}: expected at most {limit:,}; got about {needed:,}{setting}", needed)
+        for field, subject, needed, limit, setting in (
+            ("network", "bytes of a checkpoint", size.checkpoint_bytes, settings.max_checkpoint_bytes,
+             "; NORMLAB_MAX_CHECKPOINT_BYTES sets the limit"),
+            ("network", "bytes of activations for one batch", size.activation_bytes, settings.max_activation_bytes,
+             "; NORMLAB_MAX_ACTIVATION_BYTES sets the limit"),
+            ("epochs", "training steps", size.steps, MAX_STEPS, ""),
+        )
+        if needed > limit
+    ]  # fmt: skip
+    if errors:
+        raise RequestValidationError(errors)

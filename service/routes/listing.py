@@ -6,6 +6,7 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import Field
 
 from normlab.spec.datasets import DatasetName
+from normlab.spec.expectations import FORMAT
 from normlab.spec.fields.labels import Tag, Text
 from normlab.spec.fields.running import Seed
 from normlab.spec.lifecycle import Status
@@ -25,7 +26,8 @@ Sort = Literal[
     "id", "-id", "created_at", "-created_at", "ended_at", "-ended_at", "duration", "-duration", "name", "-name",
     "last_test_accuracy", "-last_test_accuracy", "best_test_accuracy", "-best_test_accuracy",
 ]  # fmt: skip
-Fields = Annotated[str, Field(json_schema_extra={"pattern": PATHS_PATTERN})]
+_FIELDS = {"pattern": PATHS_PATTERN, FORMAT: "names of fields such as id,status,spec.learning_rate"}
+Fields = Annotated[str, Field(json_schema_extra=_FIELDS)]
 
 
 def _filter(
@@ -65,6 +67,7 @@ def listing(
         str | None,
         Query(
             pattern=CURSOR,
+            json_schema_extra={FORMAT: "as the `next` of a page has it, such as 17"},
             max_length=MAX_CURSOR_LENGTH,
             description="Number of the last experiment of the page before. In another order than that of `id`, a comma "
             "and that experiment's value of the sort field as JSON follow. `next` holds it.",

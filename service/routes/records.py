@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import HTTPException, Query
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from pydantic import Field
 from sqlalchemy.orm import Session
@@ -15,6 +16,7 @@ from normlab.store.experiments import get_experiment
 from normlab.store.models import Experiment
 from normlab.store.records import METRICS, LayerStatistics
 from service.authorization import guarded_router, needs
+from service.query_parameters import parameter_error
 from service.routes.captured import refuse_absent
 from service.routes.responses import ExperimentId, Reading, WantsCSV, rows_response
 
@@ -71,9 +73,10 @@ def layers(
 
 
 def known_quantity(quantity: str) -> str:
-    """Return the quantity. Raises HTTPException 422 if there is none of this name."""
+    """Return the quantity. Raises RequestValidationError if there is none of this name."""
     if quantity not in QUANTITIES:
-        raise HTTPException(422, f"quantity: {quantity[:50]!r} is none of {', '.join(QUANTITIES)}")
+        message = f"expected {', '.join(QUANTITIES)}"
+        raise RequestValidationError([parameter_error("quantity", message, quantity) | {"type": "literal_error"}])
     return quantity
 
 

@@ -58,7 +58,7 @@ class TestKeyCommands:
             session.execute(text(refuse))
         ended = command(sqlite.url, "key", "create", "--scope", "read")
         opened, message = ended.stderr.splitlines()
-        assert (ended.returncode, ended.stdout, message) == (1, "", "the database does not answer: full")
+        assert (ended.returncode, ended.stdout, message) == (1, "", f"database {sqlite.location} does not answer: full")
         assert opened == f"database {sqlite.location}: schema {schema_revision(sqlite.reader)}, 0 experiments"
 
 

@@ -7,8 +7,9 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
 
+from normlab.spec.expectations import MAX_VALUE_LENGTH
 from normlab.spec.service_responses import Problem
-from service.problems import MAX_VALUE_LENGTH, map_errors
+from service.problems import map_errors
 from tests.service.clients import problem
 
 
@@ -35,7 +36,7 @@ class TestProblems:
         for depth in (1, 10, 250, 300, 900):
             response = response_to(b'{"name": ' + b"[" * depth + b"]" * depth + b"}")
             assert response.status_code == 422
-            assert response.json()["errors"][0]["got"].startswith("[" * min(depth, 6))
+            assert response.json()["errors"][0]["got"].startswith("the array " + "[" * min(depth, 6))
             assert len(response.json()["detail"]) < 2 * MAX_VALUE_LENGTH
 
     def test_fits_its_model(self, client):

@@ -120,4 +120,4 @@ class TestDatabase:
         command = [sys.executable, "-m", "service", "--no-worker", "--port", "0"]
         ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
         assert ended.returncode == 1
-        assert ended.stderr.startswith("the database cannot be opened: file is not a database")
+        assert ended.stderr.startswith(f"database {tmp_path / 'broken.db'} cannot be opened: file is not a database")

@@ -41,7 +41,8 @@ def downloading(
     except (OSError, HTTPException, RuntimeError) as error:
         reason = str(error).strip().rstrip(".")
         wrong = "; ".join(find_wrong())
-        state = f"{title} is in {data_dir}, but {wrong}; it" if wrong else f"{title} is not in {data_dir} and"
+        place = f"in {data_dir} (NORMLAB_DATA_DIR)"
+        state = f"{title} is {place}, but {wrong}; it" if wrong else f"{title} is not {place} and"
         raise DatasetUnavailable(f"{state} could not be downloaded: {reason}. {remedy}") from error
 
 

@@ -65,7 +65,7 @@ class CheckWatch:
             log.warning("%s", lost)
             return False
         except DATABASE_ERRORS as error:
-            log.warning("the database did not answer a heartbeat: %s", message_of(error))
+            log.warning("database %s did not answer a heartbeat: %s", self._database.location, message_of(error))
         return True
 
     def _release(self, detail: str, *, lost: bool) -> None:

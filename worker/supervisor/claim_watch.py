@@ -92,6 +92,11 @@ class ClaimWatch:
         settings = self._settings
         return settings.startup_timeout_seconds if self._step is None else settings.step_timeout_seconds
 
+    @property
+    def timeout_setting(self) -> str:
+        """The name of the setting that decides that."""
+        return f"NORMLAB_{'STARTUP' if self._step is None else 'STEP'}_TIMEOUT_SECONDS"
+
     def ignores_stop(self) -> bool:
         """Return whether the training had been asked to stop too long ago when reports were last read."""
         timeout = LOST_TIMEOUT_SECONDS if self._stop == StopReason.CLAIM_LOST else STOP_TIMEOUT_SECONDS
@@ -127,8 +132,8 @@ class ClaimWatch:
         except DATABASE_ERRORS as error:  # the training continues, since another worker needs the database too
             if self._database_answers:
                 number = self._claim.experiment_id
-                log.warning("experiment %d: the database did not answer a heartbeat or check: %s", number,
-                            message_of(error))  # fmt: skip
+                log.warning("experiment %d: database %s did not answer a heartbeat or check: %s", number,
+                            self._database.location, message_of(error))  # fmt: skip
             self._database_answers, self.database_failed_at = False, self._clock()
             return None
 

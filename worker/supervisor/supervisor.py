@@ -73,7 +73,7 @@ class Supervisor:
                 try:
                     claim = self._next_claim(stop)  # of an experiment, or of a requested gradient check
                 except DATABASE_ERRORS as error:
-                    log.warning("the database did not answer: %s", message_of(error))
+                    log.warning("database %s did not answer: %s", self._database.location, message_of(error))
                     self._delay_takeovers(time.monotonic())
                     stop.wait(self._timeouts.database_seconds)
                     continue
@@ -98,7 +98,7 @@ class Supervisor:
         A gradient check comes before an experiment, because it takes seconds and an experiment may take hours.
         """
         while (status := schema_status(self._database.reader)) != SchemaStatus.CURRENT:
-            log.warning("%s", status.description)
+            log.warning("database %s: %s", self._database.location, status.description)
             if stop.wait(self._timeouts.database_seconds):
                 return None
         self._status.update()
@@ -214,7 +214,8 @@ class Supervisor:
                 process.send_stop(reason)
             if watch.is_hung():
                 self._end_process(process.abort)
-                watch.end(f"its training made no step for {watch.step_timeout():g} s; its stack is in the log")
+                limit = f"{watch.step_timeout():g} s ({watch.timeout_setting})"
+                watch.end(f"its training made no step for {limit}; its stack is in the log")
                 return
             if watch.ignores_stop():
                 self._end_process(process.kill)

@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from normlab.spec.datasets import DatasetName
+from normlab.spec.expectations import FORMAT
 from normlab.spec.fields.labels import Text
 
 SUBSET = (
@@ -62,6 +63,7 @@ Background = Annotated[
     str,
     Field(
         pattern="^#[0-9a-fA-F]{6}$",
+        json_schema_extra={FORMAT: 'a colour such as "#ff8800"'},
         description="Only with dataset `folder`: the colour that transparent pixels are laid on, as #rrggbb. The "
         "default is white.",
     ),

@@ -4,10 +4,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-TEXT = "^[^\\x00-\\x1f\ufffe\uffff]*$"  # the characters that XML, and so an SVG figure, can hold
+from normlab.spec.expectations import FORMAT
 
-Text = Annotated[str, Field(max_length=200, pattern=TEXT)]
-Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=TEXT)]
+TEXT = r"^[^\x00-\x1f\ufffe\uffff]*$"  # the characters that XML, and so an SVG figure, can hold
+
+_FORMAT = {FORMAT: "without control characters"}
+
+Text = Annotated[str, Field(max_length=200, pattern=TEXT, json_schema_extra=_FORMAT)]
+Tag = Annotated[str, Field(min_length=1, max_length=64, pattern=TEXT, json_schema_extra=_FORMAT)]
 
 Name = Annotated[
     Text | None,

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from normlab.spec.expectations import FORMAT
+
 Seed = Annotated[
     int,
     Field(
@@ -18,6 +20,7 @@ Device = Annotated[
     str,
     Field(
         pattern=r"^(auto|cpu|mps|cuda(:\d{1,3})?)$",
+        json_schema_extra={FORMAT: '"auto", "cpu", "mps", "cuda", or "cuda:1" with the number of a GPU'},
         description="What the training runs on. The experiment fails on a worker that does not have it.\n\n"
         "- `auto`: cuda if the worker has it, else mps, else cpu.\n"
         "- `cpu`: the processor.\n"

@@ -86,5 +86,5 @@ class TestRefusal:
     def test_fields_of_a_folder_are_refused_elsewhere(self, field):
         """A field that only a folder reads is refused with any other data set."""
         assert spec_of(**field)
-        with pytest.raises(ValidationError, match="read only with dataset `folder`"):
+        with pytest.raises(ValidationError, match="expected only with dataset `folder`"):
             ExperimentSpec.model_validate({"dataset": "digits"} | field)

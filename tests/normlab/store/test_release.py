@@ -65,8 +65,8 @@ class TestLostAttempt:
         experiment = read(database, deadly)
         assert experiment.status == "failed"
         assert experiment.error.startswith(
-            "the limit of 5 lost attempts is reached. The last one: its worker sent no heartbeat until the lease "
-            f"expired. GET /experiments/{deadly}/attempts lists all. If the machine was the cause"
+            "the limit of 5 lost attempts is reached (NORMLAB_MAX_ATTEMPTS). The last one: its worker sent no "
+            f"heartbeat until the lease expired. GET /experiments/{deadly}/attempts lists all. If the machine was the"
         )
         assert claimed(database).experiment_id == harmless
 

@@ -11,7 +11,7 @@ from tests.service.clients import problem
 GETS = sorted(
     {route.path_format for module in ROUTES for route in module.router.routes if "GET" in route.methods}
 )  # fmt: skip
-VALUES = {"{experiment_id}": "1", "{name}": "loss", "{suffix}": "svg", "{split}": "test"}
+VALUES = {"{experiment_id}": "1", "{name}": "loss", "{suffix}": "svg", "{split}": "test", "{asset}": "start.js"}
 # The metrics count the requests. A figure's length is not known before it is drawn.
 DIFFERENT = {"/metrics": {"etag", "content-length"}} | {each: {"content-length"} for each in GETS if "suffix" in each}
 QUERIES = {

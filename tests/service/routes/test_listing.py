@@ -165,7 +165,7 @@ class TestFields:
         ("fields", "expected"),
         [
             ("nothing", "An experiment has id, name"),
-            ("id,spec.lerning_rate", "did you mean 'spec.learning_rate'?"),
+            ("id,spec.lerning_rate", "did you mean spec.learning_rate?"),
             ("provenance.device", "no field of this name"),
             ("", "no field of this name"),
         ],

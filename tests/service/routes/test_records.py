@@ -33,7 +33,7 @@ class TestFormats:
         assert (row["count"], row["layer"], row["quantity"]) == (500, 3, "update")
         assert row["l2_norm"] > 0
         refused = problem(client.get(f"{location}/layers?quantity=nothing"), 422)
-        assert "'nothing' is none of weight_gradient" in refused["detail"]
+        assert "expected weight_gradient, input_gradient" in refused["detail"]
 
     @pytest.mark.parametrize(
         ("path", "last"),

@@ -42,8 +42,8 @@ class TestDownloading:
         with pytest.raises(DatasetUnavailable) as raised, downloading_clocks(tmp_path, find_wrong=find_wrong):
             raise URLError("no route")
         assert str(raised.value) == (
-            f"Clocks is in {tmp_path}, but {tmp_path}/clocks.zip has the wrong checksum: its MD5 is {md5}, not "
-            f"{'0' * 32}; it could not be downloaded: <urlopen error no route>. Put them there."
+            f"Clocks is in {tmp_path} (NORMLAB_DATA_DIR), but {tmp_path}/clocks.zip has the wrong checksum: its MD5 is "
+            f"{md5}, not {'0' * 32}; it could not be downloaded: <urlopen error no route>. Put them there."
         )
 
     def test_folder_that_cannot_be_created_says_what_to_do(self, tmp_path):

@@ -143,7 +143,7 @@ class TestCheck:
         assert check_later(watch, clock) is None
         assert caplog.text == ""
 
-    def test_logs_an_outage_once(self, watch, clock, monkeypatch, caplog):
+    def test_logs_an_outage_once(self, sqlite, watch, clock, monkeypatch, caplog):
         """Only the first failed check of an outage is logged. The time of the last one is kept."""
         with monkeypatch.context() as outage:
             outage.setattr(claims, "stop_reason", raise_unavailable)
@@ -152,7 +152,9 @@ class TestCheck:
         failed_at = clock.now
         assert check_later(watch, clock) is None
         assert watch.database_failed_at == failed_at
-        line = "experiment 1: the database did not answer a heartbeat or check: the database is unavailable"
+        line = (
+            f"experiment 1: database {sqlite.location} did not answer a heartbeat or check: the database is unavailable"
+        )
         assert caplog.messages == [line]
         monkeypatch.setattr(claims, "stop_reason", raise_unavailable)
         check_later(watch, clock)

@@ -149,7 +149,8 @@ class TestHungTraining:
         assert re.search(r'File ".*experiment.py", line \d+ in train', log), log
         assert re.search(r'File ".*child.py", line \d+ in _report_progress', log), log  # of every thread
         (lost, *_) = attempts(sqlite, number)
-        assert lost == ("lost", "its training made no step for 2 s; its stack is in the log")
+        detail = "its training made no step for 2 s (NORMLAB_STEP_TIMEOUT_SECONDS); its stack is in the log"
+        assert lost == ("lost", detail)
 
     def test_is_found_before_its_first_step(self, sqlite):
         """A training that hangs before its first step loses its attempt after the startup timeout."""
@@ -158,7 +159,9 @@ class TestHungTraining:
             until(lambda: read(sqlite, number).status == "running" and children(process.pid))
             os.kill(children(process.pid)[0], signal.SIGSTOP)
             until(lambda: attempts(sqlite, number)[0][0] == "lost")
-        assert attempts(sqlite, number)[0][1] == "its training made no step for 3 s; its stack is in the log"
+        assert attempts(sqlite, number)[0][1] == (
+            "its training made no step for 3 s (NORMLAB_STARTUP_TIMEOUT_SECONDS); its stack is in the log"
+        )
 
 
 class TestTakeover:
