@@ -20,7 +20,8 @@ Shuffle = Annotated[
     Field(
         description="Whether each epoch has a new random order of the training images. False: every epoch has the same "
         "batches, in file order. With dataset `folder` that is the order of the classes, so most batches have images "
-        "of one class alone, and the experiment has a warning. Default: true with protocol standard, false with original."
+        "of one class alone, and the experiment has a warning. Default: true with protocol standard, false with "
+        "original."
     ),
 ]
 PoolGradient = Annotated[
