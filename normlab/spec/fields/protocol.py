@@ -19,7 +19,9 @@ Shuffle = Annotated[
     bool,
     Field(
         description="Whether each epoch has a new random order of the training images. False: every epoch has the same "
-        "batches, in file order. Default: true with protocol standard, false with original."
+        "batches, in file order. With dataset `folder` that is the order of the classes, so most batches have images "
+        "of one class alone, and the experiment has a warning. Default: true with protocol standard, false with "
+        "original."
     ),
 ]
 PoolGradient = Annotated[

@@ -1,6 +1,7 @@
 """Training: paired seeds, initial weights, and that everything learns."""
 
 import math
+from contextlib import nullcontext
 from typing import get_args
 
 import pytest
@@ -11,9 +12,21 @@ from normlab.spec.layers import Activation
 from tests.factories import MIXED, RESIDUAL
 from tests.worker.training.trainings import CPU, SMALL, VARIANTS
 from worker import datasets
+from worker.errors import InvalidExperiment
 from worker.training.build_network import build_network
 from worker.training.checkpoints import unpack
 from worker.training.training import Training
+
+
+class TestRefusal:
+    @pytest.mark.parametrize(("images", "refused"), [(40, False), (41, True), (42, False)])
+    def test_last_batch_of_one_image(self, tmp_path, images, refused):
+        """A folder whose last batch has one image is refused by the worker, with the layer and its shape."""
+        data = datasets.load("digits", data_dir=tmp_path, image_size=8, train_size=images, test_size=20)
+        spec = ExperimentSpec(dataset="folder", folder="photos", image_size=8, normalization="batch")
+        message = f"with {images} training images: layer 3: batch normalization of 16×1×1 has a batch of one image"
+        with pytest.raises(InvalidExperiment, match=message) if refused else nullcontext():
+            Training(spec, data, CPU)
 
 
 class TestSeed:
