@@ -73,7 +73,7 @@ def create_app(settings: ServiceSettings, *, database: Database | None = None) -
 def _add_state(app: FastAPI, settings: ServiceSettings, database: Database) -> None:
     """Set what the routes find in `request.app.state`."""
     app.state.settings, app.state.database = settings, database
-    app.state.readiness = Readiness(database)
+    app.state.readiness = Readiness(database, names_database=not settings.key_needed())
     app.state.metrics = PrometheusMetrics(database, app.state.readiness)
     app.state.writers = asyncio.Semaphore(MAX_WRITERS)
     app.state.enqueue_batch = EnqueueBatch(database.writing)

@@ -68,11 +68,13 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def database_unavailable(error: Exception, database: Database) -> JSONResponse:
-    """Return the 503 for a request while the database is unreachable, full or busy for too long."""
-    # The log names the database. The response does not: its reader may have no right to know.
+def database_unavailable(error: Exception, database: Database, subject: str = "the database") -> JSONResponse:
+    """Return the 503 for a request while the database is unreachable, full or busy for too long.
+
+    subject: what the response calls the database. The log names it always.
+    """
     log.warning("database %s did not answer: %s", database.location, message_of(error))
-    response = problem(503, "the database does not answer; try again in a few seconds")
+    response = problem(503, f"{subject} does not answer; try again in a few seconds")
     response.headers["retry-after"] = "5"
     return response
 
@@ -96,7 +98,8 @@ def _with_status(status: int) -> Any:
 
 
 def _database_unavailable(request: Request, error: Exception) -> JSONResponse:
-    return database_unavailable(error, request.app.state.database)
+    state = request.app.state
+    return database_unavailable(error, state.database, state.readiness.subject)
 
 
 def _client_closed(request: Request, error: Exception) -> Response:

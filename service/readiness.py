@@ -11,10 +11,16 @@ GOOD_FOR_SECONDS = 5.0  # after this time the schema is read again, in case a ne
 
 
 class Readiness:
-    """Checked before every request that needs the database, so a good result is kept for a few seconds."""
+    """Checked before every request that needs the database, so a good result is kept for a few seconds.
 
-    def __init__(self, database: Database, *, good_for_seconds: float = GOOD_FOR_SECONDS) -> None:
+    names_database: whether a message says where the database is, which not every reader may know.
+    """
+
+    def __init__(
+        self, database: Database, *, names_database: bool = False, good_for_seconds: float = GOOD_FOR_SECONDS
+    ) -> None:
         self._database = database
+        self.subject = f"database {database.location}" if names_database else "the database"
         self._good_for_seconds, self._good_until = good_for_seconds, 0.0
 
     async def problem(self) -> str | None:
@@ -28,9 +34,9 @@ class Readiness:
         try:
             status = schema_status(self._database.reader)
         except DATABASE_ERRORS:
-            return "the database does not answer"
+            return f"{self.subject} does not answer"
         if status != SchemaStatus.CURRENT:
             self._good_until = 0.0
-            return status.description
+            return f"{self.subject}: {status.description}"
         self._good_until = time.monotonic() + self._good_for_seconds
         return None

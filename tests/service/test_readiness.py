@@ -54,6 +54,13 @@ class TestHealth:
 
 
 class TestSchema:
+    @pytest.mark.parametrize("require_key", [False, True])
+    def test_database_is_named_where_no_key_is_needed(self, sqlite, require_key):
+        """The problem has the path of the database's file, but not where only a key's owner may know it."""
+        set_revision(sqlite, "0001")
+        with client_of(sqlite.url, require_key=require_key) as client:
+            assert (sqlite.location in unavailable(client.get("/readyz"))) is not require_key
+
     @pytest.mark.parametrize(("revision", "word"), [("0001", "older"), ("9999", "newer")])
     def test_other_schema_is_not_served(self, sqlite, revision, word):
         """A schema that changes under the service is noticed, not served, and served again when it has changed back."""
