@@ -4,6 +4,7 @@ pydantic's own messages speak of Python's types and of regular expressions, and 
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -189,8 +190,8 @@ def _unknown_kind(layer: str, kind: Any, schema: Schema, definitions: Mapping[st
 
 
 def _joined(*parts: str) -> str:
-    """Return the parts that are there, with semicolons between them. A question has its own mark."""
-    return "; ".join(filter(None, parts)).replace("?;", "?")
+    """Return the parts that are there, with semicolons between them. After a question a sentence begins."""
+    return re.sub(r"\?; (.)", lambda match: f"? {match[1].upper()}", "; ".join(filter(None, parts)))
 
 
 def _sent(value: Any, part: int | str) -> tuple[bool, Any]:

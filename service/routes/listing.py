@@ -67,7 +67,7 @@ def listing(
         str | None,
         Query(
             pattern=CURSOR,
-            json_schema_extra={FORMAT: "as the `next` of a page has it, such as 17"},
+            json_schema_extra={FORMAT: "a cursor as in the `next` of a page, such as 17"},
             max_length=MAX_CURSOR_LENGTH,
             description="Number of the last experiment of the page before. In another order than that of `id`, a comma "
             "and that experiment's value of the sort field as JSON follow. `next` holds it.",

@@ -105,7 +105,7 @@ BODIES = [
     (first(kind="convolution"), f"{CHANNELS} nothing"),
     (
         first(kind="convolution", channels=8, kernel=3),
-        f"network[0].kernel: {UNKNOWN} kernel_size? the fields are input, kind, channels, kernel_size, stride, "
+        f"network[0].kernel: {UNKNOWN} kernel_size? The fields are input, kind, channels, kernel_size, stride, "
         "padding, groups and bias",
     ),
     (first(kind="convolution", channels=8, padding=65), f"{PADDING} 65"),
@@ -133,7 +133,7 @@ BODIES = [
     (None, "body: expected a JSON object, such as {}; got nothing or null"),
 ]
 CHANGES = [
-    ({"priorty": 1}, f"priorty: {UNKNOWN} priority? the fields are name, tags and priority"),
+    ({"priorty": 1}, f"priorty: {UNKNOWN} priority? The fields are name, tags and priority"),
     ({"priority": "high"}, 'priority: expected a whole number from -1,000 to 1,000; got the string "high"'),
 ]
 ADDRESSES = [
@@ -149,7 +149,7 @@ ADDRESSES = [
         'spec.device: expected auto, cpu, mps, cuda, or cuda:1 with the number of a GPU; got "tpu"',
     ),
     ("/experiments?tag=", 'tag: expected a string of 1 to 64 characters without control characters; got ""'),
-    ("/experiments?cursor=*", 'cursor: expected as the `next` of a page has it, such as 17; got "*"'),
+    ("/experiments?cursor=*", 'cursor: expected a cursor as in the `next` of a page, such as 17; got "*"'),
     ("/experiments?limit=1&limit=2", 'limit: expected once, because it has one value; got ["1", "2"]'),
     (
         "/histograms?quantity=weight",
