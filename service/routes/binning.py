@@ -27,7 +27,7 @@ class Linear:
         if self.low is None or self.high is None:
             return
         if self.low >= self.high:
-            raise ValueError(f"low: expected a number below high, {self.high:g}; got {self.low:g}")
+            raise ValueError(f"low: expected a number below high, {self.high:g}")
         if not np.isfinite(self.high - self.low) or (np.diff(_between(self.low, self.high, self.bins)) <= 0).any():
             raise ValueError(f"low and high: there are no {self.bins} bins between {self.low!r} and {self.high!r}")
 

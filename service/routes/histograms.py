@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
-from fastapi import HTTPException, Query, Request
+from fastapi import Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 
@@ -143,11 +143,12 @@ def _refuse_linear(request: Request) -> None:
 
 
 def _linear(bins: int, low: float | None, high: float | None) -> Linear:
-    """Return the bins that were asked for. Raises HTTPException 422 if there are none between the edges."""
+    """Return the bins that were asked for. Raises RequestValidationError if there are none between the edges."""
     try:
         return Linear(bins, low, high)
     except ValueError as error:
-        raise HTTPException(422, str(error)) from None
+        field, _, message = str(error).partition(": ")
+        raise RequestValidationError([parameter_error(field, message, low)]) from None
 
 
 def _response(rows: list[dict[str, Any]], captured: tuple[str, ...], *, as_csv: bool) -> Response:

@@ -165,6 +165,7 @@ ADDRESSES = [
             QUANTITIES, QUANTITIES.replace('"', "")
         ),
     ),
+    ("/experiments/1/histograms?quantity=weight&low=2&high=1", "low: expected a number below high, 1; got 2.0"),
     ("/experiments/1/plots/loss.png?scale=log", 'scale: expected linear or symlog; got "log"; did you mean symlog?'),
 ]
 

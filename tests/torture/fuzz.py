@@ -48,6 +48,7 @@ BEYOND_A_SCHEMA = {  # rules that no JSON schema can express, so that a request 
     "warmup_epochs": "fewer than the epochs",
     "capture_unit": "epochs, if the capture is after the updates; no more steps than the training has",
     "epochs": "no more training steps than the database can count",
+    **dict.fromkeys(("low", "low and high"), "bins between them"),
     "cursor": "of a page in the requested order",
     **dict.fromkeys(("epoch", "axis", "scale", "bins"), "not where the parameter has no effect"),
 }
