@@ -10,19 +10,20 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from normlab.store.database import MAX_CONNECTIONS, Database
-from service.addresses import Addresses
 from service.enqueue_batch import EnqueueBatch
+from service.http.addresses import Addresses
+from service.http.openapi import DocumentedFastAPI
+from service.http.problems import map_errors, problems
 from service.middleware.authentication import Authentication
 from service.middleware.compression import Compression
 from service.middleware.host_and_origin import HostAndOrigin
 from service.middleware.request_body import RequestBody
 from service.middleware.request_log import RequestLog
 from service.middleware.unhandled import UnhandledErrors
-from service.openapi import DocumentedFastAPI
-from service.problems import map_errors, problems
 from service.prometheus import PrometheusMetrics
 from service.readiness import Readiness
-from service.render_pool import RenderPool
+from service.rendering.render_pool import RenderPool
+from service.rendering.shared_tasks import SharedTasks
 from service.routes import (
     attempts,
     checkpoints,
@@ -39,7 +40,6 @@ from service.routes import (
     records,
 )
 from service.settings import ServiceSettings
-from service.shared_tasks import SharedTasks
 
 ROUTES = (
     experiments, listing, groups, attempts, checkpoints, gradient_checks, records, histograms, plots, comparisons,

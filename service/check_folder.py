@@ -4,8 +4,8 @@ from fastapi.exceptions import RequestValidationError
 
 from normlab.image_folder import TooManyFiles, faults_message, is_folder, list_folder
 from normlab.spec.experiment import ExperimentSpec
+from service.http.validation_messages import own_error
 from service.settings import ServiceSettings
-from service.validation_messages import own_error
 
 MAX_ENTRIES = 200_000  # files and folders; listing so many takes about a second. The worker lists more.
 

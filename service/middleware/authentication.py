@@ -10,8 +10,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from normlab.store import api_keys
 from normlab.store.api_keys import KeyScope
 from normlab.store.database import DATABASE_ERRORS, Database
+from service.http.problems import database_unavailable, problem
 from service.middleware.token_bucket import TokenBuckets
-from service.problems import database_unavailable, problem
 
 BURST_SECONDS = 2.0  # a full token bucket holds the requests of so many seconds
 

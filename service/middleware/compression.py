@@ -7,7 +7,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.negotiation import accepts_coding
+from service.http.negotiation import accepts_coding
 
 MINIMUM_BYTES = 1000
 LEVEL = 4  # of 9, which takes five times as long and makes records at most 12 % smaller

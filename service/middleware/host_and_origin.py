@@ -11,8 +11,8 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.http.problems import problem
 from service.middleware.request_body import MAX_BODY_BYTES, body_too_large
-from service.problems import problem
 
 HEADERS = {
     "x-content-type-options": "nosniff",

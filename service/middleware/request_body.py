@@ -9,7 +9,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.problems import problem
+from service.http.problems import problem
 
 MAX_BODY_BYTES = 1_000_000
 BODY_TIMEOUT_SECONDS = 30.0  # in which the whole body must arrive

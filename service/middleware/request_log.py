@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from normlab.process.logging import about
-from service.problems import CLIENT_CLOSED
+from service.http.problems import CLIENT_CLOSED
 from service.prometheus import PrometheusMetrics
 
 log = logging.getLogger(__name__)

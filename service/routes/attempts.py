@@ -3,7 +3,7 @@
 from normlab.spec.responses import AttemptResponse, AttemptsResponse
 from normlab.store.experiments import list_attempts
 from normlab.store.models import Attempt
-from service.authorization import guarded_router, needs
+from service.http.authorization import guarded_router, needs
 from service.routes.responses import ExperimentId, Reading, to_datetime
 
 router = guarded_router("/experiments/{experiment_id}/attempts", tag="experiments", statuses=(404,))

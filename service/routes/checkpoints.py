@@ -4,7 +4,7 @@ from fastapi import HTTPException
 
 from normlab.spec.responses import CheckpointResponse
 from normlab.store.experiments import checkpoint_summary
-from service.authorization import guarded_router, needs
+from service.http.authorization import guarded_router, needs
 from service.routes.responses import ExperimentId, Reading
 
 router = guarded_router("/experiments/{experiment_id}/checkpoint", tag="experiments", statuses=(404, 409))

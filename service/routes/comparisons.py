@@ -11,9 +11,9 @@ from sqlalchemy.orm import Session
 from normlab.store import records
 from normlab.store.experiments import get_experiments
 from normlab.store.models import Experiment
-from service.authorization import guarded_router, needs
+from service.http.authorization import guarded_router, needs
 from service.plots import SEPARATOR, ImageFormat, Run, accuracy_comparison, short, variant_name
-from service.render_pool import Figure
+from service.rendering.render_pool import Figure
 from service.routes.experiment_ids import ExperimentIds, parse_ids
 from service.routes.figure_notes import comparison_notes
 from service.routes.figure_response import IMAGES, Revision, figure_response

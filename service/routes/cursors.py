@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import Field, FiniteFloat, TypeAdapter, ValidationError
 
 from normlab.store.listing import Order, Position
-from service.query_parameters import parameter_error
+from service.http.query_parameters import parameter_error
 
 CURSOR = r"^[1-9][0-9]{0,9}(,.+)?$"
 MAX_CURSOR_LENGTH = 4000  # a name of 200 characters may be much longer without upper case, and as JSON

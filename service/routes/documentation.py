@@ -10,7 +10,7 @@ from fastapi import Path, Request
 from fastapi.responses import HTMLResponse, Response
 from fastapi_swagger import resources
 
-from service.authorization import guarded_router, needs
+from service.http.authorization import guarded_router, needs
 
 router = guarded_router(tag="documentation")
 

@@ -6,7 +6,7 @@ from fastapi import Query
 from fastapi.exceptions import RequestValidationError
 
 from normlab.spec.expectations import FORMAT
-from service.query_parameters import parameter_error
+from service.http.query_parameters import parameter_error
 
 MAX_EXPERIMENTS = 50
 # The documented pattern. parse_ids also accepts spaces, empty items and repeated numbers.

@@ -18,13 +18,13 @@ from normlab.spec.size_estimate import MAX_STEPS, estimate
 from normlab.store import labels, queue
 from normlab.store.enqueue import IdempotencyKey, Submission, is_known
 from normlab.store.experiments import get_experiment
-from service.authorization import guarded_router, needs
 from service.check_folder import check_folder
-from service.problems import problems
+from service.http.authorization import guarded_router, needs
+from service.http.problems import problems
+from service.http.validation_messages import own_error
 from service.routes.examples import EXAMPLES
 from service.routes.responses import ExperimentId, Reading, Writing, experiment_response
 from service.settings import ServiceSettings
-from service.validation_messages import own_error
 
 router = guarded_router("/experiments", tag="experiments")
 

@@ -11,11 +11,20 @@ from starlette.concurrency import run_in_threadpool
 
 from normlab.store.database import snapshot
 from normlab.store.models import Experiment
-from service.content_token import content_token
-from service.etags import ALWAYS_REVALIDATE, FOR_A_YEAR, digest_of, has_any, has_current, not_modified, strong, weak
-from service.head import is_head
-from service.render_pool import Figure, RenderFailed, RenderQueueFull
-from service.shared_tasks import unless_closed
+from service.http.content_token import content_token
+from service.http.etags import (
+    ALWAYS_REVALIDATE,
+    FOR_A_YEAR,
+    digest_of,
+    has_any,
+    has_current,
+    not_modified,
+    strong,
+    weak,
+)
+from service.http.head import is_head
+from service.rendering.render_pool import Figure, RenderFailed, RenderQueueFull
+from service.rendering.shared_tasks import unless_closed
 
 MEDIA_TYPES = {"png": "image/png", "svg": "image/svg+xml", "pdf": "application/pdf", "gif": "image/gif"}
 IMAGES: dict[int | str, dict[str, Any]] = {

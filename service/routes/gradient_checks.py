@@ -6,8 +6,8 @@ from normlab.spec.gradient_check import RequestedGradientCheck
 from normlab.store import gradient_checks
 from normlab.store.experiments import get_experiment
 from normlab.store.models import GradientCheckRow
-from service.authorization import guarded_router, needs
-from service.problems import problems
+from service.http.authorization import guarded_router, needs
+from service.http.problems import problems
 from service.routes.responses import ExperimentId, Reading, Writing, to_datetime
 
 router = guarded_router("/experiments/{experiment_id}/gradient-check", tag="experiments", statuses=(404,))

@@ -8,8 +8,8 @@ from normlab.spec.fields.labels import Tag, Text
 from normlab.spec.responses import GroupPage, GroupResponse, GroupSummary
 from normlab.store import queue
 from normlab.store.groups import list_groups
-from service.authorization import guarded_router, needs
-from service.problems import problems
+from service.http.authorization import guarded_router, needs
+from service.http.problems import problems
 from service.routes.responses import Reading, Writing, next_page
 
 router = guarded_router("/groups", tag="groups")

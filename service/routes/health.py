@@ -3,7 +3,7 @@
 from fastapi import HTTPException, Request
 
 from normlab.spec.service_responses import AliveResponse, ReadyResponse
-from service.authorization import guarded_router, needs
+from service.http.authorization import guarded_router, needs
 
 router = guarded_router(tag="health")
 

@@ -10,8 +10,8 @@ from fastapi.responses import Response
 from normlab.spec.record_responses import HistogramsResponse, SeveralHistogramsResponse
 from normlab.store import records
 from normlab.store.experiments import get_experiment, get_experiments
-from service.authorization import guarded_router, needs
-from service.query_parameters import parameter_error
+from service.http.authorization import guarded_router, needs
+from service.http.query_parameters import parameter_error
 from service.routes.binning import Linear, linear_bins, native_bins
 from service.routes.experiment_ids import ExperimentIds, parse_ids
 from service.routes.records import OR_CSV, Epoch, Layer, Quantity, check_size, known_quantity

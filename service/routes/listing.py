@@ -13,7 +13,7 @@ from normlab.spec.lifecycle import Status
 from normlab.spec.responses import ExperimentPage, sentences
 from normlab.spec.variants import Normalization
 from normlab.store.listing import Filter, Order, SortKey, list_ids
-from service.authorization import guarded_router, needs
+from service.http.authorization import guarded_router, needs
 from service.routes.cursors import CURSOR, MAX_CURSOR_LENGTH, cursor_of, parse_cursor
 from service.routes.responses import Reading, json_response, next_page
 from service.routes.row_fields import PATHS_PATTERN, parse_fields, rows_of

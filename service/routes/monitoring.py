@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from normlab.spec.service_responses import WorkerResponse, WorkersResponse
 from normlab.store import workers
 from normlab.store.models import EpochRow, Experiment, WorkerRow
-from service.authorization import guarded_router, needs
+from service.http.authorization import guarded_router, needs
 from service.routes.responses import Reading, to_datetime
 
 router = guarded_router(tag="monitoring")

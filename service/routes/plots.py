@@ -15,7 +15,9 @@ from normlab.spec.record_responses import PlotResponse, PlotsResponse
 from normlab.store import records
 from normlab.store.experiments import get_experiment, spec_of
 from normlab.store.models import Experiment
-from service.authorization import guarded_router, needs
+from service.http.authorization import guarded_router, needs
+from service.http.problems import problems
+from service.http.query_parameters import parameter_error
 from service.plots import (
     MAX_FRAMES,
     SEPARATOR,
@@ -31,9 +33,7 @@ from service.plots import (
     summary_still,
     variant_name,
 )
-from service.problems import problems
-from service.query_parameters import parameter_error
-from service.render_pool import Figure
+from service.rendering.render_pool import Figure
 from service.routes.captured import layers_by_quantity, not_captured_at
 from service.routes.figure_notes import warning_notes
 from service.routes.figure_response import IMAGES, MEDIA_TYPES, Revision, figure_response, with_revision

@@ -15,8 +15,8 @@ from normlab.store import records
 from normlab.store.experiments import get_experiment
 from normlab.store.models import Experiment
 from normlab.store.records import METRICS, LayerStatistics
-from service.authorization import guarded_router, needs
-from service.query_parameters import parameter_error
+from service.http.authorization import guarded_router, needs
+from service.http.query_parameters import parameter_error
 from service.routes.captured import refuse_absent
 from service.routes.responses import ExperimentId, Reading, WantsCSV, rows_response
 

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 from normlab.spec.experiment import ExperimentSpec
 from normlab.spec.responses import ExperimentResponse, ExperimentSummary, ProgressResponse
 from normlab.store.listing import summaries, tags_of, whole_experiments
-from service.problems import MAX_ERRORS
-from service.query_parameters import parameter_error, unknown_name
+from service.http.problems import MAX_ERRORS
+from service.http.query_parameters import parameter_error, unknown_name
 from service.routes.responses import experiment_response, summary_values
 
 Paths = Mapping[str, set[str] | bool]  # by field: the fields inside it, or True for the whole

@@ -16,7 +16,7 @@ from tests.experiments import until
 from tests.service.clients import client_of
 from tests.worker.worker_process import worker_process
 
-FILE = Path(__file__).parents[2] / "service" / "response_examples.json"
+FILE = Path(__file__).parents[2] / "service" / "http" / "response_examples.json"
 SPEC = {
     "name": "two convolutions", "tags": ["example"], "group": "examples", "dataset": "digits", "train_size": 500,
     "test_size": 100, "normalization": "batch", "epochs": 2, "capture_quantities": ["weight", "weight_gradient"],

@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from service.render_pool import PROCESSES
+from service.rendering.render_pool import PROCESSES
 from service.server import GRACE_SECONDS
 from tests.experiments import enqueue
 

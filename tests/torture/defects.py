@@ -149,7 +149,7 @@ DEFECTS = [
     ),
     Defect(
         "a route that declares no permission is open",
-        "service/authorization.py",
+        "service/http/authorization.py",
         'getattr(self.endpoint, "need", None)',
         'getattr(self.endpoint, "need", "read")',
         "tests/service/middleware/test_authentication.py::TestScopes::test_route_without_declaration_is_closed",
@@ -177,7 +177,7 @@ DEFECTS = [
     ),
     Defect(
         "a full disk gets 500",
-        "service/problems.py",
+        "service/http/problems.py",
         "for transient in TRANSIENT_ERRORS:",
         "for transient in TRANSIENT_ERRORS[1:]:",
         "tests/service/test_readiness.py::TestDatabase::test_full_disk",

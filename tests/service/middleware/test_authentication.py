@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from normlab.store import api_keys
 from normlab.store.database import MAX_CONNECTIONS
 from service.app import ROUTES, create_app
-from service.authorization import GuardedRoute, guarded_router, needs
+from service.http.authorization import GuardedRoute, guarded_router, needs
 from service.settings import ServiceSettings
 from tests.experiments import do
 from tests.service.clients import bearing, client_of, problem

@@ -118,7 +118,7 @@ class TestTag:
         """Another version of the software that draws has other tags and other tokens."""
         location, _ = recorded
         before = tag_of(client, f"{location}/plots/loss.png")
-        monkeypatch.setattr("service.content_token.SOFTWARE", "another")
+        monkeypatch.setattr("service.http.content_token.SOFTWARE", "another")
         assert tag_of(client, f"{location}/plots/loss.png") != before
 
     def test_parameters_are_part_of_it(self, client, recorded):

@@ -7,7 +7,7 @@ import pytest
 from normlab.spec.quantities import QUANTITIES
 from normlab.spec.record_responses import PlotsResponse
 from normlab.store import claims, records
-from service.render_pool import RenderPool
+from service.rendering.render_pool import RenderPool
 from tests.experiments import do
 from tests.factories import record_of
 from tests.service.clients import problem

@@ -1,7 +1,7 @@
 """ETags and conditional requests (RFC 9110, 8.8.3 and 13.1.2). A tag changes whenever the bytes of its answer could.
 
 The tag of JSON and CSV is a hash of their bytes. The tag of a figure is a hash of what it is drawn from, which is known
-before it is drawn: see service/content_token.py.
+before it is drawn: see service/http/content_token.py.
 """
 
 import hashlib

@@ -10,13 +10,13 @@ from typing import Any, Literal, TypeVar
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from normlab.store.api_keys import KeyScope
-from service.etags import validated
-from service.head import HeadRoute
+from service.http.etags import validated
+from service.http.head import HeadRoute
+from service.http.negotiation import negotiate, offered_by, with_vary
+from service.http.openapi import SCHEME
+from service.http.problems import problem, problems
+from service.http.query_parameters import check_parameters, parameters_of
 from service.middleware.authentication import api_key_required
-from service.negotiation import negotiate, offered_by, with_vary
-from service.openapi import SCHEME
-from service.problems import problem, problems
-from service.query_parameters import check_parameters, parameters_of
 
 Need = Literal["nothing", "read", "write"]
 Endpoint = TypeVar("Endpoint", bound=Callable[..., object])

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from normlab.spec import gradient_check, record_responses, responses, service_responses
 from normlab.spec.lifecycle import AttemptOutcome, RequestedAction, Status
 from service.app import create_app
-from service.openapi import SCHEME, operations, response_examples
+from service.http.openapi import SCHEME, operations, response_examples
 from service.routes.examples import EXAMPLES
 from service.settings import ServiceSettings
 

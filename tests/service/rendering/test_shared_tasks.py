@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from service.shared_tasks import SharedTasks
-from service.turns import Turns
+from service.rendering.shared_tasks import SharedTasks
+from service.rendering.turns import Turns
 
 
 class Work:

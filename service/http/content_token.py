@@ -10,7 +10,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from normlab.store.models import Experiment
-from service.etags import digest_of
+from service.http.etags import digest_of
 
 PACKAGES = ("normlab", "matplotlib", "pillow", "numpy")
 

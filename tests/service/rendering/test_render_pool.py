@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from service.render_pool import RenderFailed, RenderPool, RenderQueueFull
+from service.rendering.render_pool import RenderFailed, RenderPool, RenderQueueFull
 from tests.experiments import until
 
 pytestmark = pytest.mark.slow
@@ -198,7 +198,7 @@ class TestRender:
 
 SERVICE = """
 import asyncio
-from service.render_pool import RenderPool
+from service.rendering.render_pool import RenderPool
 from tests.service.test_render_pool import pid, reads
 async def main():
     print((await RenderPool().render(reads(pid))).decode(), flush=True)

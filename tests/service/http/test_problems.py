@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from normlab.spec.expectations import MAX_VALUE_LENGTH
 from normlab.spec.service_responses import Problem
-from service.problems import map_errors
+from service.http.problems import map_errors
 from tests.service.clients import problem
 
 

@@ -13,8 +13,8 @@ from starlette.requests import ClientDisconnect
 
 from normlab.store.database import TRANSIENT_ERRORS, Database, message_of
 from normlab.store.errors import IdempotencyKeyReused, InvalidState, NoSuchExperiment, NoSuchGroup
-from service.etags import ALWAYS_REVALIDATE
-from service.validation_messages import Document, fault, without_consequences
+from service.http.etags import ALWAYS_REVALIDATE
+from service.http.validation_messages import Document, fault, without_consequences
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 
 from normlab.spec.closest import did_you_mean
-from service.problems import MAX_ERRORS
+from service.http.problems import MAX_ERRORS
 
 
 def parameters_of(dependant: Dependant) -> dict[str, bool]:

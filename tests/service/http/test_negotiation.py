@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.negotiation import accepts_coding, preferred
+from service.http.negotiation import accepts_coding, preferred
 from tests.service.clients import problem
 
 JSON, CSV = "application/json", "text/csv"

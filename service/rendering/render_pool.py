@@ -18,7 +18,7 @@ from starlette.concurrency import run_in_threadpool
 from normlab.process.logging import log_to_stderr
 from normlab.process.parent_death import exit_without_parent
 from normlab.process.scheduling import compute_in_batches
-from service.turns import Turns
+from service.rendering.turns import Turns
 
 log = logging.getLogger(__name__)
 

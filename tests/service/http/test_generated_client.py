@@ -9,7 +9,7 @@ from datetime import datetime
 import pytest
 
 from service.app import create_app
-from service.openapi import operations
+from service.http.openapi import operations
 from service.settings import ServiceSettings
 from tests.service.test_start_and_stop import service_process
 
