@@ -65,7 +65,9 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 @cache
 def response_examples() -> dict[str, Any]:
     """Return a real answer of each route with a JSON response, by the operation's name."""
-    examples: dict[str, Any] = loads(files("service.http").joinpath("response_examples.json").read_text(encoding="utf-8"))
+    examples: dict[str, Any] = loads(
+        files("service.http").joinpath("response_examples.json").read_text(encoding="utf-8")
+    )
     return examples
 
 

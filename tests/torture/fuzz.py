@@ -9,6 +9,7 @@ import multiprocessing
 import re
 import socket
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
@@ -24,7 +25,8 @@ from normlab.spec.quantities import QUANTITIES
 from normlab.store import records
 from tests.experiments import claimed
 from tests.factories import record_of
-from tests.torture import hostile, unknown_parameters
+from tests.service.plots.names import NAMES
+from tests.torture import hostile, names_in_figures, unknown_parameters
 from tests.torture.fuzz_tally import Tally
 from tests.torture.services import Service
 from tests.torture.workers import database_of, enqueue_variant
@@ -61,21 +63,28 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=CASES)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    raise SystemExit(fuzz(arguments.cases, arguments.seed) > 0)
+    raise SystemExit(fuzz(arguments.cases, arguments.seed, NAMES) > 0)
 
 
-def fuzz(cases: int, seed: int) -> int:
-    """Return how much was wrong: failed checks, answers of 5xx, failed health checks, ended services, memory."""
+def fuzz(cases: int, seed: int, names: Sequence[str]) -> int:
+    """Return how much was wrong: failed checks, answers of 5xx, failed health checks, ended services, memory.
+
+    names: those that an experiment gets in turn, while every figure of it must show all their words.
+    """
     began, tally = time.monotonic(), Tally()
     with ProcessPoolExecutor(SHARES, mp_context=multiprocessing.get_context("spawn")) as pool:
-        for share in [pool.submit(_share, -(-cases // SHARES), seed, number) for number in range(SHARES)]:
+        shares = [
+            pool.submit(_share, -(-cases // SHARES), seed, number, names[number::SHARES]) for number in range(SHARES)
+        ]
+        for share in shares:
             tally.add(share.result())
     for (check, operation), (message, shown) in tally.wrong.items():
         print(f"{check} of {operation}: {message}\n    {shown}")
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(tally.kinds.items()))
     print(
         f"fuzz: {tally.cases} cases of schemathesis ({kinds}), {tally.refused} refused by rules beyond a schema; "
-        f"{tally.hostile} hostile requests, {tally.idle} idle connections: {len(tally.wrong)} kinds of failure, "
+        f"{tally.hostile} hostile requests, {tally.idle} idle connections, {len(names)} names in every figure: "
+        f"{len(tally.wrong)} kinds of failure, "
         f"{tally.fives} answers of 5xx, {tally.dead} failed health checks, {tally.lost} processes lost, memory grew by "
         f"{tally.grown / 1e6:.0f} MB, {time.monotonic() - began:.0f} s",
         flush=True,
@@ -84,7 +93,7 @@ def fuzz(cases: int, seed: int) -> int:
     return len(tally.wrong) + tally.fives + tally.dead + tally.lost + limits
 
 
-def _share(cases, seed, number):
+def _share(cases, seed, number, names):
     """Send the share of one process to its own service, and return its tally."""
     tally, share = Tally(), list(hostile.requests())[number::SHARES]
     name = f"fuzz, share {number + 1} of {SHARES}"
@@ -96,6 +105,8 @@ def _share(cases, seed, number):
             progress.doing = f"{len(share)} hostile requests"
             _send_hostile(service, tally, share)
             tally.wrong.update(unknown_parameters.accepted(partial(_answer, service.port)))
+            progress.doing = f"every figure with {len(names)} names"
+            tally.wrong.update(names_in_figures.lost(partial(_answer, service.port), names))
             progress.doing = "schemathesis"
             _stay_idle(service, tally)
             before = service.resident_bytes()  # with imports, fonts, caches and threads
