@@ -120,8 +120,9 @@ def _share(cases, seed, number, names):
 
 
 def _record_experiment(database, name):
-    """Write an experiment with two epochs."""
-    enqueue_variant(database, 0, name=name)
+    """Write an experiment that has every figure, and two epochs."""
+    normalized = {"normalization": "batch", "capture_quantities": list(QUANTITIES)}
+    enqueue_variant(database, 0, name=name, **normalized)
     claim = claimed(database)
     with database.writing.begin() as session:
         for epoch in range(2):
