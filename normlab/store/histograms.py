@@ -99,7 +99,7 @@ class Histogram:
         if not std:
             return std
         low, high, counts = self._cut_bins
-        return float(np.dot(high - low, counts)) / self.finite / std
+        return float(((high - low) * counts).sum()) / self.finite / std
 
     @property
     def resolution_is_coarse(self) -> bool:
