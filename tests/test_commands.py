@@ -28,12 +28,15 @@ TOUCHING = ("os.mkdir", "os.remove", "socket.connect", "socket.bind", "sqlite3.c
 def writes(path, mode, flags):
     return bool(set(mode or "") & set("wax+") or flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
 
+def is_ours(frame):
+    return frame.f_code.co_filename.startswith(root) and "site-packages" not in frame.f_code.co_filename
+
 def watch(event, arguments):
     if event in TOUCHING or (event == "open" and writes(*arguments)):
         frame = sys._getframe()
-        while frame is not None and not frame.f_code.co_filename.startswith((root, "<frozen importlib")):
-            frame = frame.f_back
-        if frame is not None and frame.f_code.co_filename.startswith(root):
+        while frame is not None and not is_ours(frame) and "<frozen importlib" not in frame.f_code.co_filename:
+            frame = frame.f_back  # packages may lie below the repository too, in .venv; an import of theirs is theirs
+        if frame is not None and is_ours(frame):
             touched.append(f"{event} {arguments[:1]} by {frame.f_code.co_filename}")
 
 sys.addaudithook(watch)

@@ -12,7 +12,7 @@ from pathlib import Path
 from normlab.image_folder.faults import Fault, names_text
 from normlab.image_folder.hold_out import hold_out
 from normlab.image_folder.names import class_name, is_part
-from normlab.image_folder.walk import Walk, is_folder
+from normlab.image_folder.walk import Walk, is_folder, subfolders
 
 DEFAULT_TEST_FRACTION = 0.2
 LAYOUT = "put the images of each class into a folder, such as {0}/cat/1.jpg and {0}/dog/1.jpg"
@@ -121,6 +121,11 @@ class _Lister:
             if is_part(part.name):
                 layout = PARTED.format(self._shown)
                 self._walk.add_fault(part, f"has the name of a part, not of a class: name them as in {layout}")
+            elif len(folders) > 1 and (nested := sorted(each.name for each in subfolders(part) if is_part(each.name))):
+                layout = PARTED.format(self._shown)
+                self._walk.add_fault(
+                    part, f"has the parts {names_text(nested)} inside a class: name them as in {layout}"
+                )
         self._require_two(folders, self._folder)
         train: _ByClass = {}
         test: _ByClass = {}

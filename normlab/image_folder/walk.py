@@ -123,6 +123,14 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def subfolders(path: Path) -> list[Path]:
+    """Return the folders in this one; none if it cannot be read."""
+    try:
+        return [each for each in path.iterdir() if is_folder(each)]
+    except OSError:
+        return []
+
+
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     try:
         return entry.is_dir()

@@ -72,7 +72,7 @@ from normlab.spec.fields.scheduling import CheckpointSeconds, Group, MaxRunSecon
 from normlab.spec.integers import IntegersAsInJSON
 from normlab.spec.layer_shape import LayerShape
 from normlab.spec.layers import LayerSpec, stored_layer, study_network, with_classes
-from normlab.spec.network_check import checked_network
+from normlab.spec.network_check import checked_network, require_use
 from normlab.spec.network_shapes import DEPENDS_ON, network_shapes
 from normlab.spec.protocols import PROTOCOLS, leave_out_defaults
 from normlab.spec.quantities import QuantityName
@@ -205,6 +205,7 @@ class ExperimentSpec(IntegersAsInJSON):
     @classmethod
     def _check_network(cls, network: tuple[LayerSpec, ...], earlier: ValidationInfo) -> tuple[LayerSpec, ...]:
         checked = checked_network(network, earlier.data)
+        require_use(network, earlier.data.get("normalization", "none"))
         if earlier.data.keys() >= DEPENDS_ON:
             check_statistics(network_shapes(network, earlier.data), None)
         return checked

@@ -6,7 +6,7 @@ from typing import Any
 from pydantic_core import InitErrorDetails, PydanticCustomError, ValidationError
 
 from normlab.spec.datasets import DATASETS
-from normlab.spec.layers import LayerSpec, with_classes
+from normlab.spec.layers import LayerSpec, NormalizationSpec, with_classes
 from normlab.spec.network_faults import NetworkFaults
 from normlab.spec.shapes import Defaults, layer_shapes
 
@@ -25,6 +25,20 @@ def checked_network(network: tuple[LayerSpec, ...], spec: Mapping[str, Any]) -> 
     if "image_size" in spec:
         _check_layers(network, spec, classes)
     return network if classes is None else with_classes(network, classes)
+
+
+def require_use(network: tuple[LayerSpec, ...], normalization: str) -> None:
+    """Raise ValueError if the spec names a normalization and no layer of its network is that default one.
+
+    Lists and figures would name an experiment by a normalization that it does not have.
+    """
+    if normalization != "none" and not any(
+        isinstance(layer, NormalizationSpec) and layer.variant is None for layer in network
+    ):
+        raise ValueError(
+            f'normalization is {normalization}, but no layer uses it: add {{"kind": "normalization"}} to the network, '
+            "or leave normalization out"
+        )
 
 
 def _check_layers(network: tuple[LayerSpec, ...], spec: Mapping[str, Any], classes: int | None) -> None:

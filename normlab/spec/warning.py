@@ -28,6 +28,11 @@ class WarningCode(Described):
         "After the last epoch neither accuracy is above that of always naming the most frequent class, within the "
         "99 % interval of a binomial distribution.",
     )
+    TEST_AT_CHANCE = (
+        "test_at_chance",
+        "After the last epoch the training accuracy is above that of always naming the most frequent class, and the "
+        "test accuracy is not. Running statistics that have not followed the training are one cause.",
+    )
     OPTIMIZER_OVERFLOW = (
         "optimizer_overflow",
         "An average of the optimizer is not finite, so Adam no longer changes the parameters that it belongs to. "

@@ -1,6 +1,7 @@
 """The provenance of the data: classes, counts and a hash of the images and labels as they are trained on."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -9,8 +10,22 @@ import torch
 from normlab.image_folder import printable
 from worker.datasets import ImageData, Split
 from worker.datasets.splits import CHUNK
+from worker.errors import InvalidExperiment
 
 MAX_CLASSES = 1000  # that are listed
+
+
+def require_same_data(data: Mapping[str, Any], began_with: Mapping[str, Any] | None) -> None:
+    """Raise InvalidExperiment if a training began with other images or labels than these.
+
+    data: as `describe` returns it. began_with: what the training began with; its data are unknown if an older release
+    stored it.
+    """
+    if (began_with or {}).get("data_sha256", data["sha256"]) != data["sha256"]:
+        raise InvalidExperiment(
+            "the images or labels are not those that the training began with (their SHA-256 differs): restore them, or "
+            "retry with from_start=true"
+        )
 
 
 def describe(data: ImageData) -> dict[str, Any]:

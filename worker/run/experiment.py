@@ -22,7 +22,7 @@ from normlab.store.records import Record
 from worker.datasets import DatasetUnavailable
 from worker.errors import InvalidExperiment
 from worker.run import progress
-from worker.run.data_provenance import describe
+from worker.run.data_provenance import describe, require_same_data
 from worker.run.find_warnings import Warnings, before_training, of_record
 from worker.run.interruptible import run_interruptibly
 from worker.run.load_data import load_data
@@ -100,12 +100,15 @@ class _Run:
         spec = ExperimentSpec.stored(experiment.spec)
         device = devices.choose(spec.device)
         data = run_interruptibly(lambda: load_data(spec, self._settings.data_dir), self._check)
-        training = Training(spec, data, device)
+        description = run_interruptibly(lambda: describe(data), self._check)
         began_with = None if experiment.provenance is None else first_provenance(experiment.provenance)
+        if checkpoint is not None:
+            require_same_data(description, began_with)
+        training = Training(spec, data, device)
         use_threads(training.layers, spec.batch_size, began_with)
         if checkpoint is not None:
             training.resume(unpack(checkpoint.content, checkpoint.sha256))
-        self._start_attempt(experiment, training, run_interruptibly(lambda: describe(data), self._check))
+        self._start_attempt(experiment, training, description)
         if spec.gradient_check and not training.steps_done:
             self._check_gradients(training)
         self._training = training

@@ -106,6 +106,12 @@ def _of_last_epoch(training: Training, metrics: EpochMetrics) -> Iterator[Experi
             f"the test images; always naming one class has up to {train:.1%} and {test:.1%}"
         )
         yield _warning(WarningCode.NOTHING_LEARNED, message, epoch=metrics.epoch)
+    if metrics.train_accuracy > train and metrics.test_accuracy <= test < 1:
+        message = (
+            f"the last accuracy is {metrics.train_accuracy:.1%} on the training and {metrics.test_accuracy:.1%} on the "
+            f"test images; always naming one class has up to {test:.1%} there"
+        )
+        yield _warning(WarningCode.TEST_AT_CHANCE, message, epoch=metrics.epoch)
 
 
 def _chance(labels: Tensor) -> float:

@@ -10,6 +10,7 @@ from normlab.store.errors import CheckLost
 from normlab.store.gradient_checks import CheckClaim
 from normlab.store.models import CheckpointRow, Experiment
 from worker.errors import InvalidExperiment
+from worker.run.data_provenance import describe, require_same_data
 from worker.run.experiment import EXPECTED_ERRORS
 from worker.run.load_data import load_data
 from worker.run.provenance import first_provenance
@@ -56,9 +57,11 @@ def _training(database: Database, claim: CheckClaim, settings: WorkerSettings) -
     """Return the training as it stood at the checkpoint, with the engine that it began with."""
     experiment, checkpoint = retry_until_available(lambda: _read(database, claim), lambda: None)
     spec = ExperimentSpec.stored(experiment.spec)
-    training = Training(spec, load_data(spec, settings.data_dir), devices.choose(spec.device))
-    training.resume(unpack(checkpoint.content, checkpoint.sha256))
+    data = load_data(spec, settings.data_dir)
     began_with = None if experiment.provenance is None else first_provenance(experiment.provenance)
+    require_same_data(describe(data), began_with)
+    training = Training(spec, data, devices.choose(spec.device))
+    training.resume(unpack(checkpoint.content, checkpoint.sha256))
     use_threads(training.layers, spec.batch_size, began_with)
     training.ready(spec.engine if began_with is None else began_with["engine"])
     return training

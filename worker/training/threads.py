@@ -1,4 +1,7 @@
-"""How many threads a training uses on the CPU. It depends on the spec and the machine alone, as the last bits do."""
+"""How many threads a training uses on the CPU, by the spec and by how many threads its worker may use.
+
+The last bits of a result depend on it.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -154,6 +154,10 @@ REFUSED = {
     "a folder in itself": (
         tuple(f"photos/{name}" for name in SPLIT), ["photos has one class, photos: "],
     ),
+    "parts inside the classes": (
+        tuple(f"{name}/{part}.jpg" for name in ("cat", "dog") for part in ("train/1", "train/2", "test/1", "test/2")),
+        ["photos/cat has the parts test, train inside a class", "photos/dog has the parts test, train inside a class"],
+    ),
     "one image of a class": (
         ("cat/1.jpg", "cat/2.jpg", "dog/1.jpg"), ["photos/dog has one image: a class needs one to train and one to"],
     ),

@@ -65,7 +65,7 @@ class TestStored:
     def test_stored_spec_loads_as_it_was(self, network):
         """A spec that went through the database's JSON is equal to the original, with the same shapes."""
         spec = ExperimentSpec.model_validate(
-            {"dataset": "digits", "normalization": "batch", "protocol": "original", "tags": ["x"]} | network
+            {"dataset": "digits", "affine": True, "protocol": "original", "tags": ["x"]} | network
         )
         loaded = ExperimentSpec.stored(json.loads(json.dumps(spec.model_dump(mode="json"))))
         assert loaded == spec
@@ -89,6 +89,11 @@ REFUSED = {
     "no epochs": ("epochs", {"epochs": 0}, "greater than or equal to 1"),
     "an unknown data set": ("dataset", {"dataset": "imagenet"}, "digits"),
     "a rate that is no number": ("learning_rate", {"learning_rate": float("nan")}, "finite"),
+    "a normalization that no layer is": (
+        "network",
+        {"normalization": "batch", "network": MIXED},
+        "normalization is batch, but no layer uses it",
+    ),
     "an unknown variant": ("normalization", {"normalization": "sphere"}, "box_cox"),
     "too many images": (
         "train_size", {"dataset": "digits", "train_size": 9_999}, "at most 1438: digits has 1438 train images",

@@ -44,7 +44,8 @@ class TestFolder:
     @pytest.mark.parametrize("network", [None, LINEAR, NORMALIZED], ids=["default", "linear", "normalized"])
     def test_has_the_number_of_its_classes_once_they_are_known(self, network):
         """With three classes, the layers are those of a network that has the number 3."""
-        fields = {"normalization": "yeo_johnson", "affine": True} | ({} if network is None else {"network": network})
+        fields = {"affine": True} | ({} if network is None else {"network": network})
+        fields |= {} if network is LINEAR else {"normalization": "yeo_johnson"}
         symbolic, stored = spec_of(**fields), spec_of(**fields).model_dump(mode="json")
         numbered = json.loads(json.dumps(stored).replace('"classes"', "3"))
         assert symbolic.with_classes(3) == ExperimentSpec.model_validate(numbered)

@@ -199,7 +199,7 @@ class TestRender:
 SERVICE = """
 import asyncio
 from service.rendering.render_pool import RenderPool
-from tests.service.test_render_pool import pid, reads
+from tests.service.rendering.test_render_pool import pid, reads
 async def main():
     print((await RenderPool().render(reads(pid))).decode(), flush=True)
     await asyncio.sleep(100)

@@ -67,7 +67,7 @@ class TestIndex:
             ({"normalization": "weight_standardization"}, False),
             (
                 {
-                    "normalization": "batch",
+                    "normalization": "none",
                     "network": [{"kind": "convolution", "channels": 10}, {"kind": "global_average_pool"}],
                 },
                 False,

@@ -48,17 +48,16 @@ class TestClasses:
 
 
 class TestChangedImages:
-    def test_are_a_difference_of_the_resumed_attempt(self, sqlite, tmp_path):
-        """An attempt that resumes on other images than the training began with says so."""
+    def test_refuse_to_resume(self, sqlite, tmp_path):
+        """A training does not resume on other images than it began with: it fails and says how to start again."""
         from normlab.spec.lifecycle import StopReason
         from tests.worker.run.runs import StopsAtStep
 
         folder = write_pets(tmp_path / "pets", THREE)
         enqueue(sqlite, **FOLDER | {"epochs": 2, "batch_size": 3})
-        first = run_next(sqlite, tmp_path, StopsAtStep(2, StopReason.RELEASE)).provenance
+        run_next(sqlite, tmp_path, StopsAtStep(2, StopReason.RELEASE))
         write_pets(folder, ["train/ant/1", "train/bee/1"], size=24)
         experiment = run_next(sqlite, tmp_path)
-        (difference,) = experiment.provenance["differs"]
-        assert difference == (
-            f"data_sha256: {first['data']['sha256']} at first, {experiment.provenance['data']['sha256']} now"
-        )
+        assert (experiment.status, experiment.epochs_done) == ("failed", 0)
+        assert "not those that the training began with" in experiment.error
+        assert "retry with from_start=true" in experiment.error

@@ -67,11 +67,16 @@ class TestOfRecord:
             ({"train_loss": 0.6932}, [("loss_above_chance_at_end", None)]),
             ({"train_loss": 0.6, "train_accuracy": 0.62, "test_accuracy": 0.4}, [("nothing_learned", None)]),
             ({"train_loss": 0.6, "train_accuracy": 0.62, "test_accuracy": 0.64}, []),
+            ({"train_loss": 0.6, "test_accuracy": 0.4}, [("test_at_chance", None)]),
         ],
     )
     def test_last_epoch_at_chance(self, changed, expected):
         """The last epoch's loss and accuracies are compared with those of guessing; earlier ones are not."""
-        record = replace(record_of(0), captures=(), metrics=metrics_of(0, **({"train_accuracy": 0.9} | changed)))
+        record = replace(
+            record_of(0),
+            captures=(),
+            metrics=metrics_of(0, **({"train_accuracy": 0.9, "test_accuracy": 0.9} | changed)),
+        )
         assert codes(of_record(training_of([0, 1] * 50), record)) == expected
         assert codes(of_record(training_of([0, 1] * 50, epochs=2), record)) == []
 
