@@ -133,7 +133,7 @@ class TestRightTraining:
         """A training that was checked before and within an epoch ends with the same bits as one that was not."""
         ends = []
         for checked_at in ((), (0, 2)):
-            training = training_of(data, network=MIXED, normalization="batch", batch_size=10)
+            training = training_of(data, network=MIXED, batch_size=10)
 
             def on_step(step, loss, training=training, checked_at=checked_at):
                 if step in checked_at:

@@ -62,8 +62,8 @@ class TestResume:
     @pytest.mark.parametrize("network", [None, MIXED], ids=["study", "mixed"])
     def test_interrupted_training_ends_bit_identically(self, data, protocol, network):
         """Interrupted after any step and resumed, a training ends with the same metrics, captures and checkpoint."""
-        fields = {"normalization": "batch", "protocol": protocol, "epochs": 2, "batch_size": 30}
-        fields |= {} if network is None else {"network": network}
+        fields = {"protocol": protocol, "epochs": 2, "batch_size": 30}
+        fields |= {"normalization": "batch"} if network is None else {"network": network}
         fields |= {} if protocol == "original" else {"capture_unit": "step", "capture_every": 1}
         whole, undisturbed = trained(data, **fields)
 
