@@ -15,6 +15,9 @@ from worker.errors import InvalidExperiment
 MAX_CLASSES = 1000  # that are listed
 
 
+OTHER_DATA = "restore them, or retry with from_start=true"
+
+
 def require_same_data(data: Mapping[str, Any], began_with: Mapping[str, Any] | None) -> None:
     """Raise InvalidExperiment if a training began with other images or labels than these.
 
@@ -23,8 +26,7 @@ def require_same_data(data: Mapping[str, Any], began_with: Mapping[str, Any] | N
     """
     if (began_with or {}).get("data_sha256", data["sha256"]) != data["sha256"]:
         raise InvalidExperiment(
-            "the images or labels are not those that the training began with (their SHA-256 differs): restore them, or "
-            "retry with from_start=true"
+            f"the images or labels are not those that the training began with (their SHA-256 differs): {OTHER_DATA}"
         )
 
 

@@ -22,7 +22,7 @@ from normlab.store.records import Record
 from worker.datasets import DatasetUnavailable
 from worker.errors import InvalidExperiment
 from worker.run import progress
-from worker.run.data_provenance import describe, require_same_data
+from worker.run.data_provenance import OTHER_DATA, describe, require_same_data
 from worker.run.find_warnings import Warnings, before_training, of_record
 from worker.run.interruptible import run_interruptibly
 from worker.run.load_data import load_data
@@ -108,6 +108,8 @@ class _Run:
         use_threads(training.layers, spec.batch_size, began_with)
         if checkpoint is not None:
             training.resume(unpack(checkpoint.content, checkpoint.sha256))
+            if training.epochs_done != experiment.epochs_done:  # an older release stored no hash of the data
+                raise InvalidExperiment(f"the training began with another number of images: {OTHER_DATA}")
         self._start_attempt(experiment, training, description)
         if spec.gradient_check and not training.steps_done:
             self._check_gradients(training)
