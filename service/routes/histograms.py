@@ -23,6 +23,7 @@ MAX_BINS = 200_000  # of one response, which then has about 12 MB
 NATIVE_BINS = 1_000  # about as many as a stored histogram has
 
 CAPTURED = ("epoch", "step", "layer", "quantity")
+OF_A_HISTOGRAM = ("zeros", "nonfinite", "resolution")  # native bins count neither zeros nor non-finite values
 OF_A_BIN = ("low", "high", "count")
 
 QuantityOfAll = Annotated[Quantity, Query(description="One of the captured quantities.")]
@@ -154,13 +155,16 @@ def _linear(bins: int, low: float | None, high: float | None) -> Linear:
 def _response(rows: list[dict[str, Any]], captured: tuple[str, ...], *, as_csv: bool) -> Response:
     if as_csv:
         rows = [line for row in rows for line in _lines(row, captured)]
-    return rows_response("histograms", rows, (*captured, "resolution", *OF_A_BIN), as_csv=as_csv)
+    return rows_response("histograms", rows, (*captured, *OF_A_HISTOGRAM, *OF_A_BIN), as_csv=as_csv)
 
 
 def _lines(row: Mapping[str, Any], captured: tuple[str, ...]) -> Iterator[dict[str, Any]]:
-    """Yield a line of CSV for each bin, and one without a low or a high edge for the values that lie outside."""
-    same = {name: row[name] for name in captured} | {"resolution": row["resolution"]}
-    inside = list(row["bins"])
+    """Yield a line of CSV for each bin, and one without a low or a high edge for the values that lie outside.
+
+    A histogram without bins has one line without edges, so that its zeros and non-finite values are not lost.
+    """
+    same = {name: row[name] for name in (*captured, *OF_A_HISTOGRAM)}
+    inside = list(row["bins"]) or [(None, None, 0)]
     if row["below"]:
         inside.insert(0, [None, inside[0][0], row["below"]])
     if row["above"]:

@@ -55,6 +55,13 @@ class TestBins:
         assert table.headers["content-type"].startswith("text/csv")
         assert len(table.text.splitlines()) == 51
 
+    def test_csv_of_native_bins_has_the_zeros(self, client, recorded):
+        """Each line of CSV has the number of zeros, which no native bin counts."""
+        location, _ = recorded
+        table = client.get(f"{location}/histograms?{ONE}&binning=native&format=csv").text
+        rows = list(csv.DictReader(io.StringIO(table)))
+        assert sum(float(row["count"]) for row in rows) + int(rows[0]["zeros"]) == 500
+
     @pytest.mark.parametrize("value", [0.1, 0.0, 1e17, -3e38, 1e-45])
     def test_constant_has_bins_about_its_value(self, histogram, value):
         """Values that are all equal are in one of 50 bins about them, however large they are."""
@@ -174,7 +181,7 @@ class TestSeveralExperiments:
     def test_csv_names_the_experiment(self, client, two):
         """CSV has the experiment's number in its first column."""
         lines = client.get(f"/histograms?{two}&format=csv").text.splitlines()
-        assert lines[0] == "experiment,epoch,step,layer,quantity,resolution,low,high,count"
+        assert lines[0] == "experiment,epoch,step,layer,quantity,zeros,nonfinite,resolution,low,high,count"
         assert {line.split(",")[0] for line in lines[1:]} == {"1", "2"}
         assert len(lines) == 1 + 2 * 50
 
